@@ -1,0 +1,40 @@
+package seal_test
+
+import (
+	"testing"
+
+	"github.com/rekindle-dev/rekindle/pkg/seal"
+)
+
+// The value of the benchmarks is of the size of an access token in JWT form.
+const benchSize = 1200
+
+func BenchmarkSeal(b *testing.B) {
+	sealer, value := newSealer(b, newRing(b)), seal.NewPlaintext(make([]byte, benchSize))
+	for _, class := range classes {
+		b.Run(class.String(), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := sealer.Seal(class, testBinding, value); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	ring := newRing(b)
+	opener := seal.NewOpener(ring)
+	for _, class := range classes {
+		sealed := mustSeal(b, ring, class, string(make([]byte, benchSize)))
+		b.Run(class.String(), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := opener.Open(testBinding, sealed); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,109 @@
+// Package seal encrypts secret material so that knowing how to seal is not
+// knowing how to open, and holds what has been opened in a type that cannot
+// print.
+//
+// # Who holds what
+//
+//	            Keyring  (private; a 0600 file)
+//	           ╱       ╲
+//	      Keyset        Opener ── Open(binding, sealed) ──► Plaintext
+//	(public; anywhere)    exchangers only
+//	        │
+//	      Sealer ── Seal(class, binding, plaintext) ──► sealed bytes
+//	        api, publishers, exchangers
+//
+// A process that is given a [Keyset] can build a [Sealer] and nothing else.
+// No function of this package leads from a Keyset or a Sealer to an [Opener].
+//
+// # What it promises
+//
+//   - Confidentiality: a sealed value is opened only with the private key it
+//     names. Each value has an encapsulated key and so an AEAD key of its own.
+//   - Binding: a sealed value opens only with the [Binding] (secret, field,
+//     generation) it was sealed with, so it cannot be moved to another record
+//     or passed off as another field or a later generation.
+//   - Integrity: every byte of a sealed value, header included, is
+//     authenticated. A changed value never opens; where its header still reads
+//     and names a key that is held, the answer is [ErrCannotOpen] and no more.
+//   - Silence: [Plaintext], [Keyring] and [Opener] give "[redacted]" to every
+//     printer, logger and marshaller of the standard library, and a code
+//     address where fmt asks no methods (in unexported fields). No error of
+//     this package quotes secret material or the input it was found in.
+//
+// # What it does not promise
+//
+//   - Authenticity of the sealer. Anyone with the public half can seal
+//     (RFC 9180, section 5.1.1, base mode). Who may write a record is for the
+//     store to decide.
+//   - Freshness. Whoever can put a whole old record back, generation and all,
+//     puts back values that open.
+//   - Forward secrecy. A stolen private key opens all that was ever sealed to
+//     it. Rotation ends that for new values, re-sealing for stored ones,
+//     pruning for everybody.
+//   - Hidden length. A sealed value is longer than its plaintext by a constant.
+//   - Safety from whoever reads the memory of a process that can open. Wiping
+//     is done where it is cheap; a garbage-collected runtime cannot promise it.
+//
+// # The cryptography
+//
+// HPKE, RFC 9180, base mode, one shot, as implemented by crypto/hpke. There
+// are two classes, because their secrets live for different lengths of time:
+//
+//	format  class       KEM                                KDF          AEAD         longer by
+//	0x01    LongLived   MLKEM768-X25519 (X-Wing, 0x647a)   HKDF-SHA256  AES-256-GCM  1145 bytes
+//	0x02    ShortLived  DHKEM(X25519, HKDF-SHA256, 0x0020) HKDF-SHA256  AES-256-GCM  57 bytes
+//
+// What is recorded today may be attacked in ten years: credentials and refresh
+// tokens are still worth something then, so they get the post-quantum hybrid,
+// which holds as long as either of its halves does. An access token is dead
+// within hours and gets the smaller and quicker X25519.
+//
+// The AEAD is AES-256-GCM rather than ChaCha20-Poly1305: its 256-bit key
+// matches what the hybrid claims, the processors Rekindle runs on do it in
+// hardware, and it is the one of the two that FIPS 140-3 approves. GCM's
+// weakness, a repeated nonce, cannot arise: each key seals once.
+//
+// # The sealed value
+//
+//	offset  bytes        content
+//	0       1            format
+//	1       8            key id
+//	9       1120 or 32   HPKE encapsulated key (enc)
+//	…       n + 16       HPKE ciphertext of n bytes of plaintext, with its tag
+//
+// A key is a pair, one private key per format, under one id: the pair rotates
+// as one, so there is one primary to agree on and not two that may disagree.
+// The id is the first eight bytes of
+//
+//	SHA-256("rekindle.key.v1" ‖ MLKEM768-X25519 public key ‖ X25519 public key)
+//
+// so nobody hands ids out, the same key has the same id everywhere, and a file
+// whose ids do not fit its keys is refused.
+//
+// The binding is in HPKE's info, not in the AEAD's aad: that is where RFC 9180
+// section 8.1 wants it for single-shot use, and a wrong binding then gives a
+// different key instead of a failing tag under the right one. With all
+// integers big-endian, info is
+//
+//	"rekindle.seal.v1" ‖ format (1) ‖ key id (8)
+//	  ‖ length of secret (4) ‖ secret ‖ length of field (4) ‖ field ‖ generation (8)
+//
+// # The life of a key
+//
+//	         Prepare             Activate              Prune
+//	(none) ───────────► standby ───────────► primary          standby, retired ───► (none)
+//	                                            │ Activate of another
+//	                                            ▼
+//	                                         retired
+//
+// Prepare a key and give the keyring to every exchanger before its keyset goes
+// to any sealer; activate it and distribute the keyset; re-seal what is stored
+// ([Inspect] tells which key a value names); prune the old key when nothing
+// names it any more. An Opener opens for every key it holds, primary or not.
+//
+// # Concurrency
+//
+// Every type is safe for concurrent use once made. Keysets and keyrings never
+// change: the rotation verbs return a new keyring. The only exception is
+// [Plaintext.Wipe], which must not run beside any other use of that Plaintext.
+package seal
