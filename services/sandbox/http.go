@@ -1,0 +1,211 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+)
+
+// routes builds the one table of endpoints.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.page)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	mux.HandleFunc("POST /token", s.token)
+	mux.HandleFunc("POST /introspect", s.introspect)
+	mux.HandleFunc("GET /sandbox/clients", s.listClients)
+	mux.HandleFunc("PUT /sandbox/clients/{id}", s.putClient)
+	mux.HandleFunc("GET /sandbox/clients/{id}", s.getClient)
+	mux.HandleFunc("DELETE /sandbox/clients/{id}", s.deleteClient)
+	mux.HandleFunc("POST /sandbox/clients/{id}/release", s.releaseClient)
+	mux.HandleFunc("GET /sandbox/requests", s.listRequests)
+	mux.HandleFunc("POST /sandbox/reset", s.resetAll)
+	return mux
+}
+
+const pageText = `Rekindle sandbox: a scriptable OAuth 2.0 authorization server for demos and tests.
+
+POST   /token                          grant_type=client_credentials
+POST   /introspect                     token=...
+GET    /sandbox/clients                all clients and their counters
+PUT    /sandbox/clients/{id}           register or re-script a client
+GET    /sandbox/clients/{id}
+DELETE /sandbox/clients/{id}
+POST   /sandbox/clients/{id}/release   answer its held requests
+GET    /sandbox/requests               the ledger; ?client=ID, and with it ?wait=N requests
+POST   /sandbox/reset                  forget everything
+GET    /healthz
+
+A client whose first two requests fail, and whose tokens then live a minute:
+
+curl -X PUT http://%[1]s/sandbox/clients/demo -d '{"secret": "s3cret", "script": [
+  {"status": 503, "headers": {"Retry-After": "2"}}, {"fault": "reset"}, {"lifetime": "1m"}]}'
+curl http://%[1]s/token -d grant_type=client_credentials -d client_id=demo -d client_secret=s3cret
+`
+
+func (s *Server) page(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, pageText, r.Host)
+}
+
+// introspect serves POST /introspect. Unlike RFC 7662 §2.1 it asks nobody for
+// credentials: whoever holds the token may know whether it works.
+func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
+	form, why := readForm(w, r)
+	if why == nil && !form.Has("token") {
+		why = noToken
+	}
+	if why != nil {
+		answer{}.sendRefusal(w, why)
+		return
+	}
+	writeJSON(w, http.StatusOK, s.Introspect(form.Get("token")))
+}
+
+var noToken = &refusal{http.StatusBadRequest, "invalid_request", "token is missing"}
+
+func (s *Server) listClients(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string][]State{"clients": s.Clients()})
+}
+
+func (s *Server) putClient(w http.ResponseWriter, r *http.Request) {
+	c, err := s.readClient(w, r)
+	if err == nil {
+		err = s.Put(c)
+	}
+	s.writeState(w, c.ID, err)
+}
+
+// readClient reads the document of a client whose id is in the path; in the
+// document it may be left out, but not differ.
+func (s *Server) readClient(w http.ResponseWriter, r *http.Request) (Client, error) {
+	doc, err := readBody(w, r, maxControlBody)
+	if err != nil {
+		return Client{}, fmt.Errorf("%w: body: %w", ErrInvalid, err)
+	}
+	c, err := DecodeClient(doc)
+	if err != nil {
+		return Client{}, err
+	}
+	id := r.PathValue("id")
+	if c.ID != "" && c.ID != id {
+		return Client{}, fmt.Errorf("%w: id: differs from the path", ErrInvalid)
+	}
+	c.ID = id
+	return c, nil
+}
+
+func (s *Server) getClient(w http.ResponseWriter, r *http.Request) {
+	s.writeState(w, r.PathValue("id"), nil)
+}
+
+func (s *Server) deleteClient(w http.ResponseWriter, r *http.Request) {
+	writeDone(w, s.Delete(r.PathValue("id")))
+}
+
+func (s *Server) releaseClient(w http.ResponseWriter, r *http.Request) {
+	writeDone(w, s.Release(r.PathValue("id")))
+}
+
+func (s *Server) resetAll(w http.ResponseWriter, _ *http.Request) {
+	s.Reset()
+	writeDone(w, nil)
+}
+
+// listRequests serves GET /sandbox/requests: the newest entries of one client or
+// of all. With wait=N it first waits, for half a minute at most, until the client
+// has made N requests; the answer tells by its counter whether it has.
+func (s *Server) listRequests(w http.ResponseWriter, r *http.Request) {
+	id := r.URL.Query().Get("client")
+	if id == "" {
+		writeRequests(w, s.AllRequests())
+		return
+	}
+	if err := s.waitFor(r, id); err != nil {
+		writeError(w, err)
+		return
+	}
+	list, err := s.Requests(id)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeRequests(w, list)
+}
+
+// waitFor waits as the query's wait says; that the time is over is no error.
+func (s *Server) waitFor(r *http.Request, id string) error {
+	text := r.URL.Query().Get("wait")
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return fmt.Errorf("%w: wait: want a number of requests", ErrInvalid)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), maxWait)
+	defer cancel()
+	err = s.WaitRequests(ctx, id, n)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func writeRequests(w http.ResponseWriter, list []Request) {
+	if list == nil {
+		list = []Request{}
+	}
+	writeJSON(w, http.StatusOK, map[string][]Request{"requests": list[max(0, len(list)-maxListed):]})
+}
+
+// writeState answers with a client's state, or with why it cannot.
+func (s *Server) writeState(w http.ResponseWriter, id string, err error) {
+	var state State
+	if err == nil {
+		state, err = s.Client(id)
+	}
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, state)
+}
+
+func writeDone(w http.ResponseWriter, err error) {
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// writeError answers a control request that failed.
+func writeError(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	switch {
+	case errors.Is(err, ErrUnknownClient):
+		status = http.StatusNotFound
+	case errors.Is(err, ErrInvalid):
+		status = http.StatusBadRequest
+	case errors.Is(err, ErrFull):
+		status = http.StatusInsufficientStorage
+	}
+	writeJSON(w, status, map[string]string{"error": err.Error()})
+}
+
+func writeJSON[T any](w http.ResponseWriter, status int, v T) {
+	w.Header().Set("Content-Type", typeJSON)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v) // an error here is the caller's, who has gone
+}
+
+// readBody reads a body of at most limit bytes.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	return io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+}

@@ -1,0 +1,222 @@
+package sandbox
+
+import (
+	"errors"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Limits of a token request.
+const (
+	maxFields = 64  // form fields, and URL parameters
+	maxName   = 64  // bytes of a field's name, cut in the ledger
+	maxOption = 256 // bytes of an option's value, cut in the ledger
+)
+
+// The grants known here (RFC 6749 §4).
+const grantClientCredentials = "client_credentials"
+
+// refusal answers a request that is itself at fault (RFC 6749 §5.2).
+type refusal struct {
+	status int
+	code   string
+	text   string
+}
+
+var (
+	notForm        = &refusal{http.StatusBadRequest, "invalid_request", "the body must be application/x-www-form-urlencoded"}
+	notReadable    = &refusal{http.StatusBadRequest, "invalid_request", "the body cannot be read"}
+	tooLarge       = &refusal{http.StatusRequestEntityTooLarge, "invalid_request", "the body is too large"}
+	repeatedField  = &refusal{http.StatusBadRequest, "invalid_request", "a parameter is repeated"}
+	twoStyles      = &refusal{http.StatusBadRequest, "invalid_request", "more than one client authentication"}
+	noGrant        = &refusal{http.StatusBadRequest, "invalid_request", "grant_type is missing"}
+	unknownGrant   = &refusal{http.StatusBadRequest, "unsupported_grant_type", "this grant is not served"}
+	badCredentials = &refusal{http.StatusUnauthorized, "invalid_client", "the client authentication cannot be read"}
+	unknownClient  = &refusal{http.StatusUnauthorized, "invalid_client", "the client is unknown"}
+	wrongStyle     = &refusal{http.StatusUnauthorized, "invalid_client", "the client is registered for another authentication style"}
+	wrongSecret    = &refusal{http.StatusUnauthorized, "invalid_client", "the client secret is wrong"}
+	serverIsFull   = &refusal{http.StatusServiceUnavailable, "temporarily_unavailable", "too many clients"}
+)
+
+// grantRefusal tells why a grant type is not served, or nil.
+func grantRefusal(grant string) *refusal {
+	switch grant {
+	case grantClientCredentials:
+		return nil
+	case "":
+		return noGrant
+	default:
+		return unknownGrant
+	}
+}
+
+// call is a token request as read, not yet judged.
+type call struct {
+	id, secret string
+	style      AuthStyle
+	grant      string
+	scope      string
+	fields     []string
+	query      []string
+	options    map[string]string
+	refusal    *refusal // first thing found wrong
+}
+
+// refuse notes why the call is refused; the first reason stays.
+func (c *call) refuse(why *refusal) {
+	if c.refusal == nil {
+		c.refusal = why
+	}
+}
+
+// token serves POST /token.
+func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+	c := readCall(w, r)
+	client := s.clients.find(c)
+	now := s.cfg.Now()
+	v := client.admit(c, now, &s.seq)
+	s.logCall(r, v)
+
+	a := answer{scope: c.scope, challenge: r.Header.Get("Authorization") != ""}
+	if v.issue {
+		a.lifetime = s.cfg.Lifetime
+		if v.step.Lifetime != nil {
+			a.lifetime = time.Duration(*v.step.Lifetime)
+		}
+		a.token = s.mint.token(c.id, client.incarnation, now, now.Add(a.lifetime))
+	}
+	err := pause(r.Context(), v)
+	client.leave()
+	if err != nil {
+		cut(w, gently)
+		return
+	}
+	a.send(w, r, v)
+}
+
+// logCall writes one Debug record, and into it nothing that the caller sent: the
+// number leads to the ledger.
+func (s *Server) logCall(r *http.Request, v verdict) {
+	if s.cfg.Log.Enabled(r.Context(), slog.LevelDebug) {
+		s.cfg.Log.DebugContext(r.Context(), "token request",
+			"request", v.entry.Seq, "outcome", string(v.entry.Outcome), "reason", v.entry.Error)
+	}
+}
+
+// readCall reads a request to the token endpoint. What is wrong with it becomes
+// the call's refusal, since even a broken request must be counted.
+func readCall(w http.ResponseWriter, r *http.Request) *call {
+	c := &call{}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || len(query) > maxFields {
+		c.refuse(notReadable)
+	} else {
+		c.query = names(query)
+	}
+	form, why := readForm(w, r)
+	if why != nil {
+		c.refuse(why)
+	}
+	c.readForm(form)
+	c.readCredentials(r, form)
+	return c
+}
+
+// readForm reads a form-encoded body within its bounds. After a refusal the form
+// holds what could be read.
+func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *refusal) {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/x-www-form-urlencoded" {
+		return nil, notForm
+	}
+	body, err := readBody(w, r, maxTokenBody)
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return nil, tooLarge
+	}
+	if err != nil {
+		return nil, notReadable
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil || len(form) > maxFields {
+		return nil, notReadable
+	}
+	for _, values := range form {
+		if len(values) > 1 {
+			return form, repeatedField
+		}
+	}
+	return form, nil
+}
+
+// readForm takes from the form what is no credential.
+func (c *call) readForm(form url.Values) {
+	c.grant = form.Get("grant_type")
+	c.scope = form.Get("scope")
+	c.fields = names(form)
+	for _, name := range []string{"scope", "audience", "resource"} {
+		if !form.Has(name) {
+			continue
+		}
+		if c.options == nil {
+			c.options = map[string]string{}
+		}
+		c.options[name] = clip(form.Get(name), maxOption)
+	}
+}
+
+// readCredentials takes the client's id and secret from the header or the body,
+// never from both (RFC 6749 §2.3).
+func (c *call) readCredentials(r *http.Request, form url.Values) {
+	c.id, c.secret = form.Get("client_id"), form.Get("client_secret")
+	if form.Has("client_secret") {
+		c.style = AuthPost
+	}
+	if r.Header.Get("Authorization") == "" {
+		return
+	}
+	inBody := *c
+	id, secret, ok := basicAuth(r)
+	c.id, c.secret, c.style = id, secret, AuthBasic
+	if !ok {
+		c.refuse(badCredentials)
+	}
+	if inBody.style != "" || inBody.id != "" && inBody.id != id {
+		c.refuse(twoStyles)
+	}
+}
+
+// basicAuth reads the Authorization header, of which both parts were
+// form-encoded before they were joined (RFC 6749 §2.3.1).
+func basicAuth(r *http.Request) (id, secret string, ok bool) {
+	user, password, ok := r.BasicAuth()
+	id, idErr := url.QueryUnescape(user)
+	secret, secretErr := url.QueryUnescape(password)
+	return id, secret, ok && idErr == nil && secretErr == nil
+}
+
+// names returns the keys, cut and ordered; nil when there are none.
+func names(values url.Values) []string {
+	if len(values) == 0 {
+		return nil
+	}
+	list := make([]string, 0, len(values))
+	for name := range values {
+		list = append(list, clip(name, maxName))
+	}
+	slices.Sort(list)
+	return list
+}
+
+// clip cuts s to at most n bytes of valid UTF-8 and copies it if it was cut, so
+// that a ledger does not keep a whole body alive.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(strings.Clone(s[:n]), "")
+}
