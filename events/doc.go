@@ -1,0 +1,27 @@
+// Package events is Rekindle's contract on the bus: which events exist, what
+// they say, on which subject they travel and how they are wrapped. It imports
+// the standard library only, so that any program can import it.
+//
+// An event is a fact in the past tense ("SecretCreated"); a job is an order for
+// one exchanger ("RefreshDue"). Both are CloudEvents 1.0 in the binary content
+// mode of the NATS binding: the context attributes are message headers with the
+// prefix "ce-", the body is the JSON of the data, and the W3C trace context
+// rides beside them as traceparent.
+//
+// Subjects, all spelled in this package:
+//
+//	rekindle.v1.event.<org>.<type>.<secret>   facts, for everyone
+//	rekindle.v1.job.<secret>                  orders, one handler each
+//	rekindle.v1.parked.<lane>.<secret>        what needs a person
+//
+// Events announce; nothing in the fleet depends on one being published. They
+// arrive at least once: the same event always carries the same id.
+//
+// # Evolution
+//
+// A reader ignores members it does not know. A writer adds members whose zero
+// value means what their absence meant before, and never renames, removes or
+// re-purposes one; what cannot be said that way is a new type.
+//
+// No event holds secret material, sealed or not, or a provider's own text.
+package events

@@ -1,0 +1,3 @@
+module github.com/rekindle-dev/rekindle/events
+
+go 1.26

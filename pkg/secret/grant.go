@@ -1,0 +1,120 @@
+package secret
+
+import "time"
+
+// Grant is the journal of a secret's exchanges. It is written by exchangers
+// only, and every write expects the revision that was read, so that a writer
+// who was thought dead and comes back too late is refused.
+type Grant struct {
+	// Claim is the open claim: somebody may have sent a request for it.
+	Claim *Claim `json:"claim,omitempty"`
+	// Outcome is the result of the last closed claim.
+	Outcome *Outcome `json:"outcome,omitempty"`
+}
+
+// Claim is the right to exchange a secret once, for one decision.
+type Claim struct {
+	Decision uint64 `json:"decision"`
+	// Holder names the exchanger, for logs.
+	Holder    string    `json:"holder"`
+	StartedAt time.Time `json:"started_at"`
+	// Until is when others may think the holder dead. Safety does not hang on
+	// it: a holder that is late finds its revision gone.
+	Until time.Time `json:"until"`
+}
+
+// Live reports whether the holder may still be at work at the time now.
+func (c *Claim) Live(now time.Time) bool { return now.Before(c.Until) }
+
+// Answers reports whether the grant holds the outcome of decision d.
+func (g *Grant) Answers(d uint64) bool { return g.Outcome != nil && g.Outcome.Decision == d }
+
+// Outcome is how an exchange ended, complete enough to bring the secret's
+// record and its artifact up to date without another exchange.
+type Outcome struct {
+	Decision uint64    `json:"decision"`
+	At       time.Time `json:"at"`
+	// Failure is nil when the exchange succeeded.
+	Failure *Failure `json:"failure,omitempty"`
+	// Environment is where the value goes; empty when the secret had none, and
+	// then there is no Sealed either: the value is thrown away (contract A10).
+	Environment string `json:"environment,omitempty"`
+	Sealed      []byte `json:"sealed,omitempty"`
+	// ExpiresAt and RefreshAt are zero for values that do not end.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	RefreshAt time.Time `json:"refresh_at,omitzero"`
+}
+
+// Dates computes expires_at and refresh_at, once, from the moment the request
+// was about to be sent: counted from there, a token never dies before its
+// expires_at, however long the answer took.
+func Dates(requestedAt time.Time, lifetime, offset time.Duration) (expiresAt, refreshAt time.Time) {
+	expiresAt = moment(requestedAt.Add(lifetime))
+	return expiresAt, moment(expiresAt.Add(-offset))
+}
+
+// Apply brings the record up to date with the outcome of its current decision.
+// It reports false, and changes nothing, when the outcome belongs to another
+// decision: something newer was decided while the exchange ran.
+func (s *Secret) Apply(o *Outcome, now time.Time) bool {
+	if o.Decision != s.Decision || !s.DeletedAt.IsZero() {
+		return false
+	}
+	now = moment(now)
+	s.UpdatedAt = now
+	if o.Failure != nil {
+		s.fail(o, now)
+	} else {
+		s.succeed(o, now)
+	}
+	s.Decision++
+	return true
+}
+
+func (s *Secret) succeed(o *Outcome, now time.Time) {
+	if s.Status == Succeeded {
+		s.RefreshStatus = Succeeded
+	} else {
+		s.RefreshStatus = ""
+	}
+	s.Status, s.StatusDetails, s.RefreshStatusDetails = Succeeded, nil, nil
+	s.Generation, s.Attempts = o.Decision, 0
+	s.ExpiresAt, s.RefreshAt, s.NextAttemptAt = o.ExpiresAt, o.RefreshAt, time.Time{}
+	if o.Environment != "" {
+		// Also when it is the secret's no longer: then it has to be withdrawn.
+		s.Deployed = o.Environment
+	}
+	if s.Environment == "" || s.Environment != o.Environment {
+		return // the value was thrown away: not active, not refreshed
+	}
+	s.ActivatedAt, s.NextAttemptAt = now, o.RefreshAt
+}
+
+func (s *Secret) fail(o *Outcome, now time.Time) {
+	s.NextAttemptAt = time.Time{}
+	if s.Status != Succeeded {
+		s.Status, s.StatusDetails = Failed, o.Failure
+		s.endRefresh()
+		return
+	}
+	s.Attempts++
+	s.RefreshStatus, s.RefreshStatusDetails = Failed, o.Failure
+	if s.Environment == "" {
+		return // it was taken away meanwhile: not refreshed any more
+	}
+	if at, again := nextAttempt(s.RefreshAt, s.ExpiresAt, now, s.Attempts); again {
+		s.RefreshStatus, s.NextAttemptAt = Pending, at
+	}
+}
+
+// Interrupt gives up a decision whose claim was left open: nobody knows whether
+// its request was answered. The next decision is due at once and takes no
+// attempt away, because an interruption is not a failure. It reports false, and
+// changes nothing, when d is no longer the current decision.
+func (s *Secret) Interrupt(d uint64) bool {
+	if s.Decision != d || !s.DeletedAt.IsZero() {
+		return false
+	}
+	s.Decision++
+	return true
+}

@@ -1,0 +1,334 @@
+package secret_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+)
+
+func TestDates(t *testing.T) {
+	t.Parallel()
+	zone := time.FixedZone("", 2*60*60)
+	tests := []struct {
+		name               string
+		requestedAt        time.Time
+		lifetime, offset   time.Duration
+		expires, refreshes string
+	}{
+		{"contract A11", noon(), 24 * time.Hour, 4 * time.Hour, "2024-05-02T12:00:00Z", "2024-05-02T08:00:00Z"},
+		{"rounded down", noon().Add(999 * time.Microsecond), time.Hour, 0, "2024-05-01T13:00:00Z", "2024-05-01T13:00:00Z"},
+		{"another zone", noon().Add(1500 * time.Microsecond).In(zone), time.Hour, 30 * time.Minute, "2024-05-01T13:00:00.001Z", "2024-05-01T12:30:00.001Z"},
+		{"a hundred years", noon(), secret.MaxLifetime, 4 * time.Hour, "2124-04-07T12:00:00Z", "2124-04-07T08:00:00Z"},
+		{"across a leap day", at("2024-02-28T12:00:00Z"), 48 * time.Hour, time.Hour, "2024-03-01T12:00:00Z", "2024-03-01T11:00:00Z"},
+	}
+	for _, test := range tests {
+		expiresAt, refreshAt := secret.Dates(test.requestedAt, test.lifetime, test.offset)
+		if got := expiresAt.Format(time.RFC3339Nano); got != test.expires {
+			t.Errorf("%s: expires at %s, want %s", test.name, got, test.expires)
+		}
+		if got := refreshAt.Format(time.RFC3339Nano); got != test.refreshes {
+			t.Errorf("%s: refresh at %s, want %s", test.name, got, test.refreshes)
+		}
+	}
+}
+
+func TestClaimIsLive(t *testing.T) {
+	t.Parallel()
+	c := secret.Claim{StartedAt: noon(), Until: noon().Add(time.Minute)}
+	for d, want := range map[time.Duration]bool{
+		-time.Hour: true, 0: true, time.Minute - 1: true, time.Minute: false, time.Hour: false,
+	} {
+		if got := c.Live(noon().Add(d)); got != want {
+			t.Errorf("%v after the start: live %v, want %v", d, got, want)
+		}
+	}
+}
+
+func TestGrantAnswers(t *testing.T) {
+	t.Parallel()
+	g := secret.Grant{Claim: &secret.Claim{Decision: 8}}
+	if g.Answers(0) || g.Answers(8) {
+		t.Error("a claim counts as an answer")
+	}
+	g.Outcome = &secret.Outcome{Decision: 7}
+	if g.Answers(6) || !g.Answers(7) || g.Answers(8) {
+		t.Error("the outcome of 7 answers another decision, or does not answer 7")
+	}
+}
+
+// lifetime of what good yields.
+const lifetime = 24 * time.Hour
+
+// good returns an outcome for decision d, of a token requested a second ago.
+func good(d uint64, environment string, now time.Time) *secret.Outcome {
+	o := &secret.Outcome{Decision: d, At: now, Environment: environment}
+	o.ExpiresAt, o.RefreshAt = secret.Dates(now.Add(-time.Second), lifetime, 4*time.Hour)
+	if environment != "" {
+		o.Sealed = []byte("sealed")
+	}
+	return o
+}
+
+func bad(d uint64, environment string, now time.Time) *secret.Outcome {
+	return &secret.Outcome{Decision: d, At: now, Environment: environment, Failure: failure()}
+}
+
+// asked returns a new secret that waits for its first exchange.
+func asked(environment string) *secret.Secret {
+	s := &secret.Secret{CreatedAt: noon()}
+	if environment != "" {
+		s.Attach(environment, "production")
+	}
+	s.Ask(noon())
+	return s
+}
+
+// TestLifecycle is the table of contract A12, row by row, for kinds that ask
+// nobody.
+func TestLifecycle(t *testing.T) {
+	t.Parallel()
+	later := noon().Add(20 * time.Hour).Add(4321 * time.Microsecond)
+	stored := later.Truncate(time.Millisecond)
+	expiresAt, refreshAt := secret.Dates(later.Add(-time.Second), lifetime, 4*time.Hour)
+	working := func() *secret.Secret {
+		s := asked(env)
+		s.Apply(good(1, env, noon()), noon())
+		return s
+	}
+	ended := func(s *secret.Secret) *secret.Secret { // all attempts but the last have failed
+		s.Attempts, s.RefreshStatus, s.RefreshStatusDetails = 3, secret.Pending, failure()
+		return s
+	}
+	apply := func(o *secret.Outcome) func(*secret.Secret) {
+		return func(s *secret.Secret) {
+			if !s.Apply(o, later) {
+				t.Errorf("the outcome of decision %d was not taken", o.Decision)
+			}
+		}
+	}
+	firstExpiry, firstRefresh := secret.Dates(noon().Add(-time.Second), lifetime, 4*time.Hour)
+	base := secret.Secret{CreatedAt: noon(), UpdatedAt: stored, Environment: env, Stage: "production", Deployed: env}
+	tests := []struct {
+		name  string
+		from  *secret.Secret
+		event func(*secret.Secret)
+		want  func(s *secret.Secret)
+	}{
+		{"create", &secret.Secret{CreatedAt: noon()}, func(s *secret.Secret) { s.Attach(env, "production"); s.Ask(later) }, func(s *secret.Secret) {
+			s.Status, s.Decision, s.NextAttemptAt = secret.Pending, 1, stored
+		}},
+		{"pending, exchange ok", asked(env), apply(good(1, env, later)), func(s *secret.Secret) {
+			s.Status, s.Generation, s.Decision = secret.Succeeded, 1, 2
+			s.ActivatedAt, s.ExpiresAt, s.RefreshAt, s.NextAttemptAt = stored, expiresAt, refreshAt, refreshAt
+		}},
+		{"pending, value without end", asked(env), apply(&secret.Outcome{Decision: 1, Environment: env}), func(s *secret.Secret) {
+			s.Status, s.Generation, s.Decision, s.ActivatedAt = secret.Succeeded, 1, 2, stored
+		}},
+		{"pending, exchange ok, no environment", asked(""), apply(good(1, "", later)), func(s *secret.Secret) {
+			s.Environment, s.Stage, s.Deployed = "", "", ""
+			s.Status, s.Generation, s.Decision = secret.Succeeded, 1, 2
+			s.ExpiresAt, s.RefreshAt = expiresAt, refreshAt
+		}},
+		{"pending, exchange failed", asked(env), apply(bad(1, env, later)), func(s *secret.Secret) {
+			s.Status, s.StatusDetails, s.Decision = secret.Failed, failure(), 2
+		}},
+		{"succeeded, retry", working(), func(s *secret.Secret) { s.Ask(later) }, func(s *secret.Secret) {
+			s.Status, s.Generation, s.Decision, s.NextAttemptAt = secret.Pending, 1, 3, stored
+			s.ActivatedAt, s.ExpiresAt, s.RefreshAt = noon(), firstExpiry, firstRefresh // kept until there are new ones
+		}},
+		{"succeeded, retry while refreshing", ended(working()), func(s *secret.Secret) { s.Ask(later) }, func(s *secret.Secret) {
+			s.Status, s.Generation, s.Decision, s.NextAttemptAt = secret.Pending, 1, 3, stored
+			s.ActivatedAt, s.ExpiresAt, s.RefreshAt = noon(), firstExpiry, firstRefresh
+		}},
+		{"failed, retry", &secret.Secret{CreatedAt: noon(), Environment: env, Stage: "production", Deployed: env, Status: secret.Failed, StatusDetails: failure(), Decision: 2},
+			func(s *secret.Secret) { s.Ask(later) }, func(s *secret.Secret) {
+				s.Status, s.Decision, s.NextAttemptAt = secret.Pending, 3, stored
+			}},
+		{"succeeded, refresh ok", working(), apply(good(2, env, later)), func(s *secret.Secret) {
+			s.Status, s.RefreshStatus, s.Generation, s.Decision = secret.Succeeded, secret.Succeeded, 2, 3
+			s.ActivatedAt, s.ExpiresAt, s.RefreshAt, s.NextAttemptAt = stored, expiresAt, refreshAt, refreshAt
+		}},
+		{"succeeded, refresh ok after failures", ended(working()), apply(good(2, env, later)), func(s *secret.Secret) {
+			s.Status, s.RefreshStatus, s.Generation, s.Decision = secret.Succeeded, secret.Succeeded, 2, 3
+			s.ActivatedAt, s.ExpiresAt, s.RefreshAt, s.NextAttemptAt = stored, expiresAt, refreshAt, refreshAt
+		}},
+		{"succeeded, refresh failed for now", working(), apply(bad(2, env, later)), func(s *secret.Secret) {
+			s.Status, s.RefreshStatus, s.RefreshStatusDetails = secret.Succeeded, secret.Pending, failure()
+			s.Generation, s.Decision, s.Attempts = 1, 3, 1
+			s.ActivatedAt, s.ExpiresAt, s.RefreshAt = noon(), firstExpiry, firstRefresh
+			s.NextAttemptAt = firstRefresh.Add(40 * time.Minute)
+		}},
+		{"succeeded, refresh failed for good", ended(working()), apply(bad(2, env, later)), func(s *secret.Secret) {
+			s.Status, s.RefreshStatus, s.RefreshStatusDetails = secret.Succeeded, secret.Failed, failure()
+			s.Generation, s.Decision, s.Attempts = 1, 3, 4
+			s.ActivatedAt, s.ExpiresAt, s.RefreshAt = noon(), firstExpiry, firstRefresh
+		}},
+		{"delete", working(), func(s *secret.Secret) { s.Delete(later); s.Delete(later.Add(time.Hour)) }, func(s *secret.Secret) {
+			s.Status, s.Generation, s.Decision, s.DeletedAt = secret.Succeeded, 1, 2, stored
+			s.ActivatedAt, s.ExpiresAt, s.RefreshAt, s.NextAttemptAt = noon(), firstExpiry, firstRefresh, firstRefresh
+		}},
+		// Contract A14.
+		{"environment deleted", ended(working()), func(s *secret.Secret) { s.Detach(later) }, func(s *secret.Secret) {
+			s.Environment, s.Stage = "", ""
+			s.Status, s.Generation, s.Decision = secret.Succeeded, 1, 3
+			s.ExpiresAt, s.RefreshAt = firstExpiry, firstRefresh
+		}},
+		{"environment deleted while pending", asked(env), func(s *secret.Secret) { s.Detach(later) }, func(s *secret.Secret) {
+			s.Environment, s.Stage = "", ""
+			s.Status, s.Decision, s.NextAttemptAt = secret.Pending, 1, noon()
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			want := base
+			test.want(&want)
+			test.event(test.from)
+			if diff := cmp.Diff(want, *test.from); diff != "" {
+				t.Errorf("record (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A person's exchange ends the refresh that was under way, whichever way it
+// goes: nothing is left that says otherwise.
+func TestPersonEndsRefresh(t *testing.T) {
+	t.Parallel()
+	for name, outcome := range map[string]*secret.Outcome{"ok": good(8, env, noon()), "failed": bad(8, env, noon())} {
+		s := refreshable(4 * time.Hour)
+		s.Apply(bad(7, env, s.RefreshAt), s.RefreshAt)
+		s.Status, s.NextAttemptAt = secret.Pending, noon() // asked by a program that knows no Ask
+		s.Apply(outcome, noon())
+		if s.RefreshStatus != "" || s.RefreshStatusDetails != nil || s.Attempts != 0 {
+			t.Errorf("%s: refresh status %q, %d attempts", name, s.RefreshStatus, s.Attempts)
+		}
+	}
+}
+
+func TestApplyRefuses(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		change func(*secret.Secret)
+		d      uint64
+	}{
+		{"older decision", func(*secret.Secret) {}, 6},
+		{"newer decision", func(*secret.Secret) {}, 8},
+		{"asked meanwhile", func(s *secret.Secret) { s.Ask(noon()) }, 7},
+		{"interrupted meanwhile", func(s *secret.Secret) { s.Interrupt(7) }, 7},
+		{"deleted meanwhile", func(s *secret.Secret) { s.Delete(noon()) }, 7},
+		{"refresh called off", func(s *secret.Secret) { s.Detach(noon()) }, 7},
+	} {
+		for _, o := range []*secret.Outcome{good(test.d, env, noon()), bad(test.d, env, noon())} {
+			s := refreshable(4 * time.Hour)
+			test.change(s)
+			before := *s
+			if s.Apply(o, noon().Add(time.Hour)) {
+				t.Errorf("%s: the outcome was taken", test.name)
+			}
+			if diff := cmp.Diff(before, *s); diff != "" {
+				t.Errorf("%s: the record changed:\n%s", test.name, diff)
+			}
+		}
+	}
+}
+
+// An outcome is applied once.
+func TestApplyTwice(t *testing.T) {
+	t.Parallel()
+	for _, o := range []*secret.Outcome{good(1, env, noon()), bad(1, env, noon())} {
+		s := asked(env)
+		if !s.Apply(o, noon()) || s.Apply(o, noon()) {
+			t.Error("the outcome was not taken once")
+		}
+	}
+}
+
+// The environment is taken away while the first exchange runs: the value is
+// not in use, and what is in the environment will be withdrawn, whether the
+// record said so before or not.
+func TestApplyAfterDetach(t *testing.T) {
+	t.Parallel()
+	for _, deployed := range []string{env, ""} {
+		s := asked(env)
+		s.Deployed = deployed
+		s.Detach(noon())
+		if !s.Apply(good(1, env, noon()), noon()) {
+			t.Fatal("the outcome was not taken")
+		}
+		if s.Status != secret.Succeeded || !s.ActivatedAt.IsZero() || !s.NextAttemptAt.IsZero() || s.ExpiresAt.IsZero() {
+			t.Errorf("status %s, activated %v, next attempt %v", s.Status, s.ActivatedAt, s.NextAttemptAt)
+		}
+		if next := s.Plan(); next.Action != secret.Withdraw || s.Deployed != env {
+			t.Errorf("plan is %s from %q, want to withdraw from %s", next.Action, s.Deployed, env)
+		}
+		s.Withdrawn()
+		if next := s.Plan(); next.Action != secret.Rest || s.Deployed != "" {
+			t.Errorf("plan is %s, deployed %q, want rest", next.Action, s.Deployed)
+		}
+	}
+}
+
+// A refresh that fails after the environment went is not tried again.
+func TestFailureWithoutEnvironment(t *testing.T) {
+	t.Parallel()
+	s := refreshable(4 * time.Hour)
+	s.Environment, s.NextAttemptAt = "", time.Time{} // by a program that knows no Detach
+	if !s.Apply(bad(7, env, s.RefreshAt), s.RefreshAt) {
+		t.Fatal("the outcome was not taken")
+	}
+	if s.RefreshStatus != secret.Failed || !s.NextAttemptAt.IsZero() {
+		t.Errorf("refresh status %s, next attempt %v; want failed and none", s.RefreshStatus, s.NextAttemptAt)
+	}
+}
+
+// A secret moves to another environment: the old artifact goes first, and it is
+// known where it is until then.
+func TestMoveToAnotherEnvironment(t *testing.T) {
+	t.Parallel()
+	s := asked(env)
+	s.Detach(noon())
+	s.Attach(otherEnv, "staging")
+	s.Ask(noon())
+	if s.Apply(good(1, env, noon()), noon()) {
+		t.Fatal("the outcome of a decision that is void was taken")
+	}
+	if next := s.Plan(); next.Action != secret.Withdraw || s.Deployed != env {
+		t.Fatalf("plan is %s from %q, want to withdraw from %s", next.Action, s.Deployed, env)
+	}
+	s.Withdrawn()
+	if next := s.Plan(); next.Action != secret.Exchange || s.Deployed != otherEnv {
+		t.Fatalf("plan is %s, deployed %q, want to exchange for %s", next.Action, s.Deployed, otherEnv)
+	}
+}
+
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	s := refreshable(4 * time.Hour)
+	s.Attempts, s.RefreshStatus = 2, secret.Pending
+	before := *s
+	if s.Interrupt(6) || s.Interrupt(8) {
+		t.Error("another decision than the current one was interrupted")
+	}
+	if diff := cmp.Diff(before, *s); diff != "" {
+		t.Errorf("the record changed:\n%s", diff)
+	}
+	if !s.Interrupt(7) || s.Interrupt(7) {
+		t.Error("decision 7 was not interrupted once")
+	}
+	before.Decision = 8
+	if diff := cmp.Diff(before, *s); diff != "" {
+		t.Errorf("more than the decision changed (-want +got):\n%s", diff)
+	}
+	if !s.Plan().Due(s.RefreshAt) {
+		t.Error("the next decision is not due at once")
+	}
+	s.Delete(noon())
+	if s.Interrupt(8) {
+		t.Error("a deleted secret was interrupted")
+	}
+}

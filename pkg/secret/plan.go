@@ -1,0 +1,97 @@
+package secret
+
+import "time"
+
+// Action is what has to happen to a secret next.
+type Action string
+
+// The actions. Each is carried out by an exchanger, in the secret's one lane.
+const (
+	// Rest: nothing, until the record changes.
+	Rest Action = "rest"
+	// Exchange: the exchange a person is waiting for (status pending).
+	Exchange Action = "exchange"
+	// Refresh: the automatic exchange ahead of expiry.
+	Refresh Action = "refresh"
+	// Withdraw: remove the artifact from an environment that is no longer the
+	// secret's.
+	Withdraw Action = "withdraw"
+	// Erase: remove what is left of a deleted secret.
+	Erase Action = "erase"
+)
+
+// Next is an action and when it is due. At is zero for Rest.
+type Next struct {
+	Action Action
+	At     time.Time
+}
+
+// Due reports whether there is something to do at the time now.
+func (n Next) Due(now time.Time) bool { return n.Action != Rest && !n.At.After(now) }
+
+// Plan says what has to happen to s next. It only reads what was decided and
+// stored before, so every process comes to the same answer, whenever it asks.
+func (s *Secret) Plan() Next {
+	switch {
+	case !s.DeletedAt.IsZero():
+		return Next{Erase, s.DeletedAt}
+	case s.Deployed != "" && s.Deployed != s.Environment:
+		return Next{Withdraw, s.UpdatedAt}
+	case s.NextAttemptAt.IsZero():
+		return Next{Action: Rest}
+	case s.Status == Pending:
+		return Next{Exchange, s.NextAttemptAt}
+	case s.Status == Succeeded && s.Environment != "":
+		return Next{Refresh, s.NextAttemptAt}
+	default:
+		return Next{Action: Rest}
+	}
+}
+
+// RefreshState is the refresh status to show at the time now: a refresh that is
+// due and not yet decided shows as pending (contract A12).
+func (s *Secret) RefreshState(now time.Time) Status {
+	if next := s.Plan(); next.Action == Refresh && !s.RefreshAt.After(now) {
+		return Pending
+	}
+	return s.RefreshStatus
+}
+
+// MaxAttempts is how often one automatic refresh is tried (contract A12).
+const MaxAttempts = 4
+
+// lastAttemptBefore is how long before expiry the last attempt is made, unless
+// the offset is so short that half of it comes later.
+const lastAttemptBefore = 2 * time.Hour
+
+// attempts is how many attempts a refresh with this offset gets.
+func attempts(offset time.Duration) int {
+	if offset <= 0 {
+		return 1
+	}
+	return MaxAttempts
+}
+
+// step is the time between two attempts: they are spread evenly from refreshAt
+// to expiresAt − min(2 h, offset/2).
+func step(offset time.Duration) time.Duration {
+	return (offset - min(lastAttemptBefore, offset/2)) / (MaxAttempts - 1)
+}
+
+// nextAttempt returns when to try again after failed attempts, the last of
+// which ended at now, or false when the refresh is given up. Attempts keep
+// their places on the evenly spaced scale. A refresh that starts so late that
+// places have passed uses the places that are left and then goes on one step
+// after another until it has had all its attempts.
+func nextAttempt(refreshAt, expiresAt, now time.Time, failed int) (time.Time, bool) {
+	offset := expiresAt.Sub(refreshAt)
+	if failed >= attempts(offset) {
+		return time.Time{}, false
+	}
+	for place := failed; place < MaxAttempts; place++ {
+		if at := moment(refreshAt.Add(time.Duration(place) * step(offset))); at.After(now) {
+			return at, true
+		}
+	}
+	return moment(now.Add(step(offset))), true
+}

@@ -1,0 +1,231 @@
+package secret_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+)
+
+const (
+	env      = "EN00000000000040008000000000000001"
+	otherEnv = "EN00000000000040008000000000000002"
+)
+
+func at(s string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		panic(err)
+	}
+	return t.UTC()
+}
+
+// noon is the present of most tests.
+func noon() time.Time { return at("2024-05-01T12:00:00.000Z") }
+
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	updated, attempt, deleted := noon().Add(-time.Hour), noon(), noon().Add(time.Hour)
+	rest := secret.Next{Action: secret.Rest}
+	tests := []struct {
+		name string
+		give secret.Secret
+		want secret.Next
+	}{
+		{"pending", secret.Secret{Status: secret.Pending, NextAttemptAt: attempt},
+			secret.Next{Action: secret.Exchange, At: attempt}},
+		{"pending with environment", secret.Secret{Status: secret.Pending, Environment: env, NextAttemptAt: attempt},
+			secret.Next{Action: secret.Exchange, At: attempt}},
+		{"pending, waits for a person", secret.Secret{Status: secret.Pending}, rest},
+		{"succeeded", secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env, NextAttemptAt: attempt},
+			secret.Next{Action: secret.Refresh, At: attempt}},
+		{"succeeded for good", secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env}, rest},
+		{"succeeded without environment", secret.Secret{Status: secret.Succeeded, NextAttemptAt: attempt}, rest},
+		{"failed", secret.Secret{Status: secret.Failed, Environment: env, NextAttemptAt: attempt}, rest},
+		{"refresh given up", secret.Secret{Status: secret.Succeeded, RefreshStatus: secret.Failed, Environment: env, Deployed: env}, rest},
+		{"no status", secret.Secret{NextAttemptAt: attempt}, rest},
+
+		// Withdrawing comes before any exchange, so that no exchange starts for
+		// one environment while another still holds the value.
+		{"environment gone", secret.Secret{Status: secret.Succeeded, Deployed: env, UpdatedAt: updated},
+			secret.Next{Action: secret.Withdraw, At: updated}},
+		{"environment gone, exchange due", secret.Secret{Status: secret.Pending, Deployed: env, NextAttemptAt: attempt, UpdatedAt: updated},
+			secret.Next{Action: secret.Withdraw, At: updated}},
+		{"another environment", secret.Secret{Status: secret.Pending, Environment: otherEnv, Deployed: env, NextAttemptAt: attempt, UpdatedAt: updated},
+			secret.Next{Action: secret.Withdraw, At: updated}},
+		{"environment gone, failed", secret.Secret{Status: secret.Failed, Deployed: env, UpdatedAt: updated},
+			secret.Next{Action: secret.Withdraw, At: updated}},
+
+		// Erasing comes before all.
+		{"deleted", secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env, NextAttemptAt: attempt, UpdatedAt: updated, DeletedAt: deleted},
+			secret.Next{Action: secret.Erase, At: deleted}},
+		{"deleted, to be withdrawn", secret.Secret{Status: secret.Pending, Deployed: env, NextAttemptAt: attempt, UpdatedAt: updated, DeletedAt: deleted},
+			secret.Next{Action: secret.Erase, At: deleted}},
+	}
+	for _, test := range tests {
+		before := test.give
+		if got := test.give.Plan(); got != test.want {
+			t.Errorf("%s: plan is %v at %v, want %v at %v", test.name, got.Action, got.At, test.want.Action, test.want.At)
+		}
+		if diff := cmp.Diff(before, test.give); diff != "" {
+			t.Errorf("%s: planning changed the record:\n%s", test.name, diff)
+		}
+	}
+}
+
+func TestDue(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		next secret.Next
+		want bool
+	}{
+		{secret.Next{Action: secret.Exchange, At: noon()}, true},
+		{secret.Next{Action: secret.Exchange, At: noon().Add(-time.Hour)}, true},
+		{secret.Next{Action: secret.Exchange, At: noon().Add(time.Millisecond)}, false},
+		{secret.Next{Action: secret.Rest}, false},
+	} {
+		if got := test.next.Due(noon()); got != test.want {
+			t.Errorf("%s at %v is due at noon: %v, want %v", test.next.Action, test.next.At, got, test.want)
+		}
+	}
+}
+
+func TestRefreshState(t *testing.T) {
+	t.Parallel()
+	before, now, after := noon().Add(-time.Millisecond), noon(), noon().Add(time.Hour)
+	base := secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env, RefreshAt: now, NextAttemptAt: now, ExpiresAt: now.Add(4 * time.Hour)}
+	tests := []struct {
+		name   string
+		change func(*secret.Secret)
+		now    time.Time
+		want   secret.Status
+	}{
+		{"not due yet", func(*secret.Secret) {}, before, ""},
+		{"due", func(*secret.Secret) {}, now, secret.Pending},
+		{"overdue", func(*secret.Secret) {}, after, secret.Pending},
+		{"refreshed before, not due", func(s *secret.Secret) { s.RefreshStatus = secret.Succeeded }, before, secret.Succeeded},
+		{"refreshed before, due again", func(s *secret.Secret) { s.RefreshStatus = secret.Succeeded }, now, secret.Pending},
+		{"between two attempts", func(s *secret.Secret) { s.RefreshStatus, s.NextAttemptAt = secret.Pending, after }, now, secret.Pending},
+		{"given up", func(s *secret.Secret) { s.RefreshStatus, s.NextAttemptAt = secret.Failed, time.Time{} }, after, secret.Failed},
+		{"no environment", func(s *secret.Secret) { s.Environment, s.Deployed = "", "" }, after, ""},
+		{"pending", func(s *secret.Secret) { s.Status = secret.Pending }, after, ""},
+		{"failed", func(s *secret.Secret) { s.Status = secret.Failed }, after, ""},
+		{"deleted", func(s *secret.Secret) { s.DeletedAt = now }, after, ""},
+	}
+	for _, test := range tests {
+		s := base
+		test.change(&s)
+		if got := s.RefreshState(test.now); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+// TestAttempts runs refreshes that fail every time and notes when the attempts
+// are made, before expiry. Each attempt takes a second, which must not move the
+// next one. The rows marked A12 are the contract's.
+func TestAttempts(t *testing.T) {
+	t.Parallel()
+	minutes := func(m ...float64) (ds []time.Duration) {
+		for _, m := range m {
+			ds = append(ds, time.Duration(m*float64(time.Minute)))
+		}
+		return ds
+	}
+	tests := []struct {
+		name   string
+		offset time.Duration
+		late   time.Duration // how late the first attempt starts
+		want   []time.Duration
+	}{
+		{"A12: default", 4 * time.Hour, 0, minutes(240, 200, 160, 120)},
+		{"A12: half an hour", 30 * time.Minute, 0, minutes(30, 25, 20, 15)},
+		{"A12: none", 0, 0, minutes(0)},
+		{"long", 25 * time.Hour, 0, minutes(1500, 1040, 580, 120)},
+		{"two hours", 2 * time.Hour, 0, minutes(120, 100, 80, 60)},
+		{"one minute", time.Minute, 0, minutes(1, 5./6, 4./6, 0.5)},
+
+		{"late, before the second place", 4 * time.Hour, 10 * time.Minute, minutes(230, 200, 160, 120)},
+		{"late, beyond the second place", 4 * time.Hour, 50 * time.Minute, minutes(190, 160, 120, 120-40-1./60)},
+		{"late, beyond the third place", 4 * time.Hour, 90 * time.Minute, minutes(150, 120, 80-1./60, 40-2./60)},
+		{"late, beyond the last place", 4 * time.Hour, 3 * time.Hour, minutes(60, 20-1./60, -20-2./60, -60-3./60)},
+		{"a day late", 4 * time.Hour, 24 * time.Hour, minutes(-1200, -1240-1./60, -1280-2./60, -1320-3./60)},
+		{"none, late", 0, time.Hour, minutes(-60)},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := refreshable(test.offset)
+			now := s.NextAttemptAt.Add(test.late)
+			var got []time.Duration
+			for s.Plan().Action == secret.Refresh {
+				if now.Before(s.NextAttemptAt) {
+					now = s.NextAttemptAt
+				}
+				got = append(got, s.ExpiresAt.Sub(now))
+				now = now.Add(time.Second)
+				if !s.Apply(&secret.Outcome{Decision: s.Decision, Failure: failure()}, now) {
+					t.Fatal("the outcome was not taken")
+				}
+				if len(got) > secret.MaxAttempts {
+					t.Fatalf("more than %d attempts: %v", secret.MaxAttempts, got)
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("attempts before expiry (-want +got):\n%s", diff)
+			}
+			if s.RefreshStatus != secret.Failed || s.Status != secret.Succeeded || s.Attempts != len(got) {
+				t.Errorf("in the end: status %s, refresh status %s, %d attempts", s.Status, s.RefreshStatus, s.Attempts)
+			}
+		})
+	}
+}
+
+// Attempts that do not divide into milliseconds keep their number and order,
+// each at a time of its own.
+func TestAttemptsInMilliseconds(t *testing.T) {
+	t.Parallel()
+	s := refreshable(time.Second)
+	now := s.NextAttemptAt.Add(400 * time.Microsecond)
+	var got []time.Duration
+	for s.Plan().Action == secret.Refresh {
+		got = append(got, s.NextAttemptAt.Sub(s.RefreshAt))
+		s.Apply(&secret.Outcome{Decision: s.Decision, Failure: failure()}, now)
+		now = s.NextAttemptAt
+	}
+	want := []time.Duration{0, 166 * time.Millisecond, 333 * time.Millisecond, 499 * time.Millisecond}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("attempts (-want +got):\n%s", diff)
+	}
+
+	// Late by one place: no place is used twice.
+	s = refreshable(time.Second)
+	now = s.RefreshAt.Add(200 * time.Millisecond)
+	got = nil
+	for s.Plan().Action == secret.Refresh {
+		s.Apply(&secret.Outcome{Decision: s.Decision, Failure: failure()}, now)
+		got = append(got, now.Sub(s.RefreshAt))
+		now = s.NextAttemptAt
+	}
+	want = []time.Duration{200 * time.Millisecond, 333 * time.Millisecond, 499 * time.Millisecond, 665 * time.Millisecond}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("late attempts (-want +got):\n%s", diff)
+	}
+}
+
+// refreshable returns a secret whose value expires at noon and whose first
+// refresh is planned this long before.
+func refreshable(offset time.Duration) *secret.Secret {
+	expiresAt, refreshAt := secret.Dates(noon().Add(-48*time.Hour), 48*time.Hour, offset)
+	return &secret.Secret{
+		Status: secret.Succeeded, Environment: env, Deployed: env, Generation: 6, Decision: 7,
+		ActivatedAt: noon().Add(-48 * time.Hour), ExpiresAt: expiresAt, RefreshAt: refreshAt, NextAttemptAt: refreshAt,
+	}
+}
+
+func failure() *secret.Failure {
+	return &secret.Failure{ID: "0b7f3a52-6f0e-4b58-9a5c-2f2f6d0c8f11", Reason: "rejected", Detail: "the provider refused the credentials",
+		RequestID: "00112233445566778899aabbccddeeff", At: noon()}
+}

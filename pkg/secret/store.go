@@ -1,0 +1,252 @@
+package secret
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// ErrNameTaken is returned when a living secret of the property has the name.
+var ErrNameTaken = errors.New("the name is taken within the property")
+
+// Store keeps secrets and reserves their names. It is safe for concurrent use,
+// by many processes over one state.
+type Store struct{ State state.Store }
+
+// Create writes a new secret and its credential and reserves the name within
+// the property: all of it or nothing. It returns ErrNameTaken, or
+// state.ErrConflict when the id exists already.
+func (st Store) Create(ctx context.Context, s *Secret, c *Credential) (state.Revision, error) {
+	writes, err := encode(
+		record{state.NameKey(s.Property, s.Name), s.ID, 0},
+		record{state.CredentialKey(s.ID), c, 0},
+		record{state.SecretKey(s.ID), s, 0},
+	)
+	if err != nil {
+		return 0, err
+	}
+	for {
+		rev, err := st.State.Commit(ctx, writes...)
+		if !errors.Is(err, state.ErrConflict) || ctx.Err() != nil {
+			return rev, err
+		}
+		if err := st.collision(ctx, s); err != nil {
+			return 0, err
+		}
+		// What was in the way is gone by now.
+	}
+}
+
+// collision says what keeps s from being created, nil when nothing does.
+func (st Store) collision(ctx context.Context, s *Secret) error {
+	holder, _, err := get[string](ctx, st.State, state.NameKey(s.Property, s.Name))
+	switch {
+	case err == nil && *holder == s.ID:
+		return state.ErrConflict
+	case err == nil:
+		return ErrNameTaken
+	case !errors.Is(err, state.ErrNotFound):
+		return err
+	}
+	for _, key := range []string{state.SecretKey(s.ID), state.CredentialKey(s.ID)} {
+		if _, _, err := st.State.Get(ctx, key); !errors.Is(err, state.ErrNotFound) {
+			return cmp.Or(err, state.ErrConflict)
+		}
+	}
+	return nil
+}
+
+// Get returns the secret or state.ErrNotFound. A deleted secret is found, with
+// DeletedAt set, until it is erased.
+func (st Store) Get(ctx context.Context, id string) (*Secret, state.Revision, error) {
+	return get[Secret](ctx, st.State, state.SecretKey(id))
+}
+
+// Update applies change to the current record and writes the result if nobody
+// else has written meanwhile; otherwise it reads again and calls change again,
+// so change must be pure. An error of change ends the update, with nothing
+// written, and is returned as it is. When change marks the secret deleted, its
+// name is free from the same moment. Change must leave id, property and name
+// alone.
+func (st Store) Update(ctx context.Context, id string, change func(*Secret) error) (*Secret, state.Revision, error) {
+	for {
+		s, rev, err := st.Get(ctx, id)
+		if err != nil {
+			return nil, 0, err
+		}
+		alive := s.DeletedAt.IsZero()
+		if err := change(s); err != nil {
+			return nil, 0, err
+		}
+		writes, err := encode(record{state.SecretKey(id), s, rev})
+		if err != nil {
+			return nil, 0, err
+		}
+		if alive && !s.DeletedAt.IsZero() {
+			release, err := st.release(ctx, s)
+			if err != nil {
+				return nil, 0, err
+			}
+			writes = append(release, writes...)
+		}
+		rev, err = st.State.Commit(ctx, writes...)
+		if errors.Is(err, state.ErrConflict) && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		return s, rev, nil
+	}
+}
+
+// release returns the write that frees the secret's name, none when the name
+// is not held by it.
+func (st Store) release(ctx context.Context, s *Secret) ([]state.Write, error) {
+	key := state.NameKey(s.Property, s.Name)
+	holder, rev, err := get[string](ctx, st.State, key)
+	if errors.Is(err, state.ErrNotFound) || err == nil && *holder != s.ID {
+		return nil, nil
+	}
+	return []state.Write{{Key: key, Expect: rev}}, err
+}
+
+// Vault keeps what exchangers alone may touch: sealed credentials, grants and
+// artifacts.
+type Vault struct{ State state.Store }
+
+// Credential returns the sealed credential of a secret, or state.ErrNotFound.
+func (v Vault) Credential(ctx context.Context, id string) (*Credential, error) {
+	c, _, err := get[Credential](ctx, v.State, state.CredentialKey(id))
+	return c, err
+}
+
+// Grant returns the grant and its revision. A secret that was never exchanged
+// has an empty grant of revision 0.
+func (v Vault) Grant(ctx context.Context, id string) (*Grant, state.Revision, error) {
+	g, rev, err := get[Grant](ctx, v.State, state.GrantKey(id))
+	if errors.Is(err, state.ErrNotFound) {
+		return new(Grant), 0, nil
+	}
+	return g, rev, err
+}
+
+// PutGrant writes the grant if its revision still is expect, and returns the
+// new one; state.ErrConflict otherwise.
+func (v Vault) PutGrant(ctx context.Context, id string, g *Grant, expect state.Revision) (state.Revision, error) {
+	return v.put(ctx, record{state.GrantKey(id), g, expect})
+}
+
+// Deploy stores the artifact in its environment, unless the same or a later
+// generation is there already.
+func (v Vault) Deploy(ctx context.Context, a *Artifact) error {
+	key := state.ArtifactKey(a.Environment, a.Secret)
+	for {
+		old, rev, err := get[Artifact](ctx, v.State, key)
+		switch {
+		case errors.Is(err, state.ErrNotFound):
+			rev = 0
+		case err != nil:
+			return err
+		case old.Generation >= a.Generation:
+			return nil
+		}
+		_, err = v.put(ctx, record{key, a, rev})
+		if !errors.Is(err, state.ErrConflict) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// Withdraw removes the secret's artifact from the environment; it is no error
+// when there is none.
+func (v Vault) Withdraw(ctx context.Context, environment, id string) error {
+	return v.remove(ctx, state.ArtifactKey(environment, id))
+}
+
+// Erase removes every record of a deleted secret. The secret's own record goes
+// last, so that an erasure that is interrupted is planned again.
+func (v Vault) Erase(ctx context.Context, s *Secret) error {
+	if s.DeletedAt.IsZero() {
+		return fmt.Errorf("secret %s is not deleted", s.ID)
+	}
+	g, _, err := v.Grant(ctx, s.ID)
+	if err != nil {
+		return err
+	}
+	keys := make([]string, 0, 6)
+	environments := map[string]bool{s.Deployed: true, s.Environment: true}
+	if g.Outcome != nil {
+		environments[g.Outcome.Environment] = true
+	}
+	delete(environments, "")
+	for en := range environments {
+		keys = append(keys, state.ArtifactKey(en, s.ID))
+	}
+	for _, key := range append(keys, state.GrantKey(s.ID), state.CredentialKey(s.ID), state.SecretKey(s.ID)) {
+		if err := v.remove(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v Vault) put(ctx context.Context, r record) (state.Revision, error) {
+	writes, err := encode(r)
+	if err != nil {
+		return 0, err
+	}
+	return v.State.Commit(ctx, writes...)
+}
+
+func (v Vault) remove(ctx context.Context, key string) error {
+	for {
+		_, rev, err := v.State.Get(ctx, key)
+		if errors.Is(err, state.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, err = v.State.Commit(ctx, state.Write{Key: key, Expect: rev})
+		if !errors.Is(err, state.ErrConflict) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+type record struct {
+	key    string
+	value  any
+	expect state.Revision
+}
+
+func encode(records ...record) ([]state.Write, error) {
+	writes := make([]state.Write, len(records))
+	for i, r := range records {
+		body, err := json.Marshal(r.value)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s: %w", r.key, err)
+		}
+		writes[i] = state.Write{Key: r.key, Value: body, Expect: r.expect}
+	}
+	return writes, nil
+}
+
+// get reads a record. Members it does not know are ignored, so that an older
+// program can read what a newer one wrote.
+func get[T any](ctx context.Context, st state.Store, key string) (*T, state.Revision, error) {
+	body, rev, err := st.Get(ctx, key)
+	if err != nil {
+		return nil, 0, err
+	}
+	v := new(T)
+	if err := json.Unmarshal(body, v); err != nil {
+		return nil, 0, fmt.Errorf("record %s is damaged: %w", key, err)
+	}
+	return v, rev, nil
+}

@@ -1,0 +1,46 @@
+package state
+
+import (
+	"encoding/base32"
+	"strings"
+)
+
+// SecretKey is the key of a secret's own record.
+func SecretKey(id string) string { return "secret." + id }
+
+// CredentialKey is the key of a secret's sealed credentials.
+func CredentialKey(id string) string { return "credential." + id }
+
+// GrantKey is the key of a secret's grant.
+func GrantKey(id string) string { return "grant." + id }
+
+// ArtifactKey is the key of a secret's artifact within an environment.
+func ArtifactKey(environment, secret string) string { return "artifact." + environment + "." + secret }
+
+// NameKey is the key that reserves a name within a property. Names are free
+// text, so they are written in base32.
+func NameKey(property, name string) string {
+	return "name." + property + "." + base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString([]byte(name))
+}
+
+// KeysetKey is the key of the fleet's public keyset.
+const KeysetKey = "keyset.fleet"
+
+// Split returns the kind of record a key is for, and the rest of the key.
+func Split(key string) (kind, rest string) {
+	kind, rest, _ = strings.Cut(key, ".")
+	return kind, rest
+}
+
+// CompanyKey is the key of a company.
+func CompanyKey(id string) string { return "company." + id }
+
+// PropertyKey is the key of a property.
+func PropertyKey(id string) string { return "property." + id }
+
+// EnvironmentKey is the key of an environment.
+func EnvironmentKey(id string) string { return "environment." + id }
+
+// SlotKey is the key that reserves the one place a property has for an
+// environment of the stage (contract A15.3: one staging, one production).
+func SlotKey(property, stage string) string { return "slot." + property + "." + stage }

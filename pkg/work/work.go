@@ -1,0 +1,81 @@
+// Package work says what a handler of messages may answer, and nothing about
+// who delivers them.
+//
+// A handler returns
+//
+//   - nil when the message is dealt with and may be forgotten;
+//   - [RetryAfter] when the same message should come again after a while;
+//   - [Reject] when no retry can help: the message is set aside for a person;
+//   - any other error when something around it failed: the message comes again
+//     soon, and is set aside after too many deliveries.
+//
+// Delivery is at least once: a handler may see a message again after it has
+// answered nil, and two handlers may hold the same message when one of them
+// was thought dead. What must happen once is fenced by compare-and-swap in the
+// state, never by delivery.
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Message is one unit of work as a handler sees it.
+type Message struct {
+	// ID is the publisher's identifier of the message; the same message
+	// published twice carries it twice.
+	ID string
+	// Type names what the message asks for or tells, for example "RefreshDue".
+	Type string
+	// Subject is what the message is about: a secret's id.
+	Subject string
+	// Data is the undecoded body. A handler must not keep or change it.
+	Data []byte
+	// Delivery counts the deliveries of this message, this one included.
+	Delivery int
+}
+
+// Handler deals with one message at a time; it is called from many goroutines.
+// When ctx ends the handler should return soon with ctx's error: an
+// interrupted message comes again and does not count as failed.
+type Handler func(ctx context.Context, m Message) error
+
+// RetryAfter returns an error that asks for the same message again no earlier
+// than after d. The reason err is for logs.
+//
+// A message that waits keeps its place in the queue. What has to wait longer
+// than moments belongs in the state, as a due time, with nil for an answer.
+func RetryAfter(d time.Duration, err error) error { return &retryError{after: d, err: err} }
+
+// Reject returns an error that sets the message aside for a person, with err
+// for a reason.
+func Reject(err error) error { return &rejectError{err: err} }
+
+// Retry reports whether err asks for another delivery, and after which pause.
+func Retry(err error) (time.Duration, bool) {
+	if r, ok := errors.AsType[*retryError](err); ok {
+		return r.after, true
+	}
+	return 0, false
+}
+
+// Rejected reports whether err sets the message aside.
+func Rejected(err error) bool {
+	_, ok := errors.AsType[*rejectError](err)
+	return ok
+}
+
+type retryError struct {
+	after time.Duration
+	err   error
+}
+
+func (e *retryError) Error() string { return fmt.Sprintf("retry after %v: %v", e.after, e.err) }
+func (e *retryError) Unwrap() error { return e.err }
+
+type rejectError struct{ err error }
+
+func (e *rejectError) Error() string { return fmt.Sprintf("rejected: %v", e.err) }
+func (e *rejectError) Unwrap() error { return e.err }
