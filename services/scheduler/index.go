@@ -1,0 +1,189 @@
+package scheduler
+
+import "math"
+
+// index keeps what every secret has to do next, and finds what is due first. It
+// is pure memory: not safe for concurrent use, and never asking for the time.
+// Times are Unix milliseconds.
+//
+// A secret takes about 150 bytes. Entries live in pages that never move, and
+// nothing in a page or in the queue is a pointer: growing copies no entries, and
+// the garbage collector does not look into them.
+type index struct {
+	slots map[uid]uint32
+	pages []*[pageSize]entry
+	used  uint32   // how many slots of the pages were ever in use
+	free  []uint32 // slots to use again
+	queue []queued // a heap; see queue.go
+	orgs  names
+}
+
+const pageSize = 1024
+
+// uid is a secret's id in binary, without its prefix.
+type uid [16]byte
+
+// plan is what the index keeps of a record.
+type plan struct {
+	id     uid
+	trace  origin
+	action uint8  // what is next, as an ordinal of actions
+	class  class  // how the secret stands, for metrics
+	org    uint32 // as a number of index.orgs
+	// due is when action is to happen; it has no meaning for rest.
+	due      int64
+	decision uint64
+	// expires is when the value in use ends; 0 when there is none, or no end.
+	expires int64
+}
+
+// same reports whether p and o ask for the same thing at the same time.
+func (p *plan) same(o *plan) bool {
+	return p.due == o.due && p.decision == o.decision && p.action == o.action
+}
+
+// entry is a plan and what became of it.
+type entry struct {
+	plan
+	place    int32 // in the queue, or idle, or vacant
+	offers   uint8 // how often a job was offered, as far as the pauses care
+	accepted bool  // whether one of them was accepted
+}
+
+// Places that are not in the queue.
+const (
+	// idle: there is nothing to do, or somebody has taken it to do it.
+	idle = -1
+	// vacant: the slot holds no secret.
+	vacant = -2
+)
+
+func newIndex() *index {
+	return &index{slots: make(map[uid]uint32), orgs: names{numbers: make(map[string]uint32)}}
+}
+
+// set adds or replaces the plan of a secret. What the plan asks for is queued
+// for the time it is due. A plan that asks for the same as before keeps its
+// place, so that a record that changes in other ways is not offered again early.
+func (x *index) set(p *plan) {
+	slot, known := x.slots[p.id]
+	if !known {
+		slot = x.vacant()
+		x.slots[p.id] = slot
+	}
+	e := x.entry(slot)
+	same := known && e.same(p)
+	e.plan = *p
+	if same {
+		return
+	}
+	e.offers, e.accepted = 0, false
+	if p.action == rest {
+		x.dequeue(slot)
+	} else {
+		x.enqueue(slot, p.due)
+	}
+}
+
+// remove forgets a secret, if it is known.
+func (x *index) remove(id uid) {
+	slot, known := x.slots[id]
+	if !known {
+		return
+	}
+	x.dequeue(slot)
+	delete(x.slots, id)
+	*x.entry(slot) = entry{place: vacant}
+	x.free = append(x.free, slot)
+}
+
+// earliest is when the first of the queue is to be taken, or never.
+func (x *index) earliest() int64 {
+	if len(x.queue) == 0 {
+		return never
+	}
+	return x.queue[0].at
+}
+
+const never = math.MaxInt64
+
+// take returns the entry whose time came first, if its time has come, and takes
+// it off the queue. It comes back by requeue, or when its plan changes.
+func (x *index) take(now int64) (entry, bool) {
+	if x.earliest() > now {
+		return entry{}, false
+	}
+	slot := x.queue[0].slot
+	x.dequeue(slot)
+	return *x.entry(slot), true
+}
+
+// requeue puts back what take returned, with what became of it, to be taken
+// again at the time at. It does nothing if the plan has changed meanwhile.
+func (x *index) requeue(e *entry, at int64) {
+	slot, known := x.slots[e.id]
+	if !known {
+		return
+	}
+	now := x.entry(slot)
+	if now.place != idle || !now.same(&e.plan) {
+		return
+	}
+	now.offers, now.accepted = e.offers, e.accepted
+	x.enqueue(slot, at)
+}
+
+// restart queues again for the time it was due whatever was put off.
+func (x *index) restart() {
+	for slot := range x.used {
+		e := x.entry(slot)
+		if e.place >= 0 && x.queue[e.place].at != e.due {
+			e.offers = 0
+			x.enqueue(slot, e.due)
+		}
+	}
+}
+
+func (x *index) entry(slot uint32) *entry { return &x.pages[slot/pageSize][slot%pageSize] }
+
+// vacant returns a slot to fill.
+func (x *index) vacant() uint32 {
+	slot := x.used
+	if n := len(x.free); n > 0 {
+		slot, x.free = x.free[n-1], x.free[:n-1]
+	} else {
+		if slot%pageSize == 0 {
+			x.pages = append(x.pages, new([pageSize]entry))
+		}
+		x.used++
+	}
+	x.entry(slot).place = idle
+	return slot
+}
+
+// page calls visit for every entry of a page. The pages are numbered from 0; a
+// secret stays on its page.
+func (x *index) page(n int, visit func(*entry)) {
+	for i := range min(int(x.used)-n*pageSize, pageSize) {
+		if e := &x.pages[n][i]; e.place != vacant {
+			visit(e)
+		}
+	}
+}
+
+// names numbers strings that many entries share. It forgets none: there are far
+// fewer organisations than secrets.
+type names struct {
+	numbers map[string]uint32
+	names   []string
+}
+
+func (n *names) number(name string) uint32 {
+	number, known := n.numbers[name]
+	if !known {
+		number = uint32(len(n.names))
+		n.numbers[name] = number
+		n.names = append(n.names, name)
+	}
+	return number
+}

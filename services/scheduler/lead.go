@@ -1,0 +1,172 @@
+package scheduler
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// publishers is how many offers are under way at most. When all of them
+	// are, what is due waits in the index.
+	publishers = 64
+	// patience is how long one offer may take.
+	patience = 5 * time.Second
+	// firstPause and lastPause bound the time between two offers of the same
+	// job. The first is long enough for a busy fleet to get round to it.
+	firstPause = 3 * time.Second
+	lastPause  = time.Minute
+	// shortPause follows a first offer that was refused: most often by the very
+	// job that brought the change, which is about to be acknowledged.
+	shortPause = 250 * time.Millisecond
+	// failurePause is how long nothing is offered after an offer has failed.
+	failurePause = time.Second
+	// longestSleep is after how long the clock is read again. Timers stand
+	// still while a machine is suspended, and do not follow a clock that is set.
+	longestSleep = time.Minute
+)
+
+// lead offers jobs until ctx ends.
+func (s *Scheduler) lead(ctx context.Context) error {
+	s.metrics.leading.Set(1)
+	defer s.metrics.leading.Set(0)
+	s.deps.Logger.InfoContext(ctx, "leading")
+
+	// What an earlier term put off is as urgent as it ever was: its jobs may
+	// be lost since.
+	s.update(s.index.restart)
+
+	due := make(chan *entry)
+	var offering sync.WaitGroup
+	for range publishers {
+		offering.Go(func() {
+			for e := range due {
+				s.offer(ctx, e)
+			}
+		})
+	}
+	s.feed(ctx, due)
+	close(due)
+	offering.Wait()
+	s.deps.Logger.InfoContext(ctx, "no longer leading")
+	return nil
+}
+
+// feed hands entries to the publishers as they fall due, until ctx ends. While
+// all publishers are busy it waits, and everything else that is due with it.
+func (s *Scheduler) feed(ctx context.Context, due chan<- *entry) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		e, sleep := s.next()
+		if e != nil {
+			select {
+			case due <- e:
+			case <-ctx.Done():
+				s.requeue(e, e.due)
+			}
+			continue
+		}
+		timer.Reset(sleep)
+		select {
+		case <-timer.C:
+		case <-s.wake:
+		case <-ctx.Done():
+		}
+	}
+	s.update(func() { s.sleepsUntil = awake })
+}
+
+// next takes what is due, or else returns nil and how long to sleep.
+func (s *Scheduler) next() (*entry, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	s.sleepsUntil = awake
+	if !s.failedAt.IsZero() {
+		if pause := s.failedAt.Add(failurePause).Sub(now); pause > 0 {
+			return nil, pause
+		}
+	}
+	if e, ok := s.index.take(now.UnixMilli()); ok {
+		return &e, 0
+	}
+	s.sleepsUntil = s.index.earliest()
+	return nil, min(time.UnixMilli(s.sleepsUntil).Sub(now), longestSleep)
+}
+
+func (s *Scheduler) requeue(e *entry, at int64) {
+	s.update(func() { s.index.requeue(e, at) })
+}
+
+// offer offers the job for e, and puts e back into the queue to be offered again.
+func (s *Scheduler) offer(term context.Context, e *entry) {
+	began := time.Now()
+	accepted, err := s.publish(term, e, began)
+	now := time.Now()
+	switch {
+	case err == nil:
+		s.works(term, began)
+		s.count(e, accepted, now)
+		s.requeue(e, now.Add(e.offered(accepted)).UnixMilli())
+	case term.Err() != nil: // the term is over; whether it was queued matters to nobody
+		s.requeue(e, e.due)
+	default:
+		s.metrics.offeredError.Inc()
+		s.fails(term, now, err)
+		s.requeue(e, now.Add(firstPause).UnixMilli())
+	}
+}
+
+func (s *Scheduler) count(e *entry, accepted bool, now time.Time) {
+	if !accepted {
+		s.metrics.offeredQueued.Inc()
+		return
+	}
+	s.metrics.offeredAccepted.Inc()
+	if !e.accepted { // what is accepted again was lost in between, not late
+		s.metrics.lateness.Observe(max(0, now.Sub(e.dueAt()).Seconds()))
+	}
+}
+
+// offered notes that the entry was offered, and returns the pause until it is
+// offered again.
+func (e *entry) offered(accepted bool) time.Duration {
+	first := e.offers == 0
+	pause := min(firstPause<<e.offers, lastPause)
+	if pause < lastPause {
+		e.offers++
+	}
+	if accepted {
+		e.accepted = true
+	} else if first {
+		return shortPause
+	}
+	return pause
+}
+
+// fails notes that an offer has failed, which stops all offers for a while, and
+// says so the first time.
+func (s *Scheduler) fails(ctx context.Context, now time.Time, err error) {
+	s.mu.Lock()
+	first := s.failedAt.IsZero()
+	s.failedAt = now
+	s.mu.Unlock()
+	if first {
+		s.deps.Logger.ErrorContext(ctx, "jobs cannot be offered, trying again", "error", err)
+	}
+}
+
+// works notes that an offer begun at the time began has not failed. It is a
+// sign of recovery only if it began after the last failure.
+func (s *Scheduler) works(ctx context.Context, began time.Time) {
+	s.mu.Lock()
+	recovered := !s.failedAt.IsZero() && began.After(s.failedAt)
+	if recovered {
+		s.failedAt = time.Time{}
+	}
+	s.mu.Unlock()
+	if recovered {
+		s.deps.Logger.InfoContext(ctx, "jobs can be offered again")
+	}
+}

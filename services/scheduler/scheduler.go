@@ -1,0 +1,184 @@
+// Package scheduler decides when. It follows the records of all secrets, keeps
+// an index of what each of them has to do next and when, and orders it at that
+// time by offering a job to whichever exchanger is free. It sees no secret
+// material, sealed or not.
+//
+//	records ──Follow──► index ──due──► publishers ──Offer──► jobs
+//	   ▲      always            leader only                    │
+//	   └───────────────── an exchanger writes ◄────────────────┘
+//
+// # What it promises
+//
+//   - Nothing is offered early, and what is due is offered at once, in the
+//     order in which it fell due, as fast as the jobs are taken.
+//   - What was offered is offered again, after pauses that grow from 3 s to a
+//     minute, until its record changes. So a job may be lost anywhere, for any
+//     reason, and comes back; and since a queue keeps one job for each secret,
+//     an offer too many is refused.
+//   - The index holds nothing of its own. It is derived from the records, which
+//     store every due time, so a start is a replay, and what fell due meanwhile
+//     is offered then.
+//
+// # Several schedulers
+//
+// Every scheduler follows the records; only the one that holds the lease offers
+// jobs. The others can therefore go on where it stopped, at once. The lease saves
+// work and no more: two schedulers that both think they hold it offer the same
+// jobs, and the second offer is refused.
+//
+// # What it refuses
+//
+// It computes no due time (package secret does, once, when it is decided), does
+// not look at outcomes, and knows no provider.
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// Follower tells of every record and every change, as state.Store does.
+type Follower interface {
+	Follow(ctx context.Context, patterns []string, apply func(state.Change), caughtUp func()) error
+}
+
+// Jobs takes jobs for exchangers. It is used from many goroutines.
+type Jobs interface {
+	// Offer queues the job, or reports false when a job for the same secret is
+	// queued or being worked on. After an error it may be queued or not.
+	Offer(ctx context.Context, e events.Event) (accepted bool, err error)
+}
+
+// Lease elects one leader of many.
+type Lease interface {
+	// Hold waits until the lease is ours, calls lead with a context that ends
+	// when the lease is lost, and waits again when lead has returned, until ctx
+	// ends.
+	Hold(ctx context.Context, name string, lead func(context.Context) error) error
+}
+
+// Deps is what a scheduler works with. The first three are required.
+type Deps struct {
+	State      Follower
+	Jobs       Jobs
+	Lease      Lease
+	Logger     *slog.Logger          // nil means silence
+	Tracer     trace.Tracer          // nil means no traces
+	Registerer prometheus.Registerer // nil means no metrics
+}
+
+// Scheduler is one scheduler of a fleet.
+type Scheduler struct {
+	deps    Deps
+	metrics *metrics
+
+	// wake ends the sleep of the leader.
+	wake chan struct{}
+
+	mu    sync.Mutex
+	index *index
+	// sleepsUntil is when the leader takes its next entry unless it is woken
+	// before; awake while it does not sleep or nobody leads.
+	sleepsUntil int64
+	// failedAt is when an offer failed last; zero when a later one succeeded.
+	failedAt time.Time
+}
+
+// leaseName is the lease that schedulers share.
+const leaseName = "scheduler"
+
+// awake is before any time that something is due.
+const awake = -1 << 63
+
+// New returns a scheduler with an empty index, and registers its metrics.
+func New(d Deps) *Scheduler {
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Tracer == nil {
+		d.Tracer = noop.Tracer{}
+	}
+	s := &Scheduler{deps: d, wake: make(chan struct{}, 1), index: newIndex(), sleepsUntil: awake}
+	s.metrics = newMetrics(d.Registerer, s)
+	return s
+}
+
+// Run follows the records and offers jobs while it leads, until ctx ends. It
+// calls ready when the index is complete. It may be called once; an error means
+// that the state or the lease has failed for good.
+func (s *Scheduler) Run(ctx context.Context, ready func()) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	caughtUp := make(chan struct{})
+
+	var following sync.WaitGroup
+	following.Go(func() {
+		err := s.deps.State.Follow(ctx, []string{state.SecretKey("*")}, s.apply, func() { close(caughtUp) })
+		stop(fmt.Errorf("follow the secrets: %w", err))
+	})
+	select {
+	case <-caughtUp: // before, an index with gaps would lead
+		ready()
+		err := s.deps.Lease.Hold(ctx, leaseName, s.lead)
+		stop(fmt.Errorf("hold the lease: %w", err))
+	case <-ctx.Done():
+	}
+	following.Wait()
+	return context.Cause(ctx)
+}
+
+// apply brings the index up to date with a change. A record that cannot be read
+// is as good as gone: there is no telling what is due.
+func (s *Scheduler) apply(c state.Change) {
+	_, name := state.Split(c.Key)
+	id, ok := parseID(name)
+	if !ok {
+		s.damaged(c)
+		return
+	}
+	if c.Value == nil {
+		s.update(func() { s.index.remove(id) })
+		return
+	}
+	record, ok := read(id, c.Value)
+	if !ok {
+		s.damaged(c)
+		s.update(func() { s.index.remove(id) })
+		return
+	}
+	p := planOf(id, record)
+	s.update(func() {
+		p.org = s.index.orgs.number(record.Org)
+		s.index.set(p)
+	})
+}
+
+func (s *Scheduler) damaged(c state.Change) {
+	s.metrics.damaged.Inc()
+	s.deps.Logger.Error("record is damaged, left out", "key", c.Key, "revision", uint64(c.Revision))
+}
+
+// update changes the index, and wakes the leader if it would oversleep.
+func (s *Scheduler) update(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+	if s.index.earliest() >= s.sleepsUntil {
+		return
+	}
+	s.sleepsUntil = awake
+	select {
+	case s.wake <- struct{}{}:
+	default: // it has been woken already
+	}
+}
