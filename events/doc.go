@@ -5,8 +5,9 @@
 // An event is a fact in the past tense ("SecretCreated"); a job is an order for
 // one exchanger ("RefreshDue"). Both are CloudEvents 1.0 in the binary content
 // mode of the NATS binding: the context attributes are message headers with the
-// prefix "ce-", the body is the JSON of the data, and the W3C trace context
-// rides beside them as traceparent.
+// prefix "ce-" (percent-encoded where a header could not hold them), the body is
+// the JSON of the data, and the W3C trace context rides beside them as
+// traceparent.
 //
 // Subjects, all spelled in this package:
 //

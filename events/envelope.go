@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
-// Event is one event or job with its context.
+// Event is one event or job with its context. All but Org and Trace is
+// required.
 type Event struct {
 	// ID is unique per Source. An event that has to be said again keeps it.
 	ID string
@@ -21,6 +24,22 @@ type Event struct {
 	// Trace is a W3C traceparent, or empty.
 	Trace string
 	Data  Data
+}
+
+// check reports what keeps e from being an event.
+func (e Event) check() error {
+	switch {
+	case e.Data == nil:
+		return errors.New("event without data")
+	case e.ID == "" || e.Source == "" || e.Data.About() == "":
+		return fmt.Errorf("%s needs %s, %s and %s", e.Data.Type(), HeaderID, HeaderSource, HeaderSubject)
+	case !utf8.ValidString(e.ID + e.Source + e.Org + e.Data.About()):
+		return fmt.Errorf("%s has a header that is not UTF-8", e.Data.Type())
+	case e.Time.IsZero() || e.Time.UTC().Year() < 0 || e.Time.UTC().Year() > 9999:
+		return fmt.Errorf("%s needs a time that RFC 3339 can write", e.Data.Type())
+	default:
+		return nil
+	}
 }
 
 // Header is the header of a message: the form net/http and NATS share, but
@@ -44,7 +63,7 @@ const (
 	HeaderSubject     = "ce-subject"
 	HeaderTime        = "ce-time"
 	HeaderOrg         = "ce-org"
-	HeaderContentType = "content-type"
+	HeaderContentType = "ce-datacontenttype"
 	HeaderTrace       = "traceparent"
 )
 
@@ -62,52 +81,66 @@ var ErrUnknownType = errors.New("unknown event type")
 
 // Encode returns the header and the body of e.
 func Encode(e Event) (Header, []byte, error) {
-	if e.Data == nil {
-		return nil, nil, errors.New("event without data")
+	if err := e.check(); err != nil {
+		return nil, nil, err
 	}
 	body, err := json.Marshal(e.Data)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode %s: %w", e.Data.Type(), err)
 	}
+	if len(body) > MaxBody {
+		return nil, nil, tooLong(e.Data.Type(), body)
+	}
 	h := Header{
 		HeaderSpecVersion: {specVersion},
-		HeaderID:          {e.ID},
-		HeaderSource:      {e.Source},
+		HeaderID:          {escape(e.ID)},
+		HeaderSource:      {escape(e.Source)},
 		HeaderType:        {TypePrefix + string(e.Data.Type())},
-		HeaderSubject:     {e.Data.About()},
+		HeaderSubject:     {escape(e.Data.About())},
 		HeaderTime:        {e.Time.UTC().Format(time.RFC3339Nano)},
 		HeaderContentType: {contentJSON},
 	}
 	if e.Org != "" {
-		h[HeaderOrg] = []string{e.Org}
+		h[HeaderOrg] = []string{escape(e.Org)}
 	}
-	if e.Trace != "" {
+	if isTrace(e.Trace) {
 		h[HeaderTrace] = []string{e.Trace}
 	}
 	return h, body, nil
 }
 
 // Decode is the reverse of Encode. Members of the body it does not know are
-// ignored; anything else it cannot make sense of is an error that names the
-// header or member.
+// ignored, and so is a trace that is none; anything else it cannot make sense of
+// is an error that names the header or member.
 func Decode(h Header, body []byte) (Event, error) {
 	if v := h.Get(HeaderSpecVersion); v != specVersion {
 		return Event{}, fmt.Errorf("header %s is %.20q, want %q", HeaderSpecVersion, v, specVersion)
 	}
-	e := Event{ID: h.Get(HeaderID), Source: h.Get(HeaderSource), Org: h.Get(HeaderOrg), Trace: h.Get(HeaderTrace)}
-	if e.ID == "" || e.Source == "" {
-		return Event{}, fmt.Errorf("headers %s and %s must not be empty", HeaderID, HeaderSource)
+	var e Event
+	var subject string
+	for name, to := range map[string]*string{
+		HeaderID: &e.ID, HeaderSource: &e.Source, HeaderSubject: &subject, HeaderOrg: &e.Org,
+	} {
+		var err error
+		if *to, err = url.PathUnescape(h.Get(name)); err != nil {
+			return Event{}, fmt.Errorf("header %s is not percent-encoded", name)
+		}
 	}
 	var err error
 	if e.Time, err = time.Parse(time.RFC3339Nano, h.Get(HeaderTime)); err != nil {
 		return Event{}, fmt.Errorf("header %s is not an RFC 3339 time", HeaderTime)
 	}
-	e.Data, err = decodeData(h.Get(HeaderType), body)
-	if err != nil {
+	if e.Data, err = decodeData(h.Get(HeaderType), body); err != nil {
 		return Event{}, err
 	}
-	if s := h.Get(HeaderSubject); s != e.Data.About() {
+	if subject != e.Data.About() {
 		return Event{}, fmt.Errorf("header %s differs from the secret in the body", HeaderSubject)
+	}
+	if trace := h.Get(HeaderTrace); isTrace(trace) {
+		e.Trace = trace
+	}
+	if err := e.check(); err != nil {
+		return Event{}, err
 	}
 	return e, nil
 }
@@ -118,20 +151,26 @@ func decodeData(ceType string, body []byte) (Data, error) {
 	if !ok || dec == nil {
 		return nil, fmt.Errorf("%w: %.60q", ErrUnknownType, ceType)
 	}
-	if len(body) > MaxBody {
-		return nil, fmt.Errorf("body of %s has %d bytes, at most %d are read", name, len(body), MaxBody)
-	}
 	return dec(body)
 }
 
-// decode names the type but never quotes the body: a publisher may have put
+func decode[T Data](body []byte) (Data, error) { return unmarshal[T](body) }
+
+// unmarshal names the type but never quotes the body: a publisher may have put
 // into it what must not be shown.
-func decode[T Data](body []byte) (Data, error) {
-	var d T
+func unmarshal[T Data](body []byte) (T, error) {
+	var d, none T
+	if len(body) > MaxBody {
+		return none, tooLong(d.Type(), body)
+	}
 	if err := json.Unmarshal(body, &d); err != nil {
-		return nil, fmt.Errorf("body of %s: %s", d.Type(), jsonProblem(err))
+		return none, fmt.Errorf("body of %s: %s", d.Type(), jsonProblem(err))
 	}
 	return d, nil
+}
+
+func tooLong(t Type, body []byte) error {
+	return fmt.Errorf("body of %s has %d bytes, at most %d are allowed", t, len(body), MaxBody)
 }
 
 func jsonProblem(err error) string {
@@ -142,4 +181,25 @@ func jsonProblem(err error) string {
 		return fmt.Sprintf("not JSON at byte %d", s.Offset)
 	}
 	return "not a JSON object of this type"
+}
+
+// escape writes an attribute so that a header can carry it: what is not
+// printable ASCII, and space, quote and percent, is percent-encoded (CloudEvents
+// NATS binding 3.1.3.2).
+func escape(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if c <= ' ' || c > '~' || c == '"' || c == '%' {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// isTrace reports whether s has the letters of a W3C traceparent. Whoever uses
+// it looks closer.
+func isTrace(s string) bool {
+	return s != "" && len(s) <= 128 && strings.Trim(s, "0123456789abcdef-") == ""
 }

@@ -140,10 +140,4 @@ func decoder(t Type) func([]byte) (Data, error) {
 
 // DecodeRefreshDue decodes the body of a job. Members it does not know are
 // ignored.
-func DecodeRefreshDue(body []byte) (RefreshDue, error) {
-	d, err := decode[RefreshDue](body)
-	if err != nil {
-		return RefreshDue{}, err
-	}
-	return d.(RefreshDue), nil
-}
+func DecodeRefreshDue(body []byte) (RefreshDue, error) { return unmarshal[RefreshDue](body) }

@@ -332,3 +332,16 @@ func TestInterrupt(t *testing.T) {
 		t.Error("a deleted secret was interrupted")
 	}
 }
+
+// A value that was made for another environment is not in use.
+func TestApplyForAnotherEnvironment(t *testing.T) {
+	t.Parallel()
+	s := asked("")
+	s.Environment = otherEnv // by a program that asked for no exchange
+	if !s.Apply(good(1, env, noon()), noon()) {
+		t.Fatal("the outcome was not taken")
+	}
+	if !s.ActivatedAt.IsZero() || !s.NextAttemptAt.IsZero() || s.Plan().Action != secret.Withdraw {
+		t.Errorf("activated %v, next attempt %v, plan %s", s.ActivatedAt, s.NextAttemptAt, s.Plan().Action)
+	}
+}

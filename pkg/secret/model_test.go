@@ -54,7 +54,7 @@ func (f *fleet) attach() {
 
 func (f *fleet) alive() bool { return f.s.DeletedAt.IsZero() }
 
-// What people do. Each draws until it is allowed, so that the others go on.
+// What people do, when they may.
 
 func (f *fleet) Ask(t *rapid.T) {
 	if !f.alive() {

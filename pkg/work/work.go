@@ -47,35 +47,40 @@ type Handler func(ctx context.Context, m Message) error
 //
 // A message that waits keeps its place in the queue. What has to wait longer
 // than moments belongs in the state, as a due time, with nil for an answer.
-func RetryAfter(d time.Duration, err error) error { return &retryError{after: d, err: err} }
+func RetryAfter(d time.Duration, err error) error { return &verdict{after: d, err: err} }
 
 // Reject returns an error that sets the message aside for a person, with err
 // for a reason.
-func Reject(err error) error { return &rejectError{err: err} }
+func Reject(err error) error { return &verdict{reject: true, err: err} }
 
 // Retry reports whether err asks for another delivery, and after which pause.
 func Retry(err error) (time.Duration, bool) {
-	if r, ok := errors.AsType[*retryError](err); ok {
-		return r.after, true
+	v, ok := errors.AsType[*verdict](err)
+	if !ok || v.reject {
+		return 0, false
 	}
-	return 0, false
+	return v.after, true
 }
 
 // Rejected reports whether err sets the message aside.
 func Rejected(err error) bool {
-	_, ok := errors.AsType[*rejectError](err)
-	return ok
+	v, ok := errors.AsType[*verdict](err)
+	return ok && v.reject
 }
 
-type retryError struct {
-	after time.Duration
-	err   error
+// verdict is a handler's wish. Of several, one around the other, the outermost
+// counts.
+type verdict struct {
+	reject bool
+	after  time.Duration
+	err    error
 }
 
-func (e *retryError) Error() string { return fmt.Sprintf("retry after %v: %v", e.after, e.err) }
-func (e *retryError) Unwrap() error { return e.err }
+func (v *verdict) Error() string {
+	if v.reject {
+		return fmt.Sprintf("rejected: %v", v.err)
+	}
+	return fmt.Sprintf("retry after %v: %v", v.after, v.err)
+}
 
-type rejectError struct{ err error }
-
-func (e *rejectError) Error() string { return fmt.Sprintf("rejected: %v", e.err) }
-func (e *rejectError) Unwrap() error { return e.err }
+func (v *verdict) Unwrap() error { return v.err }

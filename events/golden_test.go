@@ -1,0 +1,213 @@
+package events_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/events"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+const (
+	secretID = "SE0123456789ab4cde8f0123456789abcd"
+	property = "PR0123456789ab4cde8f0123456789abcd"
+	env      = "EN0123456789ab4cde8f0123456789abcd"
+)
+
+func noon() time.Time { return time.Date(2024, time.May, 1, 12, 0, 0, 0, time.UTC) }
+
+func wrap(id string, d events.Data) events.Event {
+	return events.Event{
+		ID: id, Source: "/rekindle/exchanger", Org: "0123456789ABCDEF@TestOrg",
+		Time: noon().Add(123 * time.Millisecond), Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Data: d,
+	}
+}
+
+// samples holds an event of each type with all it can say, and some with the
+// least; by the name of their golden file.
+func samples() map[string]events.Event {
+	least := wrap("least", events.SecretCreated{Secret: secretID, Property: property, Name: "n", Kind: "token"})
+	least.Org, least.Trace = "", ""
+	strange := wrap("a b/%\"é\n€😀", events.SecretDeleted{Secret: secretID, Property: property, Name: "<b>&\u2028", Kind: "token"})
+	strange.Org = "My Company, Ünited"
+	return map[string]events.Event{
+		"SecretCreated": wrap(secretID+".created", events.SecretCreated{
+			Secret: secretID, Property: property, Environment: env, Name: "billing API", Kind: "oauth2-client_credentials",
+		}),
+		"SecretCreated-least": least,
+		"SecretDeleted": wrap(secretID+".deleted", events.SecretDeleted{
+			Secret: secretID, Property: property, Environment: env, Name: "billing API", Kind: "oauth2",
+		}),
+		"SecretDeleted-strange": strange,
+		"RefreshDue": wrap(secretID+".7.due", events.RefreshDue{
+			Secret: secretID, Action: "refresh", Decision: 7, DueAt: noon(),
+		}),
+		"ExchangeSucceeded": wrap(secretID+".7.succeeded", events.ExchangeSucceeded{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", Action: "refresh",
+			Generation: 7, ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
+		}),
+		"ExchangeSucceeded-least": wrap(secretID+".1.succeeded", events.ExchangeSucceeded{
+			Secret: secretID, Property: property, Kind: "token", Action: "exchange", Generation: 1,
+		}),
+		"ExchangeFailed": wrap(secretID+".8.failed", events.ExchangeFailed{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", Action: "refresh",
+			Reason: events.ReasonTimeout, Detail: "no complete answer came within 10 s",
+			Attempts: 1, NextAttemptAt: noon().Add(40 * time.Minute), WorksUntil: noon().Add(4 * time.Hour),
+		}),
+		"ExchangeFailed-least": wrap(secretID+".1.failed", events.ExchangeFailed{
+			Secret: secretID, Property: property, Kind: "oauth2", Action: "exchange",
+			Reason: events.ReasonRejected, Detail: "the provider refused the credentials",
+		}),
+	}
+}
+
+// TestGolden holds the form of every event still: programs of others read it.
+// It does not run in parallel, because -update writes what other tests read.
+func TestGolden(t *testing.T) {
+	for name, e := range samples() {
+		h, body, err := events.Encode(e)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		path := filepath.Join("testdata", name+".golden")
+		got := format(h, body)
+		if *update {
+			if err := os.WriteFile(path, got, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s:\ngot\n%s\nwant\n%s", path, got, want)
+		}
+	}
+}
+
+// TestGoldenFiles decodes what is in testdata, a file that no sample writes any
+// more included.
+func TestGoldenFiles(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := samples()
+	for _, path := range files {
+		h, body := readGolden(t, path)
+		e, err := events.Decode(h, body)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		name := strings.TrimSuffix(filepath.Base(path), ".golden")
+		if !reflect.DeepEqual(e, want[name]) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", path, e, want[name])
+		}
+		delete(want, name)
+	}
+	if len(want) > 0 {
+		t.Errorf("without a golden file: %v", slices.Sorted(maps.Keys(want)))
+	}
+}
+
+// format writes a message as text: the headers in order, a blank line, the body.
+func format(h events.Header, body []byte) []byte {
+	var b bytes.Buffer
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		for _, value := range h[name] {
+			b.WriteString(name + ": " + value + "\n")
+		}
+	}
+	b.WriteString("\n")
+	b.Write(body)
+	b.WriteString("\n")
+	return b.Bytes()
+}
+
+func readGolden(t testing.TB, path string) (events.Header, []byte) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, body, ok := strings.Cut(string(text), "\n\n")
+	if !ok {
+		t.Fatalf("%s has no blank line", path)
+	}
+	h := events.Header{}
+	for line := range strings.Lines(head) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		h[name] = append(h[name], value)
+	}
+	return h, []byte(strings.TrimSuffix(body, "\n"))
+}
+
+// TestUnknownMembers reads what later versions may write: members and headers
+// that are not known are ignored, in every type.
+func TestUnknownMembers(t *testing.T) {
+	t.Parallel()
+	for name, want := range samples() {
+		h, body, err := events.Encode(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h["ce-later"] = []string{"x"}
+		h["Nats-Msg-Id"] = []string{"y"}
+		body = append([]byte(`{"later":{"deep":[1,{"x":null}]},"Type":"x",`), body[1:]...)
+		got, err := events.Decode(h, body)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, want)
+		}
+	}
+}
+
+// A time is written in UTC, wherever it was taken.
+func TestTimesAreUTC(t *testing.T) {
+	t.Parallel()
+	e := samples()["SecretCreated"]
+	e.Time = e.Time.In(time.FixedZone("", 7200))
+	h, _, err := events.Encode(e)
+	if err != nil || h.Get(events.HeaderTime) != "2024-05-01T12:00:00.123Z" {
+		t.Errorf("time is %q, error %v", h.Get(events.HeaderTime), err)
+	}
+}
+
+// No event has a member that could hold secret material.
+func TestMembers(t *testing.T) {
+	t.Parallel()
+	allowed := []string{
+		"action", "attempts", "decision", "detail", "due_at", "environment", "expires_at", "generation", "kind",
+		"name", "next_attempt_at", "property", "reason", "refresh_at", "secret", "works_until",
+	}
+	for name, e := range samples() {
+		body, err := json.Marshal(e.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var members map[string]any
+		if err := json.Unmarshal(body, &members); err != nil {
+			t.Fatal(err)
+		}
+		for member := range members {
+			if !slices.Contains(allowed, member) {
+				t.Errorf("%s has the new member %q: list it here if everyone may see it", name, member)
+			}
+		}
+	}
+}

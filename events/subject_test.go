@@ -1,0 +1,170 @@
+package events_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rekindle-dev/rekindle/events"
+)
+
+func TestSubjects(t *testing.T) {
+	t.Parallel()
+	for got, want := range map[string]string{
+		events.EventSubject("ORG@TestOrg", events.TypeSecretCreated, "SE1"): "rekindle.v1.event.ORG=40TestOrg.SecretCreated.SE1",
+		events.EventSubject("", events.TypeExchangeFailed, "SE1"):           "rekindle.v1.event.=.ExchangeFailed.SE1",
+		events.JobSubject("SE1"):           "rekindle.v1.job.SE1",
+		events.JobSubject("SE1.>"):         "rekindle.v1.job.SE1=2E=3E",
+		events.ParkedSubject("job", "SE1"): "rekindle.v1.parked.job.SE1",
+		events.ParkedSubject("a.b", "*"):   "rekindle.v1.parked.a=2Eb.=2A",
+		events.ParkedSubject("job", ""):    "rekindle.v1.parked.job.=",
+		events.AllEvents:                   "rekindle.v1.event.>",
+		events.AllJobs:                     "rekindle.v1.job.*",
+		events.AllParked:                   "rekindle.v1.parked.>",
+	} {
+		if got != want {
+			t.Errorf("subject %q, want %q", got, want)
+		}
+	}
+}
+
+// The package comment promises a grammar; the functions keep it.
+func TestSubjectsAsDocumented(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := strings.NewReplacer("<org>", "acme", "<type>", string(events.TypeRefreshDue), "<secret>", secretID, "<lane>", "job")
+	var documented []string
+	for _, line := range regexp.MustCompile(`(?m)^//\t(rekindle\S+)`).FindAllStringSubmatch(string(doc), -1) {
+		documented = append(documented, fill.Replace(line[1]))
+	}
+	want := []string{
+		events.EventSubject("acme", events.TypeRefreshDue, secretID), events.JobSubject(secretID), events.ParkedSubject("job", secretID),
+	}
+	if !slices.Equal(documented, want) {
+		t.Errorf("doc.go says %q, want %q", documented, want)
+	}
+	for _, subject := range want {
+		if !strings.HasPrefix(subject, events.Root+".") {
+			t.Errorf("%s is not under %s", subject, events.Root)
+		}
+	}
+	for _, quoted := range regexp.MustCompile(`"(\w+)"`).FindAllStringSubmatch(string(doc), -1) {
+		if _, ok := samples()[quoted[1]]; !ok {
+			t.Errorf("doc.go names the event %s, which is none", quoted[1])
+		}
+	}
+}
+
+func TestToken(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"": "=", "=": "=3D", "==": "=3D=3D", "a-Z_0": "a-Z_0", ".": "=2E", "*": "=2A", ">": "=3E", " ": "=20",
+		"a.b": "a=2Eb", "é": "=C3=A9", "\x00\xff": "=00=FF", "=2E": "=3D2E", secretID: secretID,
+	} {
+		if got := events.Token(text); got != want {
+			t.Errorf("Token(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+// FuzzToken: a token is one part of a subject and can be turned back into its
+// text, so no two texts share one.
+func FuzzToken(f *testing.F) {
+	for _, text := range []string{"", "=", "a.b", "*", ">", "é", "=2E", "\x00\xff", "a b\tc\r\n", secretID} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		token := events.Token(text)
+		if !regexp.MustCompile(`^[A-Za-z0-9=_-]+$`).MatchString(token) {
+			t.Fatalf("Token(%q) = %q", text, token)
+		}
+		if back, ok := untoken(token); !ok || back != text {
+			t.Fatalf("Token(%q) = %q, which stands for %q", text, token, back)
+		}
+	})
+}
+
+func untoken(token string) (string, bool) {
+	if token == "=" {
+		return "", true
+	}
+	var b strings.Builder
+	for ; token != ""; token = token[1:] {
+		if token[0] != '=' {
+			b.WriteByte(token[0])
+			continue
+		}
+		if len(token) < 3 {
+			return "", false
+		}
+		c, err := strconv.ParseUint(token[1:3], 16, 8)
+		if err != nil {
+			return "", false
+		}
+		b.WriteByte(byte(c))
+		token = token[2:]
+	}
+	return b.String(), true
+}
+
+// TestClosedSets reads the constants from the source, so that none is added
+// without being listed: a reason in Reasons, a type among the samples.
+func TestClosedSets(t *testing.T) {
+	t.Parallel()
+	var listed []string
+	for _, r := range events.Reasons() {
+		listed = append(listed, string(r))
+	}
+	declared := constants(t, "reason.go", "Reason")
+	if !slices.Equal(listed, declared) {
+		t.Errorf("Reasons lists %q, declared are %q", listed, declared)
+	}
+	for _, r := range declared {
+		if !regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`).MatchString(r) {
+			t.Errorf("reason %q", r)
+		}
+	}
+	for _, name := range constants(t, "types.go", "Type") {
+		e, ok := samples()[name]
+		if !ok || string(e.Data.Type()) != name || e.Data.About() != secretID {
+			t.Errorf("no sample of type %s", name)
+		}
+	}
+}
+
+// constants returns the values of the file's string constants of a type.
+func constants(t *testing.T, file, of string) (values []string) {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if name, ok := spec.Type.(*ast.Ident); ok && name.Name == of {
+			literal, ok := spec.Values[0].(*ast.BasicLit)
+			value, err := strconv.Unquote(literal.Value)
+			if !ok || err != nil {
+				t.Errorf("%s: constant %s is no literal", file, spec.Names[0])
+			}
+			values = append(values, value)
+		}
+		return true
+	})
+	if len(values) == 0 {
+		t.Fatalf("%s declares no %s", file, of)
+	}
+	return values
+}

@@ -1,0 +1,142 @@
+package secret_test
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+const (
+	secretID   = "SE0123456789ab4cde8f0123456789abcd"
+	propertyID = "PR0123456789ab4cde8f0123456789abcd"
+)
+
+// fullSecret has every member set.
+func fullSecret() *secret.Secret {
+	offset := int64(14400)
+	person := secret.Actor{Email: "ada@example.com", DisplayName: "Ada"}
+	return &secret.Secret{
+		ID: secretID, Org: "acme", Property: propertyID, Environment: env, Stage: "production",
+		Name: "billing API", Kind: secret.OAuth2ClientCredentials,
+		Credentials: secret.Credentials{
+			Username: "ada", ClientID: "client", TokenURL: "https://issuer.example/token?x=1",
+			RefreshOffset: &offset, Options: map[string]string{"scope": "read write", "audience": "billing"},
+		},
+		CredentialGeneration: 2,
+		Status:               secret.Succeeded, StatusDetails: failure(),
+		RefreshStatus: secret.Pending, RefreshStatusDetails: failure(),
+		CreatedAt: noon(), UpdatedAt: noon().Add(time.Millisecond), CreatedBy: person, UpdatedBy: person,
+		ActivatedAt: noon(), ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
+		Generation: 6, Decision: 8, NextAttemptAt: noon().Add(20*time.Hour + 40*time.Minute), Attempts: 1,
+		Deployed: env, DeletedAt: noon(), Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+	}
+}
+
+func fullGrant() *secret.Grant {
+	return &secret.Grant{
+		Claim: &secret.Claim{Decision: 8, Holder: "exchanger-1", StartedAt: noon(), Until: noon().Add(time.Minute)},
+		Outcome: &secret.Outcome{
+			Decision: 7, At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
+			ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
+		},
+	}
+}
+
+func fullCredential() *secret.Credential {
+	return &secret.Credential{Generation: 2, Fields: map[string]secret.SealedField{
+		"client_secret": {Generation: 1, Mask: "ab****yz", Sealed: []byte("sealed")},
+	}}
+}
+
+func fullArtifact() *secret.Artifact {
+	return &secret.Artifact{Secret: secretID, Environment: env, Generation: 6, Sealed: []byte("sealed"), ExpiresAt: noon().Add(24 * time.Hour)}
+}
+
+// TestRecordGolden holds the stored form of every record still: other versions
+// of the program read it. It does not run in parallel, because -update writes
+// what other tests read.
+func TestRecordGolden(t *testing.T) {
+	for name, record := range map[string]any{
+		"secret": fullSecret(), "secret-new": &secret.Secret{
+			ID: secretID, Org: "acme", Property: propertyID, Name: "n", Kind: secret.Token,
+			Status: secret.Pending, CreatedAt: noon(), UpdatedAt: noon(), Decision: 1, NextAttemptAt: noon(),
+		},
+		"grant": fullGrant(), "grant-empty": new(secret.Grant),
+		"credential": fullCredential(),
+		"artifact":   fullArtifact(), "artifact-endless": &secret.Artifact{Secret: secretID, Environment: env, Generation: 1, Sealed: []byte("sealed")},
+	} {
+		body, err := json.MarshalIndent(record, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name+".golden.json", append(body, '\n'))
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+// TestReadsGolden reads what was stored, with members that a later version
+// added.
+func TestReadsGolden(t *testing.T) {
+	t.Parallel()
+	reads(t, "secret.golden.json", fullSecret())
+	reads(t, "grant.golden.json", fullGrant())
+	reads(t, "credential.golden.json", fullCredential())
+	reads(t, "artifact.golden.json", fullArtifact())
+}
+
+func reads[T any](t *testing.T, name string, want *T) {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := strings.Replace(string(body), "{\n", "{\"added_later\": {\"x\": [1]},\n", 1)
+	got := new(T)
+	err = json.Unmarshal([]byte(later), got)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}
+
+// Zero times are absent, not "0001-01-01": the api turns absence into null.
+func TestZeroTimesAreAbsent(t *testing.T) {
+	t.Parallel()
+	body, err := json.Marshal([]any{
+		secret.Secret{CreatedAt: noon(), UpdatedAt: noon()}, secret.Outcome{At: noon()}, secret.Artifact{},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(body), "0001-01-01") {
+		t.Errorf("a zero time is stored: %s", body)
+	}
+}
