@@ -1,0 +1,103 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/pkg/work"
+)
+
+// BenchmarkCycle is a refresh without the exchange: the job is offered and
+// taken, the record read and written by compare-and-swap, the event said, the
+// job acknowledged and confirmed. Client and server share the machine.
+func BenchmarkCycle(b *testing.B) {
+	for _, workers := range []int{1, 64, 256} {
+		b.Run(fmt.Sprint("workers=", workers), func(b *testing.B) {
+			const secrets = 1000
+			bus := open(b)
+			st := openState(b, bus)
+			for i := range secrets {
+				commit(b, st, put(state.SecretKey(fmt.Sprint("SE", i)), string(make([]byte, 1500))))
+			}
+			cycle := func(ctx context.Context, m work.Message) error {
+				value, rev, err := st.Get(ctx, state.SecretKey(m.Subject))
+				if err != nil {
+					return err
+				}
+				_, err = st.Commit(ctx, state.Write{Key: state.SecretKey(m.Subject), Value: value, Expect: rev})
+				if err != nil {
+					return err
+				}
+				return bus.Publish(ctx, events.Event{
+					ID: m.ID, Source: "/rekindle/bench", Time: due("").Time,
+					Data: events.ExchangeSucceeded{Secret: m.Subject, Generation: 1},
+				})
+			}
+			b.ResetTimer()
+			benchmarkJobs(b, bus, workers, secrets, cycle)
+		})
+	}
+}
+
+// benchmarkJobs has b.N jobs worked on, with some always waiting.
+func benchmarkJobs(b *testing.B, bus *Bus, workers, secrets int, handle work.Handler) {
+	ahead := make(chan struct{}, 2*workers) // fewer than secrets, so that no job is refused
+	w := startWork(b, bus, workers, func(ctx context.Context, m work.Message) error {
+		if err := handle(ctx, m); err != nil {
+			b.Error(err)
+		}
+		<-ahead
+		return nil
+	})
+	var offering sync.WaitGroup
+	for n := range b.N {
+		ahead <- struct{}{}
+		offering.Go(func() {
+			e := due(fmt.Sprint("SE", n%secrets))
+			e.ID = fmt.Sprint(n)
+			if accepted, err := bus.Offer(b.Context(), e); !accepted || err != nil {
+				b.Errorf("job %d: accepted %v, error %v", n, accepted, err)
+			}
+		})
+	}
+	offering.Wait()
+	for range cap(ahead) { // until nothing is left
+		ahead <- struct{}{}
+	}
+	w.soft()
+	<-w.err
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "cycles/s")
+}
+
+// BenchmarkFollowReplay is the start of a scheduler or of an api: every record,
+// 1.5 KB each, told once.
+func BenchmarkFollowReplay(b *testing.B) {
+	const records = 100_000
+	bus := open(b)
+	st := openState(b, bus)
+	value := make([]byte, 1500)
+	for i := range records {
+		m := nats.NewMsg(prefixState + state.SecretKey(fmt.Sprint("SE", i)))
+		m.Data = value
+		if _, err := bus.js.PublishMsgAsync(m); err != nil {
+			b.Fatal(err)
+		}
+	}
+	<-bus.js.PublishAsyncComplete()
+	b.ResetTimer()
+	for b.Loop() {
+		ctx, stop := context.WithCancel(b.Context())
+		told := 0
+		_ = st.Follow(ctx, []string{"secret.*"}, func(state.Change) { told++ }, stop) //nolint:errcheck // the error of ctx
+		if told != records {
+			b.Fatalf("%d records were told, want %d", told, records)
+		}
+	}
+	b.ReportMetric(float64(records)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+}

@@ -1,0 +1,164 @@
+package bus
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Config says how to reach the server.
+type Config struct {
+	// URL may hold several servers, separated by commas, and credentials.
+	URL string
+	// User and Password are used when the URL holds none.
+	User, Password string
+	// Name is how this client shows in the server's lists.
+	Name string
+	// Replicas of every stream: 1, or 3 or 5 on a cluster.
+	Replicas int
+	Logger   *slog.Logger
+}
+
+// Bus is a connection to the fleet's NATS. It reconnects for ever, unless the
+// server refuses its credentials; whatever uses it then ends with an error.
+// A Bus is safe for concurrent use.
+type Bus struct {
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	log      *slog.Logger
+	replicas int
+	lane     limits
+	batches  chan struct{} // slots for atomic batches, see commitBatch
+}
+
+const (
+	// requestTimeout bounds one request to the server, unless its context ends
+	// earlier.
+	requestTimeout = 5 * time.Second
+	// retryPause is between two attempts at what will work again soon.
+	retryPause = 250 * time.Millisecond
+	// connectPause is between two attempts at a server that is not up yet.
+	connectPause = time.Second
+)
+
+// Connect connects, refuses a server that is too old or has no JetStream, and
+// makes sure that the streams are there. It waits for a server that is not up
+// yet until ctx ends. Its errors show no credentials.
+func Connect(ctx context.Context, cfg Config) (*Bus, error) { return start(ctx, cfg, usual()) }
+
+func start(ctx context.Context, cfg Config, lane limits) (*Bus, error) {
+	addr, err := address(cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bus{log: cfg.Logger, replicas: max(1, cfg.Replicas), lane: lane, batches: make(chan struct{}, maxBatches)}
+	if err := b.dial(ctx, cfg, addr); err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s: %w", addr, err)
+	}
+	if err := b.prepare(ctx); err != nil {
+		b.nc.Close()
+		return nil, fmt.Errorf("NATS at %s: %w", addr, err)
+	}
+	return b, nil
+}
+
+// dial connects; addr is the URL as it may be shown.
+func (b *Bus) dial(ctx context.Context, cfg Config, addr string) error {
+	for {
+		nc, err := nats.Connect(cfg.URL, b.options(cfg)...)
+		if err == nil {
+			b.nc = nc
+			b.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(requestTimeout))
+			return err
+		}
+		if final(err) {
+			return err
+		}
+		b.log.InfoContext(ctx, "waiting for NATS", "addr", addr, "error", err)
+		if pause(ctx, connectPause) != nil {
+			return err
+		}
+	}
+}
+
+// final tells errors that waiting does not cure.
+func final(err error) bool {
+	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
+	return certificate || errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) ||
+		errors.Is(err, nats.ErrSecureConnRequired) || errors.Is(err, nats.ErrSecureConnWanted)
+}
+
+func (b *Bus) options(cfg Config) []nats.Option {
+	opts := []nats.Option{
+		nats.Name(cfg.Name), nats.MaxReconnects(-1), nats.ReconnectWait(retryPause),
+		nats.ReconnectBufSize(-1), // what cannot be sent must fail, not be kept and forgotten
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				b.log.Warn("connection to NATS lost", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { b.log.Info("connection to NATS restored") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			b.log.Warn("NATS reports a problem", "error", err)
+		}),
+	}
+	if cfg.User != "" {
+		opts = append(opts, nats.UserInfo(cfg.User, cfg.Password))
+	}
+	return opts
+}
+
+// prepare checks the server and declares the streams. It waits for a cluster
+// that has no leader yet.
+func (b *Bus) prepare(ctx context.Context) error {
+	if v := b.nc.ConnectedServerVersion(); older(v, MinServer) {
+		return fmt.Errorf("the server has version %s, but at least %s is needed: upgrade it", v, MinServer)
+	}
+	for {
+		err := translate(b.declare(ctx))
+		if !errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		b.log.InfoContext(ctx, "waiting for JetStream", "error", err)
+		if pause(ctx, connectPause) != nil {
+			return err
+		}
+	}
+}
+
+// Connected reports whether the connection stands at this moment.
+func (b *Bus) Connected() bool { return b.nc.IsConnected() }
+
+// closed returns why the connection is closed, or nil when it is not.
+func (b *Bus) closed() error {
+	if !b.nc.IsClosed() {
+		return nil
+	}
+	return fmt.Errorf("the connection to NATS is closed: %w", cmp.Or(b.nc.LastError(), nats.ErrConnectionClosed))
+}
+
+// Close sends what is buffered and closes the connection.
+func (b *Bus) Close() {
+	if b.Connected() {
+		_ = b.nc.FlushTimeout(time.Second) //nolint:errcheck // nothing is lost that was acknowledged
+	}
+	b.nc.Close()
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,27 @@
+// Package bus is the only part of Rekindle that speaks NATS. It declares the
+// streams, keeps the state, publishes and consumes, holds leases, and
+// translates the server's errors; nothing above it sees a NATS type.
+//
+// # Streams
+//
+//	KV_state  the truth: last record per key, followed by whoever needs to know
+//	EVENTS    facts in the past tense, kept for 30 days
+//	JOBS      orders for exchangers: a work queue that holds at most one job per
+//	          secret and refuses a second, which is what makes exchanges of one
+//	          secret queue up behind each other
+//	PARKED    what could not be handled and needs a person
+//	KV_leases who leads
+//
+// # Delivery
+//
+// Everything is delivered at least once. A job is acknowledged with a confirmed
+// ack, because until the server has it the secret's place in JOBS is taken. A
+// job whose handler works longer is kept by in-progress heartbeats; the job of
+// a dead process comes back after [AckWait].
+//
+// # Durability
+//
+// A write that was acknowledged survives the death of the server process. What
+// a power failure may take depends on the server's sync interval and on the
+// number of replicas; see docs/refresh-cycle.md.
+package bus

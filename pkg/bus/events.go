@@ -1,0 +1,59 @@
+package bus
+
+import (
+	"context"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/rekindle-dev/rekindle/events"
+)
+
+// Publish announces an event and returns when the server has stored it. An
+// event that is published again within two minutes is stored once.
+func (b *Bus) Publish(ctx context.Context, e events.Event) error {
+	m, err := message(ctx, e)
+	if err != nil {
+		return err
+	}
+	m.Subject = events.EventSubject(e.Org, e.Data.Type(), e.Data.About())
+	_, err = b.js.PublishMsg(ctx, m, jetstream.WithMsgID(e.ID))
+	return translate(err)
+}
+
+// Offer puts a job into its secret's lane. It reports false when a job for the
+// secret is queued or being worked on: that one will see whatever is due.
+func (b *Bus) Offer(ctx context.Context, e events.Event) (accepted bool, err error) {
+	m, err := message(ctx, e)
+	if err != nil {
+		return false, err
+	}
+	m.Subject = events.JobSubject(e.Data.About())
+	_, err = b.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
+	if queued(err) {
+		return false, nil
+	}
+	return err == nil, translate(err)
+}
+
+// message wraps an event, to go anywhere. The trace is that of the event or
+// else of ctx.
+func message(ctx context.Context, e events.Event) (*nats.Msg, error) {
+	if e.Trace == "" {
+		carrier := propagation.MapCarrier{}
+		propagation.TraceContext{}.Inject(ctx, carrier)
+		e.Trace = carrier[events.HeaderTrace]
+	}
+	h, body, err := events.Encode(e)
+	if err != nil {
+		return nil, err
+	}
+	return &nats.Msg{Header: nats.Header(h), Data: body}, nil
+}
+
+// traced returns ctx with the trace that a message carries.
+func traced(ctx context.Context, h nats.Header) context.Context {
+	carrier := propagation.MapCarrier{events.HeaderTrace: events.Header(h).Get(events.HeaderTrace)}
+	return propagation.TraceContext{}.Extract(ctx, carrier)
+}

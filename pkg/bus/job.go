@@ -1,0 +1,138 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/work"
+)
+
+// ackTimeout bounds the confirmation of an ack.
+const ackTimeout = 3 * time.Second
+
+var (
+	errPanic    = errors.New("the handler panicked")
+	errUnspoken = errors.New("delivered too often without an answer: it may bring down who works on it")
+)
+
+// job deals with one delivery of a job.
+func (l *lane) job(m *nats.Msg) {
+	meta, err := m.Metadata()
+	if err != nil {
+		l.park(m, 1, err)
+		return
+	}
+	deliveries := int(meta.NumDelivered)
+	e, err := events.Decode(events.Header(m.Header), m.Data)
+	switch {
+	case err != nil:
+		l.park(m, deliveries, err)
+		return
+	case deliveries > l.b.lane.maxDeliveries:
+		l.park(m, deliveries, errUnspoken)
+		return
+	}
+	err = l.call(traced(l.hard, m.Header), work.Message{
+		ID: e.ID, Type: string(e.Data.Type()), Subject: e.Data.About(), Data: m.Data, Delivery: deliveries,
+	})
+	l.settle(m, deliveries, err)
+}
+
+// call makes an error of a panic: one bad job must not end the process that
+// works on hundreds of others.
+func (l *lane) call(ctx context.Context, m work.Message) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.b.log.ErrorContext(ctx, "a job's handler panicked", "secret", m.Subject, "error", fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+			err = errPanic
+		}
+	}()
+	return l.handle(ctx, m)
+}
+
+// settle tells the server what became of a job.
+func (l *lane) settle(m *nats.Msg, deliveries int, err error) {
+	asked, retry := work.Retry(err)
+	switch {
+	case err == nil:
+		l.ack(m)
+	case l.hard.Err() != nil: // interrupted: nobody's fault, and no pause
+		l.again(m, 0)
+	case work.Rejected(err), deliveries >= l.b.lane.maxDeliveries:
+		l.park(m, deliveries, err)
+	case retry:
+		l.again(m, asked)
+	default:
+		l.b.log.Warn("a job failed and comes again", "subject", m.Subject, "attempt", deliveries, "error", err)
+		l.again(m, min(l.b.lane.maxPause, l.b.lane.firstPause<<min(deliveries-1, 20)))
+	}
+}
+
+// ack waits for the server's word that the job is gone: until then its
+// secret's place is taken, and the next job would be refused.
+func (l *lane) ack(m *nats.Msg) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.hard), ackTimeout)
+	defer cancel()
+	if err := m.AckSync(nats.Context(ctx)); err != nil {
+		l.b.log.WarnContext(ctx, "the ack of a job was not confirmed; it may come again", "subject", m.Subject, "error", err)
+	}
+}
+
+func (l *lane) again(m *nats.Msg, after time.Duration) {
+	_ = m.NakWithDelay(after) //nolint:errcheck // it comes back after AckWait in any case
+}
+
+// headerReason says on a parked message why it was parked.
+const headerReason = "Rekindle-Parked-Reason"
+
+// park sets a job aside and frees its secret's place in the stream. If it
+// cannot be set aside it stays, and is tried again.
+func (l *lane) park(m *nats.Msg, deliveries int, reason error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.hard), requestTimeout)
+	defer cancel()
+	l.b.log.ErrorContext(ctx, "a job was parked", "subject", m.Subject, "attempt", deliveries, "error", reason)
+	if _, err := l.b.js.PublishMsg(ctx, parked(m, reason)); err != nil {
+		l.b.log.ErrorContext(ctx, "a job could not be parked; it comes again", "subject", m.Subject, "error", err)
+		l.again(m, l.b.lane.maxPause)
+		return
+	}
+	_ = m.Term() //nolint:errcheck // delivered again it is parked again
+}
+
+// parked returns a message for a person to look at: the job's body and what is
+// known of its header, and none of the headers that mean something to the
+// server.
+func parked(m *nats.Msg, reason error) *nats.Msg {
+	p := nats.NewMsg(events.ParkedSubject("job", m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]))
+	for _, name := range []string{
+		events.HeaderSpecVersion, events.HeaderID, events.HeaderSource, events.HeaderType, events.HeaderSubject,
+		events.HeaderTime, events.HeaderOrg, events.HeaderContentType, events.HeaderTrace,
+	} {
+		if v := m.Header.Get(name); v != "" {
+			p.Header.Set(name, v)
+		}
+	}
+	p.Header.Set(headerReason, oneLine(reason.Error()))
+	p.Data = m.Data
+	return p
+}
+
+// oneLine makes text fit for a header: valid, without control characters,
+// bounded.
+func oneLine(s string) string {
+	const most = 512
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+	return strings.ToValidUTF8(s[:min(len(s), most)], "")
+}

@@ -1,0 +1,118 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// State is the bucket "state". It is a KV bucket to other clients of NATS; here
+// it is used as the stream that it is, because an atomic commit and a marker
+// with a lifetime have no call in the KV interface.
+type State struct {
+	b *Bus
+	stream
+}
+
+var _ state.Store = (*State)(nil)
+
+// State returns the fleet's state.
+func (b *Bus) State(ctx context.Context) (*State, error) {
+	s, err := b.open(ctx, streamState, prefixState)
+	if err != nil {
+		return nil, err
+	}
+	return &State{b, s}, nil
+}
+
+// Get implements state.Store.
+func (s *State) Get(ctx context.Context, key string) ([]byte, state.Revision, error) {
+	if err := state.CheckKey(key); err != nil {
+		return nil, 0, err
+	}
+	m, err := s.last(ctx, key)
+	if err != nil {
+		return nil, 0, err
+	}
+	if removed(m.Header) {
+		return nil, 0, state.ErrNotFound
+	}
+	return m.Data, state.Revision(m.Sequence), nil
+}
+
+// Commit implements state.Store. A single write is one publish; more are an
+// atomic batch.
+func (s *State) Commit(ctx context.Context, writes ...state.Write) (state.Revision, error) {
+	if err := state.CheckWrites(writes); err != nil {
+		return 0, err
+	}
+	msgs := make([]*nats.Msg, len(writes))
+	for i, w := range writes {
+		msgs[i] = s.message(w)
+	}
+	for {
+		rev, err := s.publish(ctx, msgs)
+		if !errors.Is(err, state.ErrConflict) {
+			return rev, err
+		}
+		if changed, err := s.expectMarkers(ctx, writes, msgs); err != nil {
+			return 0, err
+		} else if !changed {
+			return 0, state.ErrConflict
+		}
+	}
+}
+
+func (s *State) publish(ctx context.Context, msgs []*nats.Msg) (state.Revision, error) {
+	if len(msgs) == 1 {
+		return s.put(ctx, msgs[0])
+	}
+	return s.b.commitBatch(ctx, msgs)
+}
+
+// markerTTL is how long the marker of a removed record stays, so that whoever
+// follows learns of it, after an interruption too.
+const markerTTL = time.Hour
+
+func (s *State) message(w state.Write) *nats.Msg {
+	m := s.stream.message(w.Key, w.Value, uint64(w.Expect))
+	if w.Value == nil {
+		m.Header.Set(headerOperation, operationDelete)
+		m.Header.Set(jetstream.MsgTTLHeader, markerTTL.String())
+	}
+	return m
+}
+
+// expectMarkers makes the messages of new records expect the marker that an
+// earlier record left under their key, because to the server that is what is
+// there. It reports whether anything changed, so that another attempt is worth
+// making.
+func (s *State) expectMarkers(ctx context.Context, writes []state.Write, msgs []*nats.Msg) (changed bool, err error) {
+	for i, w := range writes {
+		if w.Expect != 0 {
+			continue
+		}
+		expect := "0"
+		last, err := s.last(ctx, w.Key)
+		switch {
+		case errors.Is(err, state.ErrNotFound):
+		case err != nil:
+			return false, err
+		case !removed(last.Header):
+			return false, nil
+		default:
+			expect = strconv.FormatUint(last.Sequence, 10)
+		}
+		if expect != msgs[i].Header.Get(jetstream.ExpectedLastSubjSeqHeader) {
+			msgs[i].Header.Set(jetstream.ExpectedLastSubjSeqHeader, expect)
+			changed = true
+		}
+	}
+	return changed, nil
+}

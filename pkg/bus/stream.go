@@ -1,0 +1,59 @@
+package bus
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// The headers of KV buckets: which messages stand for a removal.
+const (
+	headerOperation = "KV-Operation"
+	operationDelete = "DEL"
+	operationPurge  = "PURGE"
+)
+
+// stream is a stream that keeps the last message of each subject.
+type stream struct {
+	js     jetstream.JetStream
+	s      jetstream.Stream
+	prefix string
+}
+
+func (b *Bus) open(ctx context.Context, name, prefix string) (stream, error) {
+	s, err := b.js.Stream(ctx, name)
+	return stream{b.js, s, prefix}, translate(err)
+}
+
+func (s stream) last(ctx context.Context, key string) (*jetstream.RawStreamMsg, error) {
+	m, err := s.s.GetLastMsgForSubject(ctx, s.prefix+key)
+	return m, translate(err)
+}
+
+// message is a write that expects the last message of its subject to have the
+// sequence expect, 0 for none.
+func (s stream) message(key string, value []byte, expect uint64) *nats.Msg {
+	m := nats.NewMsg(s.prefix + key)
+	m.Data = value
+	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(expect, 10))
+	return m
+}
+
+func (s stream) put(ctx context.Context, m *nats.Msg) (state.Revision, error) {
+	ack, err := s.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return 0, translate(err)
+	}
+	return state.Revision(ack.Sequence), nil
+}
+
+// removed reports whether a message stands for a removal: by us, by another
+// client of the bucket, or by the end of its lifetime.
+func removed(h nats.Header) bool {
+	op := h.Get(headerOperation)
+	return op == operationDelete || op == operationPurge || h.Get(jetstream.MarkerReasonHeader) != ""
+}

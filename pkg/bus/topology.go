@@ -1,0 +1,155 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// Names of the streams and of the durable consumer.
+const (
+	streamState  = "KV_state"
+	streamLeases = "KV_leases"
+	streamEvents = "EVENTS"
+	streamJobs   = "JOBS"
+	streamParked = "PARKED"
+
+	consumerExchanger = "exchanger"
+
+	prefixState  = "$KV.state."
+	prefixLeases = "$KV.leases."
+)
+
+// Limits of the streams, all in one place.
+const (
+	keepEvents = 30 * 24 * time.Hour
+	keepParked = 90 * 24 * time.Hour
+	// maxRecord bounds a record of the state with its headers.
+	maxRecord = state.MaxValue + 4<<10
+	// eventsDuplicates is how long a repeated event is recognised by its id.
+	eventsDuplicates = 2 * time.Minute
+	maxParkedPer     = 10
+)
+
+// AckWait is after how long a job is given to another exchanger when the one
+// that holds it has shown no sign of life.
+const AckWait = 4 * time.Second
+
+// maxAckPending bounds the jobs in flight over all exchangers.
+const maxAckPending = 20_000
+
+func (b *Bus) streams() []jetstream.StreamConfig {
+	return []jetstream.StreamConfig{{
+		Name: streamState, Description: "records of the fleet, last per key",
+		Subjects: []string{prefixState + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: maxRecord,
+		// What the bucket needs to be one for other clients too: rollups, no
+		// deletion behind its back, the last record served by every replica.
+		AllowRollup: true, DenyDelete: true, AllowDirect: true, Discard: jetstream.DiscardNew,
+		AllowAtomicPublish: true, AllowMsgTTL: true,
+	}, {
+		Name: streamLeases, Description: "who leads",
+		// On file, though a lease is worth nothing after a minute: a stream in
+		// memory is gone with its server, and nobody declares it again.
+		Subjects: []string{prefixLeases + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: 1 << 10,
+		AllowRollup: true, DenyDelete: true, Discard: jetstream.DiscardNew,
+		AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
+	}, {
+		Name: streamEvents, Description: "facts, for everyone",
+		Subjects: []string{events.AllEvents}, MaxAge: keepEvents, MaxMsgSize: 2 * events.MaxBody,
+		Duplicates: eventsDuplicates, AllowDirect: true,
+	}, {
+		Name: streamJobs, Description: "orders for exchangers, one per secret",
+		Subjects: []string{events.AllJobs}, Retention: jetstream.WorkQueuePolicy, MaxMsgSize: 2 * events.MaxBody,
+		MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+	}, {
+		Name: streamParked, Description: "what needs a person",
+		Subjects: []string{events.AllParked}, MaxAge: keepParked, MaxMsgsPerSubject: maxParkedPer, MaxMsgSize: 4 * events.MaxBody,
+		AllowDirect: true,
+	}}
+}
+
+// topologyVersion is noted on every stream and on the consumer. Raise it with
+// every change of what is declared here: while two versions of the program run
+// side by side, the older one leaves alone what the newer has declared.
+const (
+	topologyVersion = 1
+	topologyKey     = "rekindle-topology"
+)
+
+// declare creates what is missing and brings what is there up to date. Several
+// processes may do so at once.
+func (b *Bus) declare(ctx context.Context) error {
+	for _, cfg := range b.streams() {
+		cfg.Replicas = b.replicas
+		cfg.Metadata = map[string]string{topologyKey: strconv.Itoa(topologyVersion)}
+		if err := b.declareStream(ctx, cfg); err != nil {
+			return fmt.Errorf("stream %s: %w", cfg.Name, err)
+		}
+	}
+	if err := b.declareConsumer(ctx); err != nil {
+		return fmt.Errorf("consumer %s of stream %s: %w", consumerExchanger, streamJobs, err)
+	}
+	return nil
+}
+
+func (b *Bus) declareStream(ctx context.Context, want jetstream.StreamConfig) error {
+	s, err := b.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = b.js.CreateStream(ctx, want)
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return err
+		}
+		// Another process was first, and wanted something else.
+		s, err = b.js.Stream(ctx, want.Name)
+	}
+	switch {
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled),
+		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return errNoJetStream
+	case err != nil:
+		return err
+	}
+	have := s.CachedInfo().Config
+	if newer(have.Metadata) {
+		return nil
+	}
+	// Where and how large a stream is, is the operator's to change.
+	want.Replicas, want.Placement, want.MaxBytes = have.Replicas, have.Placement, have.MaxBytes
+	_, err = b.js.UpdateStream(ctx, want)
+	return err
+}
+
+func (b *Bus) declareConsumer(ctx context.Context) error {
+	c, err := b.js.Consumer(ctx, streamJobs, consumerExchanger)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+	case err != nil:
+		return err
+	case newer(c.CachedInfo().Config.Metadata):
+		return nil
+	}
+	_, err = b.js.CreateOrUpdateConsumer(ctx, streamJobs, jetstream.ConsumerConfig{
+		Durable: consumerExchanger, AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: b.lane.ackWait, MaxAckPending: maxAckPending,
+		// For ever: a job that reached a limit here would stay and block its
+		// secret. The lane itself parks what fails too often.
+		MaxDeliver: -1,
+		Metadata:   map[string]string{topologyKey: strconv.Itoa(topologyVersion)},
+	})
+	return err
+}
+
+// newer reports whether a later version of the program declared what carries
+// the metadata.
+func newer(metadata map[string]string) bool {
+	v, err := strconv.Atoi(metadata[topologyKey])
+	return err == nil && v > topologyVersion
+}
