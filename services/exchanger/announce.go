@@ -1,0 +1,61 @@
+package exchanger
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+)
+
+// announce tells everyone how an exchange ended, once its outcome is in the
+// record s. The id follows from the decision, so that an announcement that is
+// made again is known as the same.
+func (x *Exchanger) announce(ctx context.Context, s *secret.Secret, o *secret.Outcome) error {
+	e := events.Event{Source: Source, Org: s.Org, Time: o.At}
+	if f := o.Failure; f != nil {
+		e.ID = fmt.Sprintf("%s.%d.failed", s.ID, o.Decision)
+		e.Data = events.ExchangeFailed{
+			Secret: s.ID, Property: s.Property, Environment: s.Environment, Kind: string(s.Kind), Action: string(action(s, o)),
+			Reason: events.Reason(f.Reason), Detail: f.Detail,
+			Attempts: s.Attempts, NextAttemptAt: s.NextAttemptAt, WorksUntil: s.ExpiresAt,
+		}
+	} else {
+		e.ID = fmt.Sprintf("%s.%d.succeeded", s.ID, o.Decision)
+		e.Data = events.ExchangeSucceeded{
+			Secret: s.ID, Property: s.Property, Environment: o.Environment, Kind: string(s.Kind), Action: string(action(s, o)),
+			Generation: o.Decision, ExpiresAt: o.ExpiresAt, RefreshAt: o.RefreshAt,
+		}
+	}
+	return x.Events.Publish(ctx, e)
+}
+
+// announceAgain makes up for an announcement that a crash may have prevented:
+// the job came again, although the outcome of the decision it is about, or of
+// the one that took its place, is in the record.
+func (x *Exchanger) announceAgain(ctx context.Context, s *secret.Secret, o *secret.Outcome, order events.RefreshDue) error {
+	if o == nil || o.Decision < order.Decision || !applied(s, o) {
+		return nil
+	}
+	return x.announce(ctx, s, o)
+}
+
+// applied reports whether the outcome is in the record. A void one is not.
+func applied(s *secret.Secret, o *secret.Outcome) bool {
+	if o.Failure == nil {
+		return s.Generation == o.Decision
+	}
+	return is(s.StatusDetails, o.Failure) || is(s.RefreshStatusDetails, o.Failure)
+}
+
+// action says what an applied outcome was the outcome of. A job cannot say it:
+// what it ordered may not be what was done.
+func action(s *secret.Secret, o *secret.Outcome) secret.Action {
+	if f := o.Failure; f != nil && is(s.RefreshStatusDetails, f) || f == nil && s.RefreshStatus == secret.Succeeded {
+		return secret.Refresh
+	}
+	return secret.Exchange
+}
+
+// is reports whether a and b are the same occurrence.
+func is(a, b *secret.Failure) bool { return a != nil && a.ID == b.ID }

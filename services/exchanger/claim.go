@@ -1,0 +1,249 @@
+package exchanger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/pkg/work"
+)
+
+// claimLife is after how long without renewal a claim is thought to be a dead
+// exchanger's. It is shorter than a job's ack wait (4 s) by one renewal, so that
+// when the job of a dead exchanger comes to another, the claim has run out.
+const claimLife = 3 * time.Second
+
+// commitPatience is for how long the outcome of an exchange is held while the
+// store does not take it.
+const commitPatience = 5 * time.Minute
+
+// pace is how long is waited in real time. Tests wait for nothing.
+type pace struct {
+	renew  time.Duration // how often a claim is renewed while its exchange takes long
+	commit time.Duration // between two attempts to store an outcome
+}
+
+func newPace() pace { return pace{renew: time.Second, commit: 250 * time.Millisecond} }
+
+// claim is the right to make the exchange of a secret's current decision, or
+// to bring it to its end if its outcome is in the grant.
+//
+// A decision is claimed once, by a write that expects the revision of the grant
+// that was read before. All that follows expects the revision of what the claim
+// wrote last. So whoever is overtaken finds out, and can change nothing.
+type claim struct {
+	x          *Exchanger
+	secret     *secret.Secret
+	credential *secret.Credential
+	grant      *secret.Grant
+	revision   state.Revision // of the grant
+}
+
+// answered reports whether the exchange was made.
+func (c *claim) answered() bool { return c.grant.Answers(c.secret.Decision) }
+
+// latest is the last decision that was ever claimed.
+func (c *claim) latest() (d uint64) {
+	if c.grant.Outcome != nil {
+		d = c.grant.Outcome.Decision
+	}
+	if c.grant.Claim != nil {
+		d = max(d, c.grant.Claim.Decision)
+	}
+	return d
+}
+
+// take claims the decision, unless somebody else is at work on the secret, with
+// what it takes to make the exchange. A decision whose claim was left open is
+// not claimed again but given up, since its request may have been sent; that
+// returns errVoid, because then there is another to claim.
+func (c *claim) take(ctx context.Context) error {
+	now := c.x.now()
+	switch open := c.grant.Claim; {
+	case open != nil && open.Live(now):
+		return work.RetryAfter(min(open.Until.Sub(now), claimLife), errBusy)
+	case c.latest() > c.secret.Decision:
+		return errBehind
+	case c.latest() == c.secret.Decision:
+		return c.giveUp(ctx)
+	}
+	if err := c.readCredential(ctx); err != nil {
+		return err
+	}
+	first := c.revision == 0
+	err := c.write(ctx, c.claimed(now, now.Add(claimLife)))
+	if errors.Is(err, state.ErrConflict) {
+		return work.RetryAfter(c.x.pace.renew, errBusy)
+	}
+	if err == nil && first {
+		err = c.verify(ctx)
+	}
+	return err
+}
+
+// giveUp ends a decision without an outcome.
+func (c *claim) giveUp(ctx context.Context) error {
+	c.x.Logger.WarnContext(ctx, "an exchange was interrupted: its outcome is unknown",
+		"secret", c.secret.ID, "generation", c.secret.Decision, "worker", c.grant.Claim.Holder)
+	_, _, err := c.x.secrets.Update(ctx, c.secret.ID, func(s *secret.Secret) error {
+		if !s.Interrupt(c.secret.Decision) {
+			return errVoid
+		}
+		return nil
+	})
+	if err == nil {
+		c.x.metrics.count(c.secret, c.secret.Plan().Action, exchangeUnknown)
+	}
+	if err == nil || errors.Is(err, state.ErrNotFound) {
+		return errVoid
+	}
+	return err
+}
+
+// readCredential reads the hidden half of what the record is the public half of.
+// They are written together, so when they do not fit, one of them was read from
+// behind. That is no verdict on the secret.
+func (c *claim) readCredential(ctx context.Context) (err error) {
+	c.credential, err = c.x.vault.Credential(ctx, c.secret.ID)
+	if err != nil {
+		return fmt.Errorf("credentials: %w", err)
+	}
+	if c.credential.Generation != c.secret.CredentialGeneration {
+		return fmt.Errorf("credentials: %w", errBehind)
+	}
+	return nil
+}
+
+// verify makes sure, after the first claim of all, that the secret is still
+// there: for the grant of a secret that has been erased since it was planned
+// looks like that of a new one, and nobody would erase it again.
+func (c *claim) verify(ctx context.Context) error {
+	s, _, err := c.x.secrets.Get(ctx, c.secret.ID)
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return err
+	}
+	if err == nil && s.DeletedAt.IsZero() {
+		return nil
+	}
+	_, err = c.x.State.Commit(ctx, state.Write{Key: state.GrantKey(c.secret.ID), Expect: c.revision})
+	if err == nil || errors.Is(err, state.ErrConflict) {
+		return errVoid
+	}
+	return err
+}
+
+// whileKept does something and renews the claim meanwhile. It returns why the
+// context that it hands over had ended by then, if it had.
+func (c *claim) whileKept(ctx context.Context, do func(context.Context)) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	var keeper sync.WaitGroup
+	defer keeper.Wait()
+	defer stop(nil)
+	keeper.Go(func() { c.keep(ctx, stop) })
+	do(ctx)
+	return context.Cause(ctx)
+}
+
+// keep renews the claim until ctx ends. When somebody else has claimed, it says
+// so by lost and returns. Any other failure is not yet a loss.
+func (c *claim) keep(ctx context.Context, lost func(error)) {
+	tick := time.NewTicker(c.x.pace.renew)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := c.put(ctx, c.claimed(c.grant.Claim.StartedAt, c.x.now().Add(claimLife)))
+		if errors.Is(err, errFenced) {
+			lost(err)
+			return
+		}
+		if err != nil && ctx.Err() == nil {
+			c.x.Logger.WarnContext(ctx, "a claim could not be renewed", "secret", c.secret.ID, "error", err)
+		}
+	}
+}
+
+// commit closes the claim with its outcome. It does not give up while the store
+// is away: the outcome exists nowhere else.
+func (c *claim) commit(ctx context.Context, o *secret.Outcome) error {
+	deadline := c.x.now().Add(commitPatience)
+	for {
+		err := c.put(ctx, &secret.Grant{Outcome: o})
+		if err == nil || errors.Is(err, errFenced) || c.x.now().After(deadline) {
+			return err
+		}
+		c.x.Logger.WarnContext(ctx, "the outcome of an exchange could not be stored yet", "secret", c.secret.ID, "error", err)
+		<-time.After(c.x.pace.commit)
+	}
+}
+
+// abandon ends the claim of an exchange that was stopped from this side, so
+// that the next exchanger need not wait for it to run out. It stays as a trace:
+// the decision was claimed.
+func (c *claim) abandon(ctx context.Context, cause error) error {
+	if errors.Is(cause, errFenced) {
+		return cause
+	}
+	err := c.put(context.WithoutCancel(ctx), c.claimed(c.grant.Claim.StartedAt, time.Time{}))
+	return errors.Join(errInterrupted, cause, err)
+}
+
+// claimed is the grant with this claim in it.
+func (c *claim) claimed(started, until time.Time) *secret.Grant {
+	return &secret.Grant{Outcome: c.grant.Outcome, Claim: &secret.Claim{
+		Decision: c.secret.Decision, Holder: c.x.Name, StartedAt: started, Until: until,
+	}}
+}
+
+// put writes the grant in place of what this claim wrote last. It returns
+// errFenced when somebody else has written since. A conflict with a write of
+// this claim, whose answer was lost, is none.
+func (c *claim) put(ctx context.Context, next *secret.Grant) error {
+	for {
+		err := c.write(ctx, next)
+		if !errors.Is(err, state.ErrConflict) {
+			return err
+		}
+		if err := c.reread(ctx); err != nil {
+			return err
+		}
+		if c.answered() {
+			return nil // this very write had been made
+		}
+	}
+}
+
+func (c *claim) write(ctx context.Context, next *secret.Grant) error {
+	rev, err := c.x.vault.PutGrant(ctx, c.secret.ID, next, c.revision)
+	if err == nil {
+		c.grant, c.revision = next, rev
+	}
+	return err
+}
+
+// reread reads the grant after a conflict. It returns errFenced when it is not
+// this claim's any more.
+func (c *claim) reread(ctx context.Context) error {
+	g, rev, err := c.x.vault.Grant(ctx, c.secret.ID)
+	if err != nil {
+		return err
+	}
+	found := claim{secret: c.secret, grant: g}
+	switch {
+	case rev != 0 && rev <= c.revision:
+		return errBehind // what is there now is newer
+	case found.latest() != c.secret.Decision:
+		c.x.Logger.WarnContext(ctx, "an exchange was overtaken by another: its outcome is void",
+			"secret", c.secret.ID, "generation", c.secret.Decision)
+		return work.RetryAfter(claimLife, errFenced)
+	}
+	c.grant, c.revision = g, rev
+	return nil
+}

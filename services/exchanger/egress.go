@@ -1,0 +1,166 @@
+package exchanger
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"syscall"
+	"time"
+
+	"code.dny.dev/ssrf"
+)
+
+// EgressConfig says where token requests may go and what they may take. Its
+// zero value means: by https, to public addresses, with the contract's bounds.
+type EgressConfig struct {
+	// Allow lists the networks beside the public ones that token endpoints may
+	// be in. They may be reached by plain http too.
+	Allow []netip.Prefix
+	// Timeout bounds an exchange as a whole, from the look-up of the name to
+	// the last byte of the answer. Default 10 s (contract A10).
+	Timeout time.Duration
+	// MaxConnsPerHost bounds the connections to one host; an exchange that
+	// finds none free waits within its Timeout. Default 512.
+	MaxConnsPerHost int
+	// RootCAs are who may vouch for a token endpoint; nil means the system's.
+	RootCAs *x509.CertPool
+
+	resolver *net.Resolver // nil: the system's
+}
+
+const (
+	defaultTimeout         = 10 * time.Second
+	defaultMaxConnsPerHost = 512
+	maxIdleConns           = 2048     // over all hosts
+	maxHeaderBytes         = 32 << 10 // of an answer
+
+	// Common servers (Node, Apache) drop a connection that has been idle for
+	// 5 s. Letting go before they do means that hardly ever a request is
+	// written to a connection that is being closed, which ends in an outcome
+	// nobody knows.
+	idleConnTimeout = 4 * time.Second
+)
+
+func (c EgressConfig) withDefaults() EgressConfig {
+	if c.Timeout <= 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.MaxConnsPerHost <= 0 {
+		c.MaxConnsPerHost = defaultMaxConnsPerHost
+	}
+	return c
+}
+
+// Client sends token requests. A token endpoint's URL is chosen by whoever
+// created the secret, so a Client trusts it with nothing:
+//
+//   - https goes to public addresses and to those of Allow, plain http to those
+//     of Allow only. What counts is the address that is dialled, whatever the
+//     URL or a name server said.
+//   - Redirects are not followed, and no proxy is taken from the environment.
+//   - An answer is bounded in time and in bytes and is not decompressed.
+//   - A request is sent at most once; see below.
+//
+// net/http resends a request on its own when a connection it had kept turns
+// out to be dead. For a POST without an Idempotency-Key over HTTP/1.1, one case
+// is left ([http.Transport], shouldRetryRequest in Go 1.26): not one byte of it
+// was written. Over HTTP/2 it would also resend what the server says it has not
+// processed (GOAWAY, REFUSED_STREAM), and a single connection that dies would
+// take every exchange of a provider with it, so HTTP/2 is not spoken.
+//
+// A Client is safe for concurrent use.
+type Client struct {
+	timeout time.Duration
+	secure  *http.Transport // https
+	plain   *http.Transport // http
+}
+
+// NewClient returns a Client; Close it when done.
+func NewClient(cfg EgressConfig) *Client {
+	cfg = cfg.withDefaults()
+	public := ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(azurePlatform))
+	return &Client{
+		timeout: cfg.Timeout,
+		secure:  newTransport(cfg, gate{allow: cfg.Allow, public: public}),
+		plain:   newTransport(cfg, gate{allow: cfg.Allow}),
+	}
+}
+
+// Close closes the connections no exchange is using.
+func (c *Client) Close() {
+	c.secure.CloseIdleConnections()
+	c.plain.CloseIdleConnections()
+}
+
+// do sends req without any of http.Client's additions: redirects, cookies, and
+// errors that quote the URL with its query.
+func (c *Client) do(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme == "http" {
+		return c.plain.RoundTrip(req)
+	}
+	return c.secure.RoundTrip(req)
+}
+
+func newTransport(cfg EgressConfig, g gate) *http.Transport {
+	// A dial is not cancelled with the request it was started for, hence the
+	// bounds of its own.
+	dialer := &net.Dialer{Timeout: cfg.Timeout, Control: g.check, Resolver: cfg.resolver}
+	var http1 http.Protocols
+	http1.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:                  nil,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
+		TLSHandshakeTimeout:    cfg.Timeout,
+		Protocols:              &http1,
+		DisableCompression:     true,
+		MaxConnsPerHost:        cfg.MaxConnsPerHost,
+		MaxIdleConnsPerHost:    cfg.MaxConnsPerHost,
+		MaxIdleConns:           maxIdleConns,
+		IdleConnTimeout:        idleConnTimeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+	}
+}
+
+// azurePlatform looks public, and is the host's own agent on every Azure machine.
+var azurePlatform = netip.MustParsePrefix("168.63.129.16/32")
+
+// Why a dial was refused. The address is left out: telling it would answer
+// questions about the network the exchanger stands in.
+var (
+	errAddressRefused = errors.New("private or special address")
+	errPlainHTTP      = errors.New("plain http to an address that is not allowed")
+)
+
+// gate decides which addresses are dialled.
+type gate struct {
+	allow []netip.Prefix
+	// public knows which addresses are private or special; nil means that
+	// public addresses are not dialled either.
+	public *ssrf.Guardian
+}
+
+// check is the Control function of a net.Dialer: it sees each address after all
+// look-ups, right before connect(2), so there is no later answer of a name
+// server that could get around it.
+func (g gate) check(_, address string, _ syscall.RawConn) error {
+	target, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return errAddressRefused
+	}
+	ip := target.Addr().Unmap().WithZone("")
+	switch {
+	case slices.ContainsFunc(g.allow, func(p netip.Prefix) bool { return p.Contains(ip) }):
+		return nil
+	case g.public == nil:
+		return errPlainHTTP
+	case g.public.SafeAddr(ip) != nil:
+		return errAddressRefused
+	default:
+		return nil
+	}
+}

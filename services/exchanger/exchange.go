@@ -1,0 +1,190 @@
+package exchanger
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/seal"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+)
+
+// fieldValue is what a secret's current value is bound to when it is sealed.
+const fieldValue = "value"
+
+// exchange makes the exchange of a claimed decision and keeps the claim alive
+// meanwhile. Whatever the provider does is an outcome; the error says that the
+// exchange was stopped from this side, or the claim was lost, and nothing is
+// known.
+func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*secret.Outcome, error) {
+	ctx, span := x.Tracer.Start(ctx, "exchange", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		attribute.String("rekindle.kind", string(c.secret.Kind)), attribute.String("rekindle.action", string(due.Action)),
+	))
+	defer span.End()
+	started := x.Now()
+	x.metrics.lateness.WithLabelValues(string(due.Action)).Observe(started.Sub(due.At).Seconds())
+
+	var o *secret.Outcome
+	var err error
+	lost := c.whileKept(ctx, func(ctx context.Context) { o, err = x.attempt(ctx, c) })
+	if err != nil {
+		return nil, lost
+	}
+	x.record(ctx, c.secret, o, due.Action, x.Now().Sub(started))
+	return o, nil
+}
+
+// attempt makes the exchange. The error is ctx's: it ended before the outcome
+// was known. What this program itself does wrong is an outcome, too: one bad
+// secret must not be tried again for ever.
+func (x *Exchanger) attempt(ctx context.Context, c *claim) (*secret.Outcome, error) {
+	o, err := x.try(ctx, c)
+	if err == nil {
+		return o, nil
+	}
+	why, ok := errors.AsType[*ExchangeError](err)
+	if !ok && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if !ok {
+		x.Logger.ErrorContext(ctx, "an exchange failed by a fault of the exchanger's own", "secret", c.secret.ID, "error", err)
+		why = failed(events.ReasonUnsupported, "the exchanger has a fault of its own: its log tells more")
+	}
+	now := x.now()
+	return &secret.Outcome{Decision: c.secret.Decision, At: now, Failure: x.failure(ctx, why, now)}, nil
+}
+
+// try opens the credentials, gets the value they stand for, holds it against
+// the validity windows and seals it. The dates count from before the request.
+// The error is an *ExchangeError, ctx's if it has ended, or a fault of this
+// program, a panic included.
+func (x *Exchanger) try(ctx context.Context, c *claim) (o *secret.Outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			// What was thrown may hold anything; its type and the stack do not.
+			o, err = nil, fmt.Errorf("panic with a %T\n%s", p, debug.Stack())
+		}
+	}()
+	requestedAt := x.now()
+	got, err := x.value(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer got.value.Wipe()
+	s := c.secret
+	o = &secret.Outcome{Decision: s.Decision, At: x.now()}
+	if s.Kind.Expires() {
+		offset := s.Credentials.Offset()
+		if err := x.Policy.Window(s.Kind).Check(got.lifetime, offset); err != nil {
+			return nil, failed(events.ReasonWindow, "%s", err.Error())
+		}
+		o.ExpiresAt, o.RefreshAt = secret.Dates(requestedAt, got.lifetime, offset)
+	}
+	if s.Environment == "" {
+		return o, nil // the value is thrown away (contract A10)
+	}
+	o.Environment = s.Environment
+	o.Sealed, err = x.sealer.Seal(got.class, seal.Binding{Secret: s.ID, Field: fieldValue, Generation: s.Decision}, got.value)
+	return o, err
+}
+
+// got is what an exchange yields.
+type got struct {
+	value    seal.Plaintext
+	class    seal.Class
+	lifetime time.Duration // 0 for values that do not end
+}
+
+// value gets the value of a secret.
+func (x *Exchanger) value(ctx context.Context, c *claim) (got, error) {
+	switch s := c.secret; s.Kind.Canonical() {
+	case secret.Token:
+		token, err := x.open(ctx, c, "token")
+		return got{value: token, class: seal.LongLived}, err
+	case secret.SimpleHTTP:
+		return x.basic(ctx, c)
+	case secret.OAuth2:
+		return x.clientCredentials(ctx, c)
+	default:
+		return got{}, failed(events.ReasonUnsupported, "this exchanger does not know the type %s: upgrade it", s.Kind)
+	}
+}
+
+// basic is the value of simple-http: what HTTP Basic puts behind its name
+// (RFC 7617), without the name (contract A10).
+func (x *Exchanger) basic(ctx context.Context, c *claim) (got, error) {
+	password, err := x.open(ctx, c, "password")
+	if err != nil {
+		return got{}, err
+	}
+	defer password.Wipe()
+	revealed := password.Reveal()
+	defer clear(revealed)
+	pair := slices.Concat([]byte(c.secret.Credentials.Username), []byte{':'}, revealed)
+	defer clear(pair)
+	encoded := base64.StdEncoding.AppendEncode(nil, pair)
+	defer clear(encoded)
+	return got{value: seal.NewPlaintext(encoded), class: seal.LongLived}, nil
+}
+
+func (x *Exchanger) clientCredentials(ctx context.Context, c *claim) (got, error) {
+	clientSecret, err := x.open(ctx, c, "client_secret")
+	if err != nil {
+		return got{}, err
+	}
+	defer clientSecret.Wipe()
+	public := c.secret.Credentials
+	answer, err := x.Client.Exchange(ctx, TokenRequest{
+		URL: public.TokenURL, Style: InParams,
+		ClientID: public.ClientID, ClientSecret: clientSecret, Options: public.Options,
+	})
+	return got{value: answer.AccessToken, class: seal.ShortLived, lifetime: answer.Lifetime}, err
+}
+
+// open opens one hidden field of the credentials.
+func (x *Exchanger) open(ctx context.Context, c *claim, field string) (seal.Plaintext, error) {
+	f, ok := c.credential.Fields[field]
+	if !ok {
+		return seal.Plaintext{}, failed(events.ReasonCannotOpen, "the stored credentials have no %s: send it again", field)
+	}
+	p, err := x.opener.Open(seal.Binding{Secret: c.secret.ID, Field: field, Generation: f.Generation}, f.Sealed)
+	if err == nil {
+		return p, nil
+	}
+	x.Logger.ErrorContext(ctx, "sealed credentials could not be opened", "secret", c.secret.ID, "error", err)
+	if errors.Is(err, seal.ErrUnknownKey) {
+		return seal.Plaintext{}, failed(events.ReasonCannotOpen, "the stored %s is sealed to a key that the exchanger does not hold: give it the keyring of the fleet, or send the %s again", field, field)
+	}
+	return seal.Plaintext{}, failed(events.ReasonCannotOpen, "the stored %s could not be opened: send it again", field)
+}
+
+// failure makes of an error what the secret's record says. Its request id is
+// the trace id, so that whoever reads the record finds the trace and the logs.
+func (x *Exchanger) failure(ctx context.Context, e *ExchangeError, at time.Time) *secret.Failure {
+	id := secret.NewRequestID()
+	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
+		id = sc.TraceID().String()
+	}
+	return &secret.Failure{ID: secret.NewUUID(), Reason: string(e.Reason), Detail: e.Detail, RequestID: id, At: at}
+}
+
+// record counts, traces and logs an exchange.
+func (x *Exchanger) record(ctx context.Context, s *secret.Secret, o *secret.Outcome, action secret.Action, took time.Duration) {
+	outcome := exchangeSucceeded
+	if o.Failure != nil {
+		outcome = o.Failure.Reason
+		trace.SpanFromContext(ctx).SetStatus(codes.Error, fmt.Sprintf("%s: %s", o.Failure.Reason, o.Failure.Detail))
+	}
+	x.metrics.count(s, action, outcome)
+	x.metrics.duration.WithLabelValues(string(s.Kind.Canonical())).Observe(took.Seconds())
+	x.Logger.InfoContext(ctx, "exchanged", "secret", s.ID, "kind", string(s.Kind), "job", string(action), "outcome", outcome, "generation", o.Decision, "took", took)
+}

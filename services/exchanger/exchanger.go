@@ -1,0 +1,109 @@
+// Package exchanger performs the exchanges: it opens credentials, asks token
+// endpoints, seals what they answer and commits it. It is the only service that
+// holds the fleet's private keys and the only one that talks to providers. Any
+// number of exchangers run at once; none is special and none keeps anything it
+// could not lose.
+//
+// refresh.go is the refresh cycle, in the order in which its effects happen;
+// docs/refresh-cycle.md says what a crash after each of them leaves behind.
+// claim.go is the right to make an exchange and its fence, exchange.go what an
+// exchange does for each kind of secret. token.go is the one request, egress.go
+// who it may be sent to, outcome.go what the answer means.
+package exchanger
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/seal"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/pkg/work"
+)
+
+// Source is the CloudEvents source of what an exchanger publishes.
+const Source = "/rekindle/exchanger"
+
+// DefaultWorkers is how many jobs one exchanger works on at a time.
+const DefaultWorkers = 256
+
+// Jobs hands out jobs. Work returns when ctx has ended and what was begun is
+// finished, or hard has ended, too.
+type Jobs interface {
+	Work(ctx, hard context.Context, workers int, handle work.Handler) error
+}
+
+// Events announces. The same event published twice is to be stored once.
+type Events interface {
+	Publish(ctx context.Context, e events.Event) error
+}
+
+// Deps is what an exchanger is made of. What State and Events do ends by itself
+// in bounded time: between a provider's answer and the end of its commit, calls
+// have contexts without an end.
+type Deps struct {
+	// Name tells exchangers apart, in claims and logs.
+	Name    string
+	State   state.Store
+	Jobs    Jobs
+	Events  Events
+	Keyring *seal.Keyring
+	Client  *Client
+	Policy  secret.Policy
+	// Workers is how many jobs are worked on at a time; 0 means DefaultWorkers.
+	Workers  int
+	Now      func() time.Time
+	Logger   *slog.Logger
+	Tracer   trace.Tracer
+	Registry prometheus.Registerer
+}
+
+// Exchanger is one exchanger of the fleet.
+type Exchanger struct {
+	Deps
+	secrets secret.Store
+	vault   secret.Vault
+	opener  *seal.Opener
+	sealer  *seal.Sealer
+	metrics *metrics
+	pace    pace
+}
+
+// New returns an exchanger. It fails if the keyring cannot seal.
+func New(d Deps) (*Exchanger, error) {
+	sealer, err := seal.NewSealer(d.Keyring.Keyset())
+	if err != nil {
+		return nil, err
+	}
+	if d.Workers <= 0 {
+		d.Workers = DefaultWorkers
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return &Exchanger{
+		Deps:    d,
+		secrets: secret.Store{State: d.State},
+		vault:   secret.Vault{State: d.State},
+		opener:  seal.NewOpener(d.Keyring),
+		sealer:  sealer,
+		metrics: newMetrics(d.Registry),
+		pace:    newPace(),
+	}, nil
+}
+
+// Run makes sure that the fleet seals to keys this exchanger holds, calls
+// ready, and works on jobs until ctx ends. What was begun then is finished
+// unless hard ends, too.
+func (x *Exchanger) Run(ctx, hard context.Context, ready func()) error {
+	if err := publishKeyset(ctx, x.State, x.Keyring.Keyset()); err != nil {
+		return err
+	}
+	ready()
+	return x.Jobs.Work(ctx, hard, x.Workers, x.Handle)
+}

@@ -1,0 +1,437 @@
+package exchanger
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/events"
+)
+
+// neverShown puts values through every printer there is and looks for what a
+// token endpoint was told and what it said.
+func neverShown(t testing.TB, values ...any) {
+	t.Helper()
+	var out bytes.Buffer
+	for _, v := range values {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			_, _ = fmt.Fprintf(&out, verb+"\n", v)
+		}
+		for err, ok := v.(error); ok && err != nil; err = errors.Unwrap(err) {
+			_, _ = fmt.Fprintf(&out, "%+v %#v\n", err, err)
+		}
+		slog.New(slog.NewTextHandler(&out, nil)).Info("exchanged", "error", v)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("exchanged", "error", v)
+		_ = json.NewEncoder(&out).Encode(v)
+	}
+	for _, canary := range []string{canarySecret, canaryToken, canaryQuery, canaryBody} {
+		if strings.Contains(out.String(), canary) || strings.Contains(out.String(), fmt.Sprintf("%x", canary)) {
+			t.Errorf("%s is shown:\n%s", canary, out.String())
+		}
+	}
+}
+
+// reply answers with status and body, and with the request's own form behind
+// the body: what an unkind provider would do.
+func reply(status int, body string, header ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		form, _ := io.ReadAll(r.Body)
+		for i := 0; i+1 < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		w.Header().Set("X-Echo", string(form))
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, strings.ReplaceAll(body, "FORM", string(form)))
+	}
+}
+
+// What a token endpoint answers, and what that is for us.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	const date = "Mon, 06 Jul 2026 10:00:00 GMT"
+	said := func(code string) string {
+		return `{"error":"` + code + `","error_description":"FORM ` + canaryBody + `","error_uri":"https://x.test/` + canaryBody + `"}`
+	}
+	tests := []struct {
+		name   string
+		answer http.HandlerFunc
+		want   ExchangeError
+	}{
+		{"wrong secret", reply(401, said("invalid_client")), ExchangeError{
+			events.ReasonRejected, "the token endpoint answered 401 and the OAuth error invalid_client: check client_id and client_secret", 401, 0,
+		}},
+		{"wrong secret by 400", reply(400, said("invalid_client")), ExchangeError{
+			events.ReasonRejected, "the token endpoint answered 400 and the OAuth error invalid_client: check client_id and client_secret", 400, 0,
+		}},
+		{"revoked, by 403", reply(403, said("invalid_grant")), ExchangeError{
+			events.ReasonRejected, "the token endpoint answered 403 and the OAuth error invalid_grant: the grant has ended or was revoked", 403, 0,
+		}},
+		{"error of its own", reply(400, said(canaryBody)), ExchangeError{
+			events.ReasonRejected, "the token endpoint refused the request (400, no registered OAuth error): check client_id, client_secret and the options", 400, 0,
+		}},
+		{"error that is the secret", reply(400, `{"error":"`+canarySecret+`"}`), ExchangeError{
+			events.ReasonRejected, "the token endpoint refused the request (400, no registered OAuth error): check client_id, client_secret and the options", 400, 0,
+		}},
+		{"401 with a page", reply(401, "<html>FORM"), ExchangeError{
+			events.ReasonRejected, "the token endpoint refused the request (401, no registered OAuth error): check client_id, client_secret and the options", 401, 0,
+		}},
+		{"firewall", reply(403, "<html>FORM "+canaryBody), ExchangeError{
+			events.ReasonProviderError, "the token endpoint answered 403 without an OAuth error: check token_url", 403, 0,
+		}},
+		{"wrong path", reply(404, canaryBody), ExchangeError{
+			events.ReasonProviderError, "the token endpoint answered 404 without an OAuth error: check token_url", 404, 0,
+		}},
+		{"busy by an OAuth error", reply(400, said("slow_down")), ExchangeError{
+			events.ReasonThrottled, "the token endpoint answered 400 and the OAuth error slow_down: too many requests", 400, 0,
+		}},
+		{"down by an OAuth error", reply(400, said("temporarily_unavailable")), ExchangeError{
+			events.ReasonProviderError, "the token endpoint answered 400 and the OAuth error temporarily_unavailable: the provider has a fault of its own", 400, 0,
+		}},
+		{"throttled", reply(429, said("rate_limited")), ExchangeError{
+			events.ReasonThrottled, "the token endpoint answered 429: too many requests", 429, 0,
+		}},
+		{"throttled for seconds", reply(429, "FORM", "Retry-After", "120"), ExchangeError{
+			events.ReasonThrottled, "the token endpoint answered 429: too many requests", 429, 2 * time.Minute,
+		}},
+		{"throttled until a date", reply(429, "FORM", "Date", date, "Retry-After", "Mon, 06 Jul 2026 10:05:00 GMT"), ExchangeError{
+			events.ReasonThrottled, "the token endpoint answered 429: too many requests", 429, 5 * time.Minute,
+		}},
+		{"fault", reply(500, said("invalid_client")), ExchangeError{
+			events.ReasonProviderError, "the token endpoint answered 500: the provider has a fault of its own", 500, 0,
+		}},
+		{"down", reply(503, "FORM", "Retry-After", "30"), ExchangeError{
+			events.ReasonProviderError, "the token endpoint answered 503: the provider has a fault of its own", 503, 30 * time.Second,
+		}},
+		{"redirect", reply(302, "", "Location", "/token?"+canaryQuery), ExchangeError{
+			events.ReasonRedirected, "the token endpoint answered with a redirect (302), which is not followed: set token_url to where it leads", 302, 0,
+		}},
+		{"redirect of a POST", reply(307, "", "Location", "/token"), ExchangeError{
+			events.ReasonRedirected, "the token endpoint answered with a redirect (307), which is not followed: set token_url to where it leads", 307, 0,
+		}},
+		{"redirect without a place", reply(303, ""), ExchangeError{
+			events.ReasonRedirected, "the token endpoint answered with a redirect (303), which is not followed: set token_url to where it leads", 303, 0,
+		}},
+		{"not exactly 200", reply(201, goodAnswer), ExchangeError{
+			events.ReasonProviderError, "the token endpoint answered 201 without an OAuth error: check token_url", 201, 0,
+		}},
+		{"nothing", reply(204, ""), ExchangeError{
+			events.ReasonProviderError, "the token endpoint answered 204 without an OAuth error: check token_url", 204, 0,
+		}},
+		{"log-in page", reply(200, "<html>FORM", "Content-Type", "text/html"), ExchangeError{
+			events.ReasonMalformed, "the token endpoint answered 200 with a page (HTML or XML) in place of JSON: check token_url", 200, 0,
+		}},
+		{"the form back", reply(200, "FORM"), ExchangeError{
+			events.ReasonMalformed, "the token endpoint answered 200 with something that is not JSON: check token_url", 200, 0,
+		}},
+		{"no lifetime", reply(200, `{"access_token":"`+canaryToken+`"}`), ExchangeError{
+			events.ReasonNoLifetime, "the answer of the token endpoint has no expires_in: without a lifetime the token cannot be kept fresh", 200, 0,
+		}},
+		{"200 with an error", reply(200, said("unauthorized_client")), ExchangeError{
+			events.ReasonRejected, "the token endpoint answered 200 and the OAuth error unauthorized_client: the provider does not permit this client the grant", 200, 0,
+		}},
+		{"one byte too many", reply(200, goodAnswer+strings.Repeat(" ", maxAnswerBytes+1-len(goodAnswer))), ExchangeError{
+			events.ReasonTooLarge, "the answer of the token endpoint is longer than 65536 bytes: check token_url", 200, 0,
+		}},
+		{"far too many", reply(200, strings.Repeat(canaryBody, 1<<16)), ExchangeError{
+			events.ReasonTooLarge, "the answer of the token endpoint is longer than 65536 bytes: check token_url", 200, 0,
+		}},
+		{"refusal at length", reply(401, strings.Repeat(canaryBody, 1<<16)), ExchangeError{
+			events.ReasonRejected, "the token endpoint refused the request (401, no registered OAuth error): check client_id, client_secret and the options", 401, 0,
+		}},
+		{"header too long", reply(200, goodAnswer, "X-Long", strings.Repeat("x", maxHeaderBytes)), ExchangeError{
+			events.ReasonMalformed, "the answer of the token endpoint is not HTTP, or its header is longer than 32768 bytes: check token_url", 0, 0,
+		}},
+	}
+	c := newClientFor(t, EgressConfig{Allow: loopback})
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e := newEndpoint(t, tt.answer)
+			e.Start()
+			answer, err := c.Exchange(t.Context(), newRequest(e.URL+"/token?"+canaryQuery))
+			if got := wantReason(t, err, tt.want.Reason); *got != tt.want {
+				t.Errorf("got  %+v\nwant %+v", *got, tt.want)
+			}
+			e.wants(t, 1)
+			neverShown(t, answer, err, newRequest(""))
+		})
+	}
+}
+
+func TestLongestAnswerIsRead(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, reply(200, goodAnswer+strings.Repeat(" ", maxAnswerBytes-len(goodAnswer))))
+	e.Start()
+	answer, err := newClientFor(t, EgressConfig{Allow: loopback}).Exchange(t.Context(), newRequest(e.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	neverShown(t, answer)
+}
+
+// What connections do.
+func TestBrokenConnections(t *testing.T) {
+	t.Parallel()
+	hold := make(chan struct{})
+	t.Cleanup(func() { close(hold) })
+	patient := newClientFor(t, EgressConfig{Allow: loopback})
+	hasty := newClientFor(t, EgressConfig{Allow: loopback, Timeout: 500 * time.Millisecond})
+	const (
+		disconnected = "the token endpoint closed the connection after the request was sent and before the answer was complete"
+		late         = "the token endpoint gave no complete answer within 500ms"
+	)
+	say := func(text string) func(*net.TCPConn) {
+		return func(conn *net.TCPConn) { _, _ = io.WriteString(conn, text) }
+	}
+	tests := []struct {
+		name   string
+		answer func(*net.TCPConn)
+		reason events.Reason
+		detail string
+	}{
+		{"closed unanswered", func(*net.TCPConn) {}, events.ReasonDisconnected, disconnected},
+		{"reset", func(c *net.TCPConn) { _ = c.SetLinger(0) }, events.ReasonDisconnected, disconnected},
+		{"closed in the header", say("HTTP/1.1 200 OK\r\nX-A: " + canaryBody), events.ReasonDisconnected, disconnected},
+		{"closed in the body", say(rawAnswer[:len(rawAnswer)-9]), events.ReasonDisconnected, disconnected},
+		{"closed in a chunk", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n40\r\n" + canaryBody), events.ReasonDisconnected, disconnected},
+		{"not HTTP", say("220 mail.test ESMTP " + canaryBody + "\r\n"), events.ReasonMalformed, "the answer of the token endpoint is not HTTP, or its header is longer than 32768 bytes: check token_url"},
+		{"not a chunk", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + canaryBody + "\r\n"), events.ReasonMalformed, "the answer of the token endpoint is not HTTP, or its header is longer than 32768 bytes: check token_url"},
+		{"never answered", func(*net.TCPConn) { <-hold }, events.ReasonTimeout, late},
+		{"half an answer", func(c *net.TCPConn) { say(rawAnswer[:len(rawAnswer)-9])(c); <-hold }, events.ReasonTimeout, late},
+		{"slow drip", drip, events.ReasonTimeout, late},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := patient
+			if tt.reason == events.ReasonTimeout {
+				c = hasty
+			}
+			e := newRawEndpoint(t, func(e *rawEndpoint, conn *net.TCPConn) {
+				if e.read(bufio.NewReader(conn)) {
+					tt.answer(conn)
+				}
+			})
+			answer, err := c.Exchange(t.Context(), newRequest(e.url))
+			if got := wantReason(t, err, tt.reason); got.Detail != tt.detail || got.Status != 0 {
+				t.Errorf("status %d, detail %q\nwant detail %q", got.Status, got.Detail, tt.detail)
+			}
+			if n := e.requests.Load(); n != 1 {
+				t.Errorf("%d requests reached the endpoint, want 1", n)
+			}
+			neverShown(t, answer, err)
+		})
+	}
+}
+
+// drip writes a byte at a time for as long as there is somebody to read it.
+func drip(conn *net.TCPConn) {
+	_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+	for tick := time.Tick(5 * time.Millisecond); err == nil; <-tick {
+		_, err = io.WriteString(conn, " ")
+	}
+}
+
+// What keeps a connection from being made: the provider has seen nothing.
+func TestNoConnection(t *testing.T) {
+	t.Parallel()
+	resolver := newResolver(t, map[string]netip.Addr{
+		"provider.test.": netip.MustParseAddr("127.0.0.1"),
+		"broken.test.":   {},
+	})
+	plain := newEndpoint(t, succeed)
+	plain.Start()
+	secure := newEndpoint(t, succeed)
+	secure.StartTLS()
+	expired := newEndpoint(t, succeed)
+	expiredPool := expiredCertificate(t, expired)
+	expired.StartTLS()
+	hold := make(chan struct{})
+	t.Cleanup(func() { close(hold) })
+	silent := newRawEndpoint(t, func(*rawEndpoint, *net.TCPConn) { <-hold })
+	closing := newRawEndpoint(t, func(_ *rawEndpoint, conn *net.TCPConn) {
+		_, _ = conn.Read(make([]byte, 1))
+		_ = conn.SetLinger(0)
+	})
+	roots := secure.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	https := func(url string) string { return "https" + strings.TrimPrefix(url, "http") }
+	tests := []struct {
+		name, url string
+		roots     *x509.CertPool
+		want      string
+	}{
+		{"no such host", "https://nowhere.test/token", roots, "no_such_host: nxdomain"},
+		{"name server down", "https://broken.test/token", roots, "unreachable: the host name of the token endpoint could not be looked up: the name server failed"},
+		{"refused", "http://" + closedPort(t), roots, "unreachable: the token endpoint refused the connection: check host and port of token_url"},
+		{"no such port", "http://127.0.0.1:99999", roots, "unreachable: the token endpoint cannot be reached: check host and port of token_url"},
+		{"unknown authority", secure.URL, x509.NewCertPool(), "untrusted: the certificate of the token endpoint is from an authority that is not trusted here"},
+		{"other host", strings.Replace(secure.URL, "127.0.0.1", "provider.test", 1), roots, "untrusted: the certificate of the token endpoint is for another host: check token_url"},
+		{"expired", expired.URL, expiredPool, "untrusted: the certificate of the token endpoint has expired or is not valid yet"},
+		{"no TLS", https(plain.URL), roots, "untrusted: the token endpoint does not speak TLS on this port: check token_url"},
+		{"closed in the handshake", https(closing.url), roots, "unreachable: the token endpoint closed the connection during the TLS handshake"},
+		{"silent in the handshake", https(silent.url), roots, "timeout: no connection to the token endpoint could be made within 500ms: check host and port of token_url"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := EgressConfig{Allow: loopback, RootCAs: tt.roots, resolver: resolver}
+			if strings.HasPrefix(tt.want, "timeout") {
+				cfg.Timeout = 500 * time.Millisecond
+			}
+			c := newClientFor(t, cfg)
+			_, err := c.Exchange(t.Context(), newRequest(tt.url))
+			if failure, ok := errors.AsType[*ExchangeError](err); !ok || err.Error() != tt.want || failure.Status != 0 {
+				t.Errorf("got  %v\nwant %s", err, tt.want)
+			}
+			neverShown(t, err)
+		})
+	}
+	plain.wants(t, 0)
+	secure.wants(t, 0)
+	expired.wants(t, 0)
+}
+
+// closedPort returns an address nobody listens on.
+func closedPort(t *testing.T) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
+}
+
+// expiredCertificate gives e one, and returns who vouches for it.
+func expiredCertificate(t *testing.T, e *endpoint) *x509.CertPool {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotBefore:    time.Now().Add(-48 * time.Hour),
+		NotAfter:     time.Now().Add(-24 * time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	return pool
+}
+
+// An end of the caller's context is no outcome.
+func TestInterruption(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{})
+	e := newEndpoint(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // from here on the server notices that we leave
+		if r.URL.Path == "/half" {
+			_, _ = io.WriteString(w, goodAnswer[:9])
+			_ = http.NewResponseController(w).Flush()
+		}
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	})
+	e.Start()
+	c := newClientFor(t, EgressConfig{Allow: loopback})
+	for _, path := range []string{"/none", "/half"} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		go func() {
+			<-arrived
+			cancel(errors.New("shutting down"))
+		}()
+		_, err := c.Exchange(ctx, newRequest(e.URL+path))
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: cancelled: %v", path, err)
+		}
+	}
+	ended, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	if _, err := c.Exchange(ended, newRequest(e.URL)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("past the deadline: %v", err)
+	}
+	e.wants(t, 2)
+}
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	const date = "Mon, 06 Jul 2026 10:00:00 GMT"
+	tests := []struct {
+		value, date string
+		want        time.Duration
+	}{
+		{"", date, 0},
+		{"0", date, 0},
+		{"7", date, 7 * time.Second},
+		{"-7", date, 0},
+		{"1.5", date, 0},
+		{"soon", date, 0},
+		{"86401", date, 24 * time.Hour},
+		{"9223372036854775807", date, 24 * time.Hour},
+		{"99999999999999999999999", date, 0},
+		{"Mon, 06 Jul 2026 10:00:30 GMT", date, 30 * time.Second},
+		{"Monday, 06-Jul-26 10:00:30 GMT", date, 30 * time.Second},
+		{"Mon Jul  6 10:00:30 2026", date, 30 * time.Second},
+		{"Mon, 06 Jul 2026 09:00:00 GMT", date, 0},
+		{"Mon, 06 Jul 2099 10:00:00 GMT", date, 24 * time.Hour},
+		{"Mon, 06 Jul 2099 10:00:00 GMT", "", 24 * time.Hour},
+	}
+	for _, tt := range tests {
+		header := http.Header{"Retry-After": {tt.value}, "Date": {tt.date}}
+		if got := retryAfter(header); got != tt.want {
+			t.Errorf("Retry-After %q, Date %q: %v, want %v", tt.value, tt.date, got, tt.want)
+		}
+	}
+}
+
+// Every status there can be has an outcome of the closed set and a text that
+// does not depend on what came with it.
+func TestEveryStatusHasAnOutcome(t *testing.T) {
+	t.Parallel()
+	for status := 100; status < 1000; status++ {
+		if status == http.StatusOK {
+			continue
+		}
+		failure := wantAnyReason(t, refused(status, http.Header{}, []byte(canaryBody)))
+		again := wantAnyReason(t, refused(status, http.Header{}, []byte(`{"error":"`+canarySecret+`"}`)))
+		if failure.Status != status || !strings.Contains(failure.Detail, strconv.Itoa(status)) || *failure != *again {
+			t.Errorf("%d: %+v and %+v", status, failure, again)
+		}
+		neverShown(t, failure, again)
+	}
+}
+
+func wantAnyReason(t *testing.T, err error) *ExchangeError {
+	t.Helper()
+	failure, ok := errors.AsType[*ExchangeError](err)
+	if !ok || !slices.Contains(events.Reasons(), failure.Reason) {
+		t.Fatalf("%v is not of the closed set", err)
+	}
+	return failure
+}

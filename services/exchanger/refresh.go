@@ -1,0 +1,217 @@
+package exchanger
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/pkg/work"
+)
+
+// Why a job is not done, besides a failure of something around it.
+var (
+	errEarly       = errors.New("not due yet by this exchanger's clock")
+	errBusy        = errors.New("somebody else is at work on the secret")
+	errFenced      = errors.New("overtaken by a later claim")
+	errInterrupted = errors.New("stopped in the middle of an exchange")
+	// errVoid never leaves this package: what was planned is of no use any
+	// more, and the record has to be planned again.
+	errVoid = errors.New("decided anew meanwhile")
+	// errBehind: two reads do not fit together, because one was answered from
+	// behind. Soon they will.
+	errBehind = errors.New("the state was read while it changed")
+)
+
+// maxSkew is how far ahead of this exchanger's clock the scheduler's may be for
+// a job to be waited for. What is earlier is dropped, and is offered again.
+const maxSkew = 2 * time.Second
+
+// Handle does what is due for the secret of a job. The job is a hint: what is
+// due is planned from the record, so a job that comes twice, late or for
+// nothing does no harm. This is the refresh cycle of docs/refresh-cycle.md, in
+// its order.
+func (x *Exchanger) Handle(ctx context.Context, m work.Message) error {
+	ctx, span := x.Tracer.Start(ctx, "refresh", trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(attribute.String("rekindle.secret", m.Subject)))
+	defer span.End()
+	result, err := x.handle(ctx, m)
+	if err != nil {
+		result = jobResult(err)
+	}
+	x.metrics.jobs.WithLabelValues(result).Inc()
+	span.SetAttributes(attribute.String("rekindle.result", result))
+	return err
+}
+
+func (x *Exchanger) handle(ctx context.Context, m work.Message) (result string, err error) {
+	order, err := decodeOrder(m)
+	if err != nil {
+		return "", work.Reject(err)
+	}
+	for again := m.Delivery > 1; ; again = false {
+		result, err = x.next(ctx, order, again)
+		if !errors.Is(err, errVoid) {
+			return result, err
+		}
+	}
+}
+
+// next does what the record says is due now.
+func (x *Exchanger) next(ctx context.Context, order events.RefreshDue, again bool) (result string, err error) {
+	// The grant is read before the record. A claim expects its revision, and so
+	// proves that no exchange has been begun since.
+	g, rev, err := x.vault.Grant(ctx, order.Secret)
+	if err != nil {
+		return "", err
+	}
+	s, _, err := x.secrets.Get(ctx, order.Secret)
+	if errors.Is(err, state.ErrNotFound) {
+		return jobStale, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if again {
+		if err := x.announceAgain(ctx, s, g.Outcome, order); err != nil {
+			return "", err
+		}
+	}
+	due := s.Plan()
+	switch early := due.At.Sub(x.now()); {
+	case due.Action == secret.Rest || early > maxSkew:
+		return jobStale, nil
+	case early > 0:
+		return "", work.RetryAfter(early, errEarly)
+	case due.Action == secret.Erase:
+		return jobDone, x.vault.Erase(ctx, s)
+	case due.Action == secret.Withdraw:
+		return jobDone, x.withdraw(ctx, s)
+	default:
+		return x.refresh(ctx, &claim{x: x, secret: s, grant: g, revision: rev}, due)
+	}
+}
+
+// refresh takes a secret from due to refreshed. Whoever comes after a crash
+// enters at the step that is not done yet.
+func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (result string, err error) {
+	result = jobFinished
+	if !c.answered() {
+		// 1. Claim the decision: from here nobody else sends a request for it.
+		if err := c.take(ctx); err != nil {
+			return "", err
+		}
+		// 2. Exchange: at most one request.
+		result = jobDone
+		outcome, err := x.exchange(ctx, c, due)
+		if err != nil {
+			return "", c.abandon(ctx, err)
+		}
+		// The provider has answered. Nothing cancels what follows.
+		ctx = context.WithoutCancel(ctx)
+
+		// 3. Commit the grant: the outcome is safe, and the claim is closed.
+		if err := c.commit(ctx, outcome); err != nil {
+			return "", err
+		}
+	}
+	// 4. Commit the artifact: workloads see the new value.
+	if err := x.deploy(ctx, c.secret, c.grant.Outcome); err != nil {
+		return "", err
+	}
+	// 5. Commit the record: the next decision is made, the scheduler sees it.
+	s, err := x.settle(ctx, c.secret.ID, c.grant.Outcome)
+	if err != nil {
+		return "", err
+	}
+	// 6. Announce. 7. The caller acknowledges the job.
+	return result, x.announce(ctx, s, c.grant.Outcome)
+}
+
+// deploy puts the value into the environment it is for, unless that has been
+// taken from the secret.
+func (x *Exchanger) deploy(ctx context.Context, s *secret.Secret, o *secret.Outcome) error {
+	if o.Failure != nil || o.Environment == "" || o.Environment != s.Environment {
+		return nil
+	}
+	return x.vault.Deploy(ctx, &secret.Artifact{
+		Secret: s.ID, Environment: o.Environment, Generation: o.Decision,
+		Sealed: o.Sealed, ExpiresAt: o.ExpiresAt,
+	})
+}
+
+// settle applies the outcome to the record. It returns errVoid when the secret
+// has been deleted or something newer was decided meanwhile.
+func (x *Exchanger) settle(ctx context.Context, id string, o *secret.Outcome) (*secret.Secret, error) {
+	var found *secret.Secret
+	s, _, err := x.secrets.Update(ctx, id, func(s *secret.Secret) error {
+		found = s
+		if s.Decision < o.Decision {
+			return errBehind
+		}
+		if !s.Apply(o, x.now()) {
+			return errVoid
+		}
+		return nil
+	})
+	if errors.Is(err, errVoid) || errors.Is(err, state.ErrNotFound) {
+		x.Logger.InfoContext(ctx, "the outcome of an exchange is void", "secret", id, "generation", o.Decision)
+		return nil, cmp.Or(x.retract(ctx, id, found, o), errVoid)
+	}
+	return s, err
+}
+
+// withdraw removes the value from an environment that is not the secret's any
+// more: again, after the record says so, because an exchanger that was thought
+// dead may have deployed it in between. From then on it finds out, see retract.
+func (x *Exchanger) withdraw(ctx context.Context, s *secret.Secret) error {
+	from := s.Deployed
+	if err := x.vault.Withdraw(ctx, from, s.ID); err != nil {
+		return err
+	}
+	_, _, err := x.secrets.Update(ctx, s.ID, func(s *secret.Secret) error {
+		if s.Deployed != from || s.Environment == from {
+			return errVoid
+		}
+		s.Withdrawn()
+		return nil
+	})
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return err
+	}
+	return x.vault.Withdraw(ctx, from, s.ID)
+}
+
+// retract removes the value of a void outcome if the record does not say where
+// it is: an exchanger that was thought dead may have deployed it after the
+// environment, or the secret, was cleared. S is the record, nil if it is gone.
+func (x *Exchanger) retract(ctx context.Context, id string, s *secret.Secret, o *secret.Outcome) error {
+	if o.Environment == "" || s != nil && s.DeletedAt.IsZero() && s.Deployed == o.Environment {
+		return nil
+	}
+	return x.vault.Withdraw(ctx, o.Environment, id)
+}
+
+func decodeOrder(m work.Message) (events.RefreshDue, error) {
+	if m.Type != string(events.TypeRefreshDue) {
+		return events.RefreshDue{}, fmt.Errorf("a job of type %q, want %s", m.Type, events.TypeRefreshDue)
+	}
+	order, err := events.DecodeRefreshDue(m.Data)
+	if err != nil {
+		return order, err
+	}
+	if !secret.ValidID(secret.PrefixSecret, order.Secret) {
+		return order, errors.New("the job's secret is not the id of a secret")
+	}
+	return order, nil
+}
+
+// now is the time as records hold it: in UTC and whole milliseconds.
+func (x *Exchanger) now() time.Time { return x.Now().UTC().Truncate(time.Millisecond) }

@@ -1,0 +1,544 @@
+package exchanger
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/seal"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/pkg/state/statetest"
+	"github.com/rekindle-dev/rekindle/pkg/work"
+	"github.com/rekindle-dev/rekindle/services/sandbox"
+)
+
+// What is planted, to be looked for where it must not be.
+const (
+	plantedToken    = "planted-token-5d1e"
+	plantedPassword = "planted-password-83c0"
+	plantedSecret   = "planted-client-secret-b4f7"
+	plantedPrefix   = "planted-access-token-"
+)
+
+// The tokens of these tests.
+const (
+	tokenLifetime = 10 * time.Hour
+	tokenOffset   = 4 * time.Hour
+)
+
+// provider is a sandbox behind a real HTTP server.
+type provider struct {
+	*sandbox.Server
+	url    string
+	client *Client
+	// arrival is told of every request, with the secret it is for, before the
+	// sandbox sees it.
+	arrival atomic.Pointer[func(id string)]
+}
+
+func newProvider(t testing.TB, now func() time.Time) *provider {
+	t.Helper()
+	p := &provider{Server: sandbox.New(sandbox.Config{OpenClients: true, TokenPrefix: plantedPrefix, Lifetime: tokenLifetime, Now: now})}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if told := p.arrival.Load(); told != nil {
+			(*told)(r.URL.Query().Get("secret"))
+		}
+		p.Handler().ServeHTTP(w, r)
+	}))
+	ctx, cancel := context.WithCancel(context.Background())
+	srv.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	srv.Start()
+	p.url = srv.URL
+	p.client = NewClient(EgressConfig{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}})
+	t.Cleanup(func() {
+		p.client.Close()
+		cancel()
+		srv.Close()
+	})
+	return p
+}
+
+// world is what exchangers work with.
+type world struct {
+	t        testing.TB
+	clock    atomic.Int64 // Unix milliseconds
+	store    *audit
+	provider *provider
+	ring     *seal.Keyring
+	sealer   *seal.Sealer
+	events   *bulletin
+	logs     *logbook
+	spans    *tracetest.SpanRecorder
+	tracer   trace.Tracer
+	metrics  *prometheus.Registry // of the first exchanger
+	made     int                  // exchangers
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	w := &world{
+		t: t, store: &audit{Store: statetest.New()}, events: &bulletin{}, logs: &logbook{},
+		spans: tracetest.NewSpanRecorder(), metrics: prometheus.NewPedanticRegistry(),
+	}
+	w.clock.Store(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC).UnixMilli())
+	w.provider = newProvider(t, w.now)
+	told := w.store.requested
+	w.provider.arrival.Store(&told)
+	w.tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(w.spans)).Tracer("test")
+	w.useRing(newRing(t, w.now()))
+	return w
+}
+
+func newRing(t testing.TB, now time.Time) *seal.Keyring {
+	t.Helper()
+	ring, err := seal.NewKeyring(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+func (w *world) useRing(ring *seal.Keyring) {
+	w.t.Helper()
+	sealer, err := seal.NewSealer(ring.Keyset())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.ring, w.sealer = ring, sealer
+}
+
+func (w *world) now() time.Time          { return time.UnixMilli(w.clock.Load()).UTC() }
+func (w *world) advance(d time.Duration) { w.clock.Add(d.Milliseconds()) }
+
+// exchanger makes one more exchanger of the fleet. It does not wait in real time
+// and renews no claims, unless an edit has it otherwise.
+func (w *world) exchanger(edits ...func(*Exchanger)) *Exchanger {
+	w.t.Helper()
+	w.made++
+	registry := prometheus.NewPedanticRegistry()
+	if w.made == 1 {
+		registry = w.metrics
+	}
+	x, err := New(Deps{
+		Name: "exchanger-" + string(rune('0'+w.made%10)), State: w.store, Events: w.events, Keyring: w.ring, Client: w.provider.client,
+		Policy: secret.DefaultPolicy(), Now: w.now, Tracer: w.tracer, Registry: registry,
+		Logger: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	x.pace = pace{renew: time.Hour, commit: time.Microsecond}
+	for _, edit := range edits {
+		edit(x)
+	}
+	return x
+}
+
+// over makes an exchanger use another state.
+func over(st state.Store) func(*Exchanger) {
+	return func(x *Exchanger) {
+		x.State, x.secrets, x.vault = st, secret.Store{State: st}, secret.Vault{State: st}
+	}
+}
+
+const (
+	testOrg      = "1234@AdobeOrg"
+	testProperty = "PR00000000000040008000000000000001"
+)
+
+// create stores a secret as the api does: to be exchanged at once, and in an
+// environment of its own unless an edit takes it out.
+func (w *world) create(kind secret.Kind, edits ...func(*secret.Secret)) *secret.Secret {
+	w.t.Helper()
+	s := &secret.Secret{
+		ID: secret.NewID(secret.PrefixSecret), Org: testOrg, Property: testProperty, Kind: kind,
+		CredentialGeneration: 1, CreatedAt: w.now(),
+	}
+	s.Name = s.ID
+	hidden := map[string]string{}
+	switch kind.Canonical() {
+	case secret.Token:
+		hidden["token"] = plantedToken
+	case secret.SimpleHTTP:
+		s.Credentials.Username, hidden["password"] = "ada", plantedPassword
+	default:
+		seconds := int64(tokenOffset / time.Second)
+		s.Credentials = secret.Credentials{ClientID: s.ID, TokenURL: w.provider.url + "/token?secret=" + s.ID, RefreshOffset: &seconds}
+		hidden["client_secret"] = plantedSecret
+	}
+	s.Attach(secret.NewID(secret.PrefixEnvironment), "staging")
+	s.Ask(w.now())
+	for _, edit := range edits {
+		edit(s)
+	}
+	if _, err := (secret.Store{State: w.store}).Create(context.Background(), s, w.seal(s.ID, 1, hidden)); err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+func (w *world) seal(id string, generation uint64, hidden map[string]string) *secret.Credential {
+	w.t.Helper()
+	c := &secret.Credential{Generation: generation, Fields: map[string]secret.SealedField{}}
+	for name, value := range hidden {
+		sealed, err := w.sealer.Seal(seal.LongLived, seal.Binding{Secret: id, Field: name, Generation: generation}, seal.NewPlaintext(value))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		c.Fields[name] = secret.SealedField{Generation: generation, Sealed: sealed}
+	}
+	return c
+}
+
+// loose takes a new secret out of its environment.
+func loose(s *secret.Secret) { s.Environment, s.Stage, s.Deployed = "", "", "" }
+
+// script makes the provider treat the secret's requests so, one step each.
+func (w *world) script(s *secret.Secret, steps ...sandbox.Step) {
+	w.t.Helper()
+	if err := w.provider.Put(sandbox.Client{ID: s.Credentials.ClientID, Script: steps}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// secret returns the record, nil when there is none.
+func (w *world) secret(id string) *secret.Secret {
+	w.t.Helper()
+	s, _, err := secret.Store{State: w.store}.Get(context.Background(), id)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+func (w *world) update(id string, change func(*secret.Secret)) {
+	w.t.Helper()
+	_, _, err := secret.Store{State: w.store}.Update(context.Background(), id, func(s *secret.Secret) error {
+		change(s)
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// overwrite puts a record in place of another, which nobody but a fault does.
+func (w *world) overwrite(key string, v any) {
+	w.t.Helper()
+	body, err := json.Marshal(v)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, rev, err := w.store.Get(context.Background(), key)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.store.Commit(context.Background(), state.Write{Key: key, Value: body, Expect: rev}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) grant(id string) *secret.Grant {
+	w.t.Helper()
+	g, _, err := secret.Vault{State: w.store}.Grant(context.Background(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return g
+}
+
+// artifacts returns what there is for the secret, in whatever environment.
+func (w *world) artifacts(id string) (found []*secret.Artifact) {
+	w.t.Helper()
+	for key, value := range w.store.dump(w.t) {
+		if !strings.HasPrefix(key, "artifact.") || !strings.HasSuffix(key, "."+id) {
+			continue
+		}
+		a := new(secret.Artifact)
+		if err := json.Unmarshal(value, a); err != nil {
+			w.t.Fatal(err)
+		}
+		found = append(found, a)
+	}
+	return found
+}
+
+// value opens an artifact.
+func (w *world) value(a *secret.Artifact) string {
+	w.t.Helper()
+	p, err := seal.NewOpener(w.ring).Open(seal.Binding{Secret: a.Secret, Field: "value", Generation: a.Generation}, a.Sealed)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(p.Reveal())
+}
+
+// keys lists what the state holds of the secret.
+func (w *world) keys(id string) (keys []string) {
+	for key := range w.store.dump(w.t) {
+		if strings.Contains(key, id) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// job is what the scheduler orders for the secret now.
+func (w *world) job(id string) work.Message {
+	w.t.Helper()
+	s := w.secret(id)
+	if s == nil {
+		w.t.Fatalf("secret %s is gone", id)
+	}
+	due := s.Plan()
+	body, err := json.Marshal(events.RefreshDue{Secret: id, Action: string(due.Action), Decision: s.Decision, DueAt: due.At})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return work.Message{ID: secret.NewUUID(), Type: string(events.TypeRefreshDue), Subject: id, Data: body, Delivery: 1}
+}
+
+// run hands a job out until it is done, and then the next as long as something
+// is due, as queue and scheduler do.
+func (w *world) run(x *Exchanger, m work.Message) {
+	w.t.Helper()
+	for range 30 {
+		err := x.Handle(context.Background(), m)
+		if pause, ok := work.Retry(err); ok {
+			w.advance(pause)
+		}
+		if err != nil {
+			m.Delivery++
+			continue
+		}
+		s := w.secret(m.Subject)
+		if s == nil || !s.Plan().Due(w.now()) {
+			return
+		}
+		m = w.job(m.Subject)
+	}
+	w.t.Fatalf("secret %s does not come to rest: %s", m.Subject, show(w.secret(m.Subject)))
+}
+
+// runDue lets time pass until the secret is due, and runs it.
+func (w *world) runDue(x *Exchanger, id string) {
+	w.t.Helper()
+	due := w.secret(id).Plan()
+	if due.Action == secret.Rest {
+		w.t.Fatalf("nothing is planned: %s", show(w.secret(id)))
+	}
+	w.clock.Store(max(w.clock.Load(), due.At.UnixMilli()))
+	w.run(x, w.job(id))
+}
+
+// wantRequests fails the test unless the provider has had n requests for the
+// secret, at most one of them for each decision.
+func (w *world) wantRequests(id string, n int) {
+	w.t.Helper()
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	total := 0
+	for decision, requests := range w.store.requests[id] {
+		total += requests
+		if requests > 1 {
+			w.t.Errorf("%d requests for decision %d of %s", requests, decision, id)
+		}
+	}
+	if total != n {
+		w.t.Errorf("%d requests, want %d: %v", total, n, w.store.requests[id])
+	}
+}
+
+func show(v any) string {
+	body, _ := json.MarshalIndent(v, "", "  ")
+	return string(body)
+}
+
+// audit is a store that remembers what was written, and keeps account of
+// requests by the decision that is claimed when they arrive.
+type audit struct {
+	*statetest.Store
+
+	mu       sync.Mutex
+	written  bytes.Buffer              // every record ever
+	claims   map[string][]uint64       // decisions claimed, by secret
+	settled  map[string][]string       // ids of the events that are owed, by secret
+	seen     map[string]bool           // what they are owed for
+	requests map[string]map[uint64]int // by secret and decision
+}
+
+func (a *audit) Commit(ctx context.Context, writes ...state.Write) (state.Revision, error) {
+	rev, err := a.Store.Commit(ctx, writes...)
+	if err != nil {
+		return rev, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, w := range writes {
+		a.written.WriteString(w.Key + "\n")
+		a.written.Write(w.Value)
+		switch kind, id := state.Split(w.Key); {
+		case w.Value == nil:
+		case kind == "grant":
+			a.claimed(id, w.Value)
+		case kind == "secret":
+			a.changed(id, w.Value)
+		}
+	}
+	return rev, nil
+}
+
+// claimed notes a claim. Renewals are of the last one. The caller holds mu.
+func (a *audit) claimed(id string, body []byte) {
+	var g secret.Grant
+	if json.Unmarshal(body, &g) != nil || g.Claim == nil {
+		return
+	}
+	if a.claims == nil {
+		a.claims = map[string][]uint64{}
+	}
+	if list := a.claims[id]; len(list) == 0 || list[len(list)-1] != g.Claim.Decision {
+		a.claims[id] = append(list, g.Claim.Decision)
+	}
+}
+
+// changed notes an outcome in a record. The caller holds mu.
+func (a *audit) changed(id string, body []byte) {
+	var s secret.Secret
+	if json.Unmarshal(body, &s) != nil {
+		return
+	}
+	if a.settled == nil {
+		a.settled, a.seen = map[string][]string{}, map[string]bool{}
+	}
+	owe := func(occurrence, event string) {
+		if !a.seen[occurrence] {
+			a.seen[occurrence] = true
+			a.settled[id] = append(a.settled[id], event)
+		}
+	}
+	if s.Generation > 0 {
+		event := fmt.Sprintf("%s.%d.succeeded", id, s.Generation)
+		owe(event, event)
+	}
+	for _, f := range []*secret.Failure{s.StatusDetails, s.RefreshStatusDetails} {
+		if f != nil {
+			owe(f.ID, fmt.Sprintf("%s.%d.failed", id, s.Decision-1))
+		}
+	}
+}
+
+func (a *audit) settledOf(id string) []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.settled[id])
+}
+
+func (a *audit) requested(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.requests == nil {
+		a.requests = map[string]map[uint64]int{}
+	}
+	if a.requests[id] == nil {
+		a.requests[id] = map[uint64]int{}
+	}
+	var d uint64
+	if list := a.claims[id]; len(list) > 0 {
+		d = list[len(list)-1]
+	}
+	a.requests[id][d]++
+}
+
+// dump returns all records.
+func (a *audit) dump(t testing.TB) map[string][]byte {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	all := map[string][]byte{}
+	err := a.Follow(ctx, []string{">"}, func(c state.Change) { all[c.Key] = c.Value }, cancel)
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// bulletin is where events are published.
+type bulletin struct {
+	mu    sync.Mutex
+	list  []events.Event
+	trace []trace.SpanContext // of each event
+}
+
+func (b *bulletin) Publish(ctx context.Context, e events.Event) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	header, body, err := events.Encode(e)
+	if err != nil {
+		return err
+	}
+	if e, err = events.Decode(header, body); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.list = append(b.list, e)
+	b.trace = append(b.trace, trace.SpanContextFromContext(ctx))
+	return nil
+}
+
+// about returns the events of a secret, each id once.
+func (b *bulletin) about(id string) (list []events.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.list {
+		known := slices.ContainsFunc(list, func(k events.Event) bool { return k.ID == e.ID })
+		if e.Data.About() == id && !known {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// logbook is a buffer for loggers.
+type logbook struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logbook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
