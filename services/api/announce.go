@@ -1,0 +1,54 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+)
+
+// source is where the events of this package come from.
+const source = "/rekindle/api"
+
+// announceIn is how long an announcement may take.
+const announceIn = 2 * time.Second
+
+// announce says that something has happened to a secret. Its id is the same
+// whoever says it, so saying it again does no harm; that it could not be said is
+// logged and counted, and changes nothing about what has happened.
+func (s *Service) announce(ctx context.Context, about *secret.Secret, id string, at time.Time, data events.Data) {
+	// What is done is announced, also when whoever asked for it has gone.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), announceIn)
+	defer cancel()
+	err := s.deps.Events.Publish(ctx, events.Event{
+		ID: id, Source: source, Org: about.Org, Time: at, Trace: traceparent(ctx), Data: data,
+	})
+	if err != nil {
+		s.unsaid.WithLabelValues(string(data.Type())).Inc()
+		s.deps.Logger.WarnContext(ctx, "an event could not be published",
+			"event", string(data.Type()), "secret", about.ID, "error", err)
+	}
+}
+
+func (s *Service) announceCreated(ctx context.Context, n *secret.Secret) {
+	s.announce(ctx, n, n.ID+".created", n.CreatedAt, events.SecretCreated{
+		Secret: n.ID, Property: n.Property, Environment: n.Environment, Name: n.Name, Kind: string(n.Kind),
+	})
+}
+
+func (s *Service) announceDeleted(ctx context.Context, d *secret.Secret) {
+	s.announce(ctx, d, d.ID+".deleted", d.DeletedAt, events.SecretDeleted{
+		Secret: d.ID, Property: d.Property, Environment: d.Environment, Name: d.Name, Kind: string(d.Kind),
+	})
+}
+
+// traceparent returns the trace that ctx is part of (W3C Trace Context), "" for
+// none.
+func traceparent(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier.Get("traceparent")
+}

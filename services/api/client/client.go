@@ -1,0 +1,172 @@
+// Package client is a Go client of Rekindle's HTTP API, for the command line
+// and the tests. It speaks the wire and nothing else: it imports no other
+// package of Rekindle, so what it cannot say the API cannot be asked.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+const (
+	mediaType = "application/vnd.api+json"
+	accept    = mediaType + ";revision=1"
+	// maxAnswer bounds an answer: a page of 999 secrets with every field at
+	// its limit stays below it.
+	maxAnswer = 64 << 20
+)
+
+// Client asks one server. It is safe for concurrent use.
+type Client struct {
+	base  string
+	token string
+	http  *http.Client
+}
+
+// New returns a client of the server at the base URL that shows the bearer
+// token. hc may be nil for http.DefaultClient.
+func New(base, token string, hc *http.Client) *Client {
+	if hc == nil {
+		hc = http.DefaultClient
+	}
+	return &Client{base: strings.TrimRight(base, "/"), token: token, http: hc}
+}
+
+// Error is an answer that is not a success.
+type Error struct {
+	Status int // of HTTP
+	Errors []Problem
+}
+
+// Problem is one of the errors of an answer (contract A5).
+type Problem struct {
+	Code   string `json:"code"`
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Source struct {
+		Pointer string `json:"pointer"`
+	} `json:"source"`
+	Meta struct {
+		RequestID string `json:"request_id"`
+	} `json:"meta"`
+}
+
+// Error gives every problem, with the member it is about.
+func (e *Error) Error() string {
+	if len(e.Errors) == 0 {
+		return fmt.Sprintf("the server answered %d %s", e.Status, http.StatusText(e.Status))
+	}
+	texts := make([]string, len(e.Errors))
+	for i, p := range e.Errors {
+		texts[i] = p.Detail
+		if texts[i] == "" {
+			texts[i] = p.Title
+		}
+		if p.Source.Pointer != "" {
+			texts[i] += " (" + p.Source.Pointer + ")"
+		}
+	}
+	return strings.Join(texts, "; ")
+}
+
+// document is a JSON:API document with one resource or many.
+type document[T any] struct {
+	Data T `json:"data"`
+	Meta struct {
+		Pagination Pagination `json:"pagination"`
+	} `json:"meta,omitzero"`
+}
+
+// Pagination is where a page stands in its list (contract A4).
+type Pagination struct {
+	CurrentPage int  `json:"current_page"`
+	NextPage    *int `json:"next_page"`
+	TotalPages  int  `json:"total_pages"`
+	TotalCount  int  `json:"total_count"`
+}
+
+// do sends one request and decodes the answer into out, unless that is nil.
+func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		encoded, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		body = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", accept)
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Header.Set("X-Api-Key", "rekindle")
+	if in != nil {
+		req.Header.Set("Content-Type", mediaType)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read or is of no use
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		return problem(resp.StatusCode, answer)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("the answer of %s %s is not what was expected; is %s a Rekindle server?", method, path, c.base)
+	}
+	return nil
+}
+
+func problem(status int, answer []byte) error {
+	var doc struct {
+		Errors []Problem `json:"errors"`
+	}
+	if json.Unmarshal(answer, &doc) != nil {
+		doc.Errors = nil // not our server's: the status has to do
+	}
+	return &Error{Status: status, Errors: doc.Errors}
+}
+
+// list asks for all pages of a list.
+func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+	var all []T
+	for page := 1; ; {
+		var doc document[[]T]
+		query := url.Values{"page[number]": {fmt.Sprint(page)}, "page[size]": {"999"}}
+		if err := c.do(ctx, http.MethodGet, path+"?"+query.Encode(), nil, &doc); err != nil {
+			return nil, err
+		}
+		all = append(all, doc.Data...)
+		if doc.Meta.Pagination.NextPage == nil {
+			return all, nil
+		}
+		page = *doc.Meta.Pagination.NextPage
+	}
+}
+
+func get[T any](ctx context.Context, c *Client, path string) (T, error) {
+	var doc document[T]
+	err := c.do(ctx, http.MethodGet, path, nil, &doc)
+	return doc.Data, err
+}
+
+func create[T any](ctx context.Context, c *Client, path string, in any) (T, error) {
+	var doc document[T]
+	err := c.do(ctx, http.MethodPost, path, document[any]{Data: in}, &doc)
+	return doc.Data, err
+}

@@ -1,0 +1,120 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// healPause is how long a healer waits at most for the projection to move after
+// it could do nothing.
+const healPause = time.Second
+
+// heal puts right what deletes have left until ctx ends, and returns ctx's
+// error. Every process that runs does so; when two come to the same orphan, the
+// second finds that it is gone.
+func (s *Service) heal(ctx context.Context) error {
+	for ctx.Err() == nil {
+		o, found := s.view.anOrphan()
+		if !found {
+			select {
+			case <-s.view.orphaned:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		seen := s.view.at()
+		err := s.mend(ctx, o)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
+			s.deps.Logger.WarnContext(ctx, "what a delete has left could not be put right", "key", o.id, "error", err)
+		}
+		s.view.move(ctx, seen, healPause)
+	}
+	return ctx.Err()
+}
+
+// errCared ends the healing of what the state does not show to be an orphan.
+var errCared = errors.New("the state and the projection do not agree")
+
+// mend puts one orphan right, and returns when the projection shows it. That
+// its parent is gone it asks the state again, because a mistake here would
+// delete what somebody needs.
+func (s *Service) mend(ctx context.Context, o orphan) error {
+	if o.prefix == secret.PrefixEnvironment {
+		return s.mendEnvironment(ctx, o.id)
+	}
+	return s.mendSecret(ctx, o.id)
+}
+
+// mendEnvironment removes an environment whose property is gone.
+func (s *Service) mendEnvironment(ctx context.Context, id string) error {
+	s.view.mu.RLock()
+	e, known := s.view.environments.get(id)
+	s.view.mu.RUnlock()
+	if !known {
+		return nil
+	}
+	if cared, err := s.exists(ctx, state.PropertyKey(e.Property)); err != nil || cared {
+		return cmp.Or(err, errCared)
+	}
+	rev, err := s.removeEnvironment(ctx, e)
+	if err != nil {
+		return err
+	}
+	return s.view.wait(ctx, rev)
+}
+
+// mendSecret deletes a secret whose property is gone, and detaches one whose
+// environment is.
+func (s *Service) mendSecret(ctx context.Context, id string) error {
+	orphaned, rev, err := s.secrets.Get(ctx, id)
+	if errors.Is(err, state.ErrNotFound) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	if !orphaned.DeletedAt.IsZero() {
+		return s.view.wait(ctx, rev)
+	}
+	cared, err := s.exists(ctx, state.PropertyKey(orphaned.Property))
+	if err != nil {
+		return err
+	}
+	if !cared {
+		return s.deleteSecret(ctx, id, secret.Actor{})
+	}
+	if orphaned.Environment == "" {
+		return s.view.wait(ctx, rev)
+	}
+	if cared, err = s.exists(ctx, state.EnvironmentKey(orphaned.Environment)); err != nil || cared {
+		return cmp.Or(err, errCared)
+	}
+	return s.detach(ctx, id, orphaned.Environment)
+}
+
+// detach takes a secret out of an environment that is gone.
+func (s *Service) detach(ctx context.Context, id, environment string) error {
+	now := s.now()
+	_, rev, err := s.secrets.Update(ctx, id, func(d *secret.Secret) error {
+		if !d.DeletedAt.IsZero() || d.Environment != environment {
+			return errGone
+		}
+		d.Detach(now)
+		return nil
+	})
+	switch {
+	case errors.Is(err, errGone), errors.Is(err, state.ErrNotFound):
+		return ErrNotFound
+	case err != nil:
+		return unavailable(err)
+	}
+	return s.view.wait(ctx, rev)
+}

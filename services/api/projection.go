@@ -1,0 +1,274 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+	"unique"
+
+	"github.com/rekindle-dev/rekindle/pkg/seal"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// followedKeys is what the projection is made of.
+func followedKeys() []string {
+	return []string{
+		state.CompanyKey("*"), state.PropertyKey("*"), state.EnvironmentKey("*"), state.SecretKey("*"),
+		state.KeysetKey,
+	}
+}
+
+// The indexes of the table of secrets.
+const (
+	byProperty = iota
+	byEnvironment
+)
+
+// projection is the state as the use cases see it. Deleted secrets are not in
+// it, nor does a secret show an environment that is gone. It knows what a
+// delete has left to be done: its orphans.
+type projection struct {
+	log *slog.Logger
+
+	mu           sync.RWMutex
+	revision     state.Revision // of the last change applied
+	caughtUp     bool
+	waiting      map[chan struct{}]state.Revision
+	companies    *table[*Company]       // by organisation
+	properties   *table[*Property]      // by company
+	environments *table[*Environment]   // by property
+	secrets      *table[*secret.Secret] // by property, by environment
+	sealer       *seal.Sealer           // nil until the keyset is known
+	orphans      map[orphan]bool
+	orphaned     chan struct{} // holds a token when there may be a new orphan
+}
+
+// orphan is an environment or a secret that hangs on something deleted.
+type orphan struct {
+	prefix secret.Prefix
+	id     string
+}
+
+func newProjection(log *slog.Logger) *projection {
+	return &projection{
+		log:     log,
+		waiting: make(map[chan struct{}]state.Revision),
+		companies: newTable(ageOfCompany,
+			func(c *Company) string { return c.Org }),
+		properties: newTable(ageOfProperty,
+			func(p *Property) string { return p.Company }),
+		environments: newTable(ageOfEnvironment,
+			func(e *Environment) string { return e.Property }),
+		secrets: newTable(ageOfSecret,
+			func(s *secret.Secret) string { return s.Property },
+			func(s *secret.Secret) string { return s.Environment }),
+		orphans:  make(map[orphan]bool),
+		orphaned: make(chan struct{}, 1),
+	}
+}
+
+// apply takes in a change. It is called from one goroutine, in the order of
+// revisions.
+func (p *projection) apply(c state.Change) {
+	kind, id := state.Split(c.Key)
+	update := p.read(kind, id, c)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if update != nil {
+		update()
+	}
+	p.revision = c.Revision
+	for done, revision := range p.waiting {
+		if revision <= p.revision {
+			close(done)
+			delete(p.waiting, done)
+		}
+	}
+}
+
+// read decodes a change and returns what is to be done about it, nil for
+// nothing. A record that cannot be read leaves its earlier version standing.
+func (p *projection) read(kind, id string, c state.Change) func() {
+	var err error
+	var update func()
+	switch kind {
+	case "company":
+		update, err = change(c, p.companies.put, func() { p.companies.remove(id) })
+	case "property":
+		update, err = change(c, p.properties.put, func() { p.dropProperty(id) })
+	case "environment":
+		update, err = change(c, p.putEnvironment, func() { p.dropEnvironment(id) })
+	case "secret":
+		update, err = change(c, p.putSecret, func() { p.dropSecret(id) })
+	case "keyset":
+		update, err = p.readKeyset(c)
+	}
+	if err != nil {
+		p.log.Error("a record cannot be read", "key", c.Key, "revision", uint64(c.Revision), "error", err)
+	}
+	return update
+}
+
+// change returns the call of put with the new record, or drop when it is gone.
+func change[T any](c state.Change, put func(*T), drop func()) (func(), error) {
+	if c.Value == nil {
+		return drop, nil
+	}
+	v := new(T)
+	if err := json.Unmarshal(c.Value, v); err != nil {
+		return nil, err
+	}
+	return func() { put(v) }, nil
+}
+
+func (p *projection) putEnvironment(e *Environment) {
+	p.environments.put(e)
+	p.judge(orphan{secret.PrefixEnvironment, e.ID}, p.properties.has(e.Property))
+}
+
+func (p *projection) putSecret(s *secret.Secret) {
+	if !s.DeletedAt.IsZero() {
+		p.dropSecret(s.ID)
+		return
+	}
+	compact(s)
+	p.secrets.put(s)
+	if p.caughtUp {
+		p.attachment(s)
+	}
+}
+
+// attachment looks whether a secret still has the property and the environment
+// it is to have. One without its environment is shown as it will be once it is
+// healed.
+func (p *projection) attachment(s *secret.Secret) {
+	attached := s.Environment == "" || p.environments.has(s.Environment)
+	p.judge(orphan{secret.PrefixSecret, s.ID}, attached && p.properties.has(s.Property))
+	if !attached {
+		detached := *s
+		detached.Detach(s.UpdatedAt)
+		p.secrets.put(&detached)
+	}
+}
+
+func (p *projection) dropProperty(id string) {
+	p.properties.remove(id)
+	if !p.caughtUp {
+		return
+	}
+	for _, e := range p.environments.by(0, id) {
+		p.judge(orphan{secret.PrefixEnvironment, e.ID}, false)
+	}
+	for _, s := range p.secrets.by(byProperty, id) {
+		p.judge(orphan{secret.PrefixSecret, s.ID}, false)
+	}
+}
+
+func (p *projection) dropEnvironment(id string) {
+	p.environments.remove(id)
+	delete(p.orphans, orphan{secret.PrefixEnvironment, id})
+	if !p.caughtUp {
+		return
+	}
+	for _, s := range append([]*secret.Secret(nil), p.secrets.by(byEnvironment, id)...) {
+		p.attachment(s)
+	}
+}
+
+func (p *projection) dropSecret(id string) {
+	p.secrets.remove(id)
+	delete(p.orphans, orphan{secret.PrefixSecret, id})
+}
+
+// judge keeps the set of orphans. While records are loaded nothing can be said:
+// a parent may come after its child.
+func (p *projection) judge(o orphan, cared bool) {
+	if cared || !p.caughtUp {
+		delete(p.orphans, o)
+		return
+	}
+	p.orphans[o] = true
+	select {
+	case p.orphaned <- struct{}{}:
+	default:
+	}
+}
+
+// ready ends the loading.
+func (p *projection) ready() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.companies.index()
+	p.properties.index()
+	p.environments.index()
+	p.secrets.index()
+	p.caughtUp = true
+	for _, e := range p.environments.all() {
+		p.judge(orphan{secret.PrefixEnvironment, e.ID}, p.properties.has(e.Property))
+	}
+	for _, s := range p.secrets.all() {
+		p.attachment(s)
+	}
+}
+
+// anOrphan returns one of the orphans, if there are any.
+func (p *projection) anOrphan() (orphan, bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for o := range p.orphans {
+		return o, true
+	}
+	return orphan{}, false
+}
+
+// wait returns when the projection has come to the revision, or with ctx's
+// error.
+func (p *projection) wait(ctx context.Context, revision state.Revision) error {
+	p.mu.Lock()
+	if p.revision >= revision {
+		p.mu.Unlock()
+		return nil
+	}
+	done := make(chan struct{})
+	p.waiting[done] = revision
+	p.mu.Unlock()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.waiting, done)
+		return ctx.Err()
+	}
+}
+
+// at returns the revision of the last change applied.
+func (p *projection) at() state.Revision {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.revision
+}
+
+// move returns when the projection has gone beyond a revision, or after d.
+func (p *projection) move(ctx context.Context, seen state.Revision, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	p.wait(ctx, seen+1) //nolint:errcheck // both ends will do
+}
+
+// compact gives texts that many secrets share one place in memory, and leaves
+// out what no use case shows.
+func compact(s *secret.Secret) {
+	s.Trace = ""
+	for _, text := range []*string{
+		&s.Org, &s.Property, &s.Environment, &s.Stage, &s.Deployed, (*string)(&s.Kind),
+		(*string)(&s.Status), (*string)(&s.RefreshStatus), &s.Credentials.TokenURL,
+		&s.CreatedBy.Email, &s.CreatedBy.DisplayName, &s.UpdatedBy.Email, &s.UpdatedBy.DisplayName,
+	} {
+		*text = unique.Make(*text).Value()
+	}
+}

@@ -1,0 +1,214 @@
+package reactor
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/services/api"
+	"github.com/rekindle-dev/rekindle/services/api/auth"
+)
+
+// What the door itself refuses or fails at.
+var (
+	errNoRoute       = errors.New("there is nothing at this path")
+	errMethod        = errors.New("the method is not allowed here")
+	errNoRight       = errors.New("the bearer token has not the right to do this")
+	errNotAcceptable = errors.New("answers are " + jsonAPI + " of revision 1, which the header Accept does not admit")
+	errMediaType     = errors.New("a body must be " + jsonAPI + " or " + plainJSON)
+	errTooLarge      = fmt.Errorf("a body must be at most %d bytes long", maxBody)
+	errBroken        = errors.New("the body did not arrive")
+	errNoCompany     = errors.New("the organisation has no company here")
+	errPanic         = errors.New("panic")
+)
+
+// methodError is errMethod with the methods that are allowed.
+type methodError struct{ allowed string }
+
+func (e *methodError) Error() string { return "the method must be one of " + e.allowed }
+func (e *methodError) Unwrap() error { return errMethod }
+
+// bodyError says why a body could not be read.
+func bodyError(err error) error {
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return errTooLarge
+	}
+	return errBroken
+}
+
+// fault is one error as the answer tells it (contract A5.1).
+type fault struct {
+	status  int
+	code    string
+	pointer string
+	detail  string
+}
+
+// rule says how an error is told: in its own words unless the rule has others.
+type rule struct {
+	is     error
+	status int
+	code   string
+	detail string
+}
+
+// rules is the table of contract A5.1 for what concerns a request as a whole.
+func rules() []rule {
+	return []rule{
+		{is: auth.ErrNoToken, status: http.StatusUnauthorized, code: "authentication-failure"},
+		{is: auth.ErrUnknownToken, status: http.StatusUnauthorized, code: "authentication-failure"},
+		{is: auth.ErrOtherOrg, status: http.StatusForbidden, code: "not-authorized"},
+		{is: errNoRight, status: http.StatusForbidden, code: "not-authorized"},
+		{is: errNoCompany, status: http.StatusNotFound, code: "no-available-orgs"},
+		{is: errNoRoute, status: http.StatusNotFound, code: "not-found"},
+		{is: api.ErrNotFound, status: http.StatusNotFound, code: "not-found"},
+		{is: errMethod, status: http.StatusMethodNotAllowed, code: "not-found"},
+		{is: errNotAcceptable, status: http.StatusNotAcceptable, code: "unknown-error"},
+		{is: errMediaType, status: http.StatusUnsupportedMediaType, code: "unknown-error"},
+		{is: errTooLarge, status: http.StatusRequestEntityTooLarge, code: "payload-too-large"},
+		{is: errBroken, status: http.StatusBadRequest, code: string(api.InvalidJSON)},
+		{is: api.ErrNotReady, status: http.StatusServiceUnavailable, code: "not-ready"},
+		{
+			is: api.ErrUnavailable, status: http.StatusServiceUnavailable, code: "timeout-error",
+			detail: "the state did not answer; what was to be changed may have been changed or not",
+		},
+	}
+}
+
+// faultsOf translates an error. What it does not know is a bug, and told as
+// nothing but that.
+func faultsOf(err error) []fault {
+	if refused, ok := errors.AsType[*api.RefusedError](err); ok {
+		return refusal(refused)
+	}
+	for _, r := range rules() {
+		if errors.Is(err, r.is) {
+			return []fault{{status: r.status, code: r.code, detail: cmp.Or(r.detail, err.Error())}}
+		}
+	}
+	return []fault{{
+		status: http.StatusInternalServerError, code: "internal-error",
+		detail: "something went wrong here; the log has it under the request id",
+	}}
+}
+
+// refusal translates a use case's problems.
+func refusal(refused *api.RefusedError) []fault {
+	faults := make([]fault, len(refused.Problems))
+	for i, p := range refused.Problems {
+		faults[i] = fault{statusOf(p.Code), string(p.Code), p.Pointer, p.Detail}
+	}
+	return faults
+}
+
+// statusOf returns the status that goes with a problem (contract A5.1).
+func statusOf(code api.Code) int {
+	switch code {
+	case api.InvalidJSON:
+		return http.StatusBadRequest
+	case api.NotFound:
+		return http.StatusNotFound
+	case api.NotUnique, api.Conflict:
+		return http.StatusConflict
+	default:
+		return http.StatusUnprocessableEntity
+	}
+}
+
+// titleOf returns the title of a code, which Adobe's own forms show to people.
+func titleOf(code string) string {
+	switch code {
+	case "authentication-failure":
+		return "Authentication Failure"
+	case "not-authorized":
+		return "Not Authorized"
+	case "no-available-orgs":
+		return "No Available Orgs"
+	case "not-found":
+		return "Record Not Found"
+	case "not-ready":
+		return "Not Ready"
+	case "payload-too-large":
+		return "Payload Too Large"
+	case "timeout-error":
+		return "Timeout Error"
+	case "internal-error":
+		return "Internal Error"
+	case string(api.InvalidJSON):
+		return "Invalid JSON"
+	case string(api.InvalidProperty):
+		return "Invalid Property"
+	case string(api.InvalidEnvironment):
+		return "Invalid Environment"
+	case string(api.InvalidSecret):
+		return "Invalid Secret"
+	case string(api.WrongPlatform):
+		return "Invalid Property Platform"
+	case string(api.EnvironmentRequired):
+		return "Environment Required"
+	case string(api.NotUnique):
+		return "Name Not Unique"
+	case string(api.Conflict):
+		return "Conflict"
+	default:
+		return "Unknown Error"
+	}
+}
+
+// refuse answers with an error.
+func (d *door) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	faults := faultsOf(err)
+	status := overall(faults)
+	if status >= http.StatusInternalServerError {
+		d.log.ErrorContext(r.Context(), "a request failed", "request", requestID(w), "error", err)
+	}
+	h := w.Header()
+	switch status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", challenge(err))
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", "1")
+	}
+	if wrong, ok := errors.AsType[*methodError](err); ok {
+		h.Set("Allow", wrong.allowed)
+	}
+	reply{status, errorsDocument(faults, requestID(w))}.send(w)
+}
+
+// overall is the status of an answer with these faults: theirs, or the most
+// general one when they differ.
+func overall(faults []fault) int {
+	for _, f := range faults {
+		if f.status != faults[0].status {
+			return http.StatusBadRequest
+		}
+	}
+	return faults[0].status
+}
+
+// challenge is RFC 6750, section 3.1: no error code when there was no token.
+func challenge(err error) string {
+	if errors.Is(err, auth.ErrUnknownToken) {
+		return `Bearer error="invalid_token"`
+	}
+	return "Bearer"
+}
+
+func errorsDocument(faults []fault, request string) errorsDoc {
+	doc := errorsDoc{Errors: make([]errorObject, len(faults))}
+	for i, f := range faults {
+		doc.Errors[i] = errorObject{
+			ID:     secret.NewUUID(),
+			Status: strconv.Itoa(f.status),
+			Code:   f.code,
+			Title:  titleOf(f.code),
+			Detail: f.detail,
+			Source: errorSource{f.pointer},
+			Meta:   errorMeta{request},
+		}
+	}
+	return doc
+}

@@ -1,0 +1,221 @@
+package reactor_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/services/api/apitest"
+)
+
+var update = flag.Bool("update", false, "write the answers into testdata/*.golden")
+
+// TestGolden plays the conversations in testdata. A file is made of blocks with
+// blank lines between:
+//
+//	# a comment
+//	! a thing that happens in the fleet, see happen
+//	> METHOD path
+//	> Header: value
+//	the body
+//	< status
+//	< Header: value
+//	the body, indented, members in the order in which they came
+//
+// Ids, tokens and whatever else is random is given names in the order in which
+// it first appears: CO1, PR1, PR2, TOKEN1. Requests use the same names.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.golden")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no conversations: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".golden"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := (&conversation{site: newSite(t)}).play(t, string(text))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(text), got); diff != "" {
+				t.Errorf("%s differs; if it should, run the test with -update (-want +got):\n%s", file, diff)
+			}
+		})
+	}
+}
+
+type conversation struct {
+	*site
+	named []string // real, name, real, name …
+	count map[string]int
+}
+
+// play plays the requests of a conversation and returns it with the answers
+// that came.
+func (c *conversation) play(t *testing.T, text string) string {
+	t.Helper()
+	c.count = make(map[string]int)
+	var out []string
+	for block := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
+		switch {
+		case strings.HasPrefix(block, "<"):
+		case strings.HasPrefix(block, "!"):
+			c.happen(t, strings.Fields(c.real(block))[1:])
+			out = append(out, block)
+		case strings.HasPrefix(block, ">"):
+			out = append(out, block, c.exchange(t, block))
+		default:
+			out = append(out, block)
+		}
+	}
+	return strings.Join(out, "\n\n") + "\n"
+}
+
+func (c *conversation) exchange(t *testing.T, block string) string {
+	t.Helper()
+	var body, headers []string
+	first := ""
+	for line := range strings.SplitSeq(c.real(block), "\n") {
+		sent, isHeader := strings.CutPrefix(line, "> ")
+		switch {
+		case !isHeader:
+			body = append(body, line)
+		case first == "":
+			first = sent
+		default:
+			headers = append(headers, sent)
+		}
+	}
+	method, path, _ := strings.Cut(first, " ")
+	return c.show(t, c.call(t, method, path, strings.Join(body, "\n"), headers...))
+}
+
+// show writes an answer with names for what is random.
+func (c *conversation) show(t *testing.T, a answer) string {
+	t.Helper()
+	lines := []string{fmt.Sprint("< ", a.status)}
+	for _, name := range []string{"Allow", "Content-Type", "Retry-After", "WWW-Authenticate"} {
+		for _, value := range a.header.Values(name) {
+			lines = append(lines, "< "+name+": "+value)
+		}
+	}
+	if id := a.header.Get("X-Request-Id"); !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(id) {
+		t.Errorf("the header X-Request-Id is %q", id)
+	} else if len(a.body) > 0 && a.status >= 400 && !bytes.Contains(a.body, []byte(`"request_id":"`+id+`"`)) {
+		t.Errorf("the header X-Request-Id is not in the errors' meta")
+	}
+	if len(a.body) > 0 {
+		var indented bytes.Buffer
+		if err := json.Indent(&indented, bytes.TrimSpace(a.body), "", "  "); err != nil {
+			t.Fatalf("not JSON: %v: %s", err, a.body)
+		}
+		lines = append(lines, c.name(indented.String()))
+	}
+	return strings.Join(lines, "\n")
+}
+
+var random = regexp.MustCompile(`\b(` +
+	`(?:SE|PR|EN|CO|HT)[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}` + // ids
+	`|[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}` + // error ids
+	`|[0-9a-f]{32}` + // request ids
+	`|[0-9a-f]{12}` + // tokens
+	`)\b`)
+
+// name puts names in the place of what is random.
+func (c *conversation) name(text string) string {
+	return random.ReplaceAllStringFunc(text, func(real string) string {
+		prefix := map[int]string{36: "UUID", 32: "REQUEST", 12: "TOKEN"}[len(real)]
+		if prefix == "UUID" || prefix == "REQUEST" {
+			return prefix
+		}
+		for i := 0; i < len(c.named); i += 2 {
+			if c.named[i] == real {
+				return c.named[i+1]
+			}
+		}
+		if prefix == "" {
+			prefix = real[:2]
+		}
+		c.count[prefix]++
+		c.named = append(c.named, real, fmt.Sprint(prefix, c.count[prefix]))
+		return c.named[len(c.named)-1]
+	})
+}
+
+// real is the reverse of name.
+func (c *conversation) real(text string) string {
+	pairs := slices.Clone(c.named)
+	slices.Reverse(pairs) // name, real, and the later ones first: CO11 before CO1
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// happen does what an exchanger does to a secret's record:
+//
+//	! succeed SE1    the exchange ends well, with 36000 s to live
+//	! fail SE1       the exchange ends badly
+//	! expire SE1     as succeed, but so long ago that a refresh is due
+//	! detach SE1     a healer has come to the secret of a deleted environment
+func (c *conversation) happen(t *testing.T, what []string) {
+	t.Helper()
+	if what[0] == "detach" {
+		apitest.Watch(t, c.State, state.SecretKey(what[1]), func(records map[string][]byte) bool {
+			return bytes.Contains(records[state.SecretKey(what[1])], []byte(`"decision":3`))
+		})
+		c.await(t)
+		return
+	}
+	_, _, err := secret.Store{State: c.State}.Update(t.Context(), what[1], func(s *secret.Secret) error {
+		at := s.CreatedAt.Add(1500 * time.Millisecond)
+		o := &secret.Outcome{Decision: s.Decision, At: at, Environment: s.Environment}
+		switch what[0] {
+		case "fail":
+			o.Failure = &secret.Failure{
+				ID: secret.NewUUID(), Reason: "no_such_host", Detail: "the host of the token URL does not exist",
+				RequestID: secret.NewRequestID(), At: at,
+			}
+		case "expire":
+			at = at.Add(-24 * time.Hour)
+			fallthrough
+		case "succeed":
+			if s.Kind.Expires() {
+				o.ExpiresAt, o.RefreshAt = secret.Dates(at, 36000*time.Second, s.Credentials.Offset())
+			}
+		default:
+			t.Fatalf("%s cannot happen", what[0])
+		}
+		s.Apply(o, at)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.await(t)
+}
+
+// await returns when the API shows what was written beside it: it makes a write
+// that comes later.
+func (c *conversation) await(t *testing.T) {
+	t.Helper()
+	companies := decode[shapes](t, c.call(t, http.MethodGet, "/companies", ""))
+	c.make(t, "/companies/"+companies.Data[0].ID+"/properties", `{"data":{"attributes":{"name":"later","platform":"edge"}}}`)
+}

@@ -1,0 +1,72 @@
+package reactor
+
+import (
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// The media types of the API (contract A1).
+const (
+	jsonAPI   = "application/vnd.api+json"
+	plainJSON = "application/json"
+)
+
+// negotiate refuses a request whose answer the client would not take, or whose
+// body is of another media type than the API's (contract A1).
+func negotiate(r *http.Request) error {
+	if !acceptable(r.Header.Values("Accept")) {
+		return errNotAcceptable
+	}
+	if r.Method != http.MethodPost && r.Method != http.MethodPatch {
+		return nil // whatever body it has is not read
+	}
+	sent, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || sent != jsonAPI && sent != plainJSON {
+		return errMediaType
+	}
+	return nil
+}
+
+// acceptable reports whether an Accept header admits the API's media type. The
+// most specific range decides (RFC 9110, section 12.5.1).
+func acceptable(accept []string) bool {
+	header := strings.Join(accept, ",")
+	if strings.TrimSpace(header) == "" {
+		return true
+	}
+	best, ok := 0, false
+	for part := range strings.SplitSeq(header, ",") {
+		specific, admitted := rangeOf(part)
+		switch {
+		case specific > best:
+			best, ok = specific, admitted
+		case specific == best:
+			ok = ok || admitted
+		}
+	}
+	return best > 0 && ok
+}
+
+// rangeOf tells how specifically a media range means the API's type, 0 for not
+// at all, and whether it admits it.
+func rangeOf(part string) (specific int, admitted bool) {
+	media, params, err := mime.ParseMediaType(part)
+	if err != nil {
+		return 0, false
+	}
+	revision, revised := params["revision"]
+	switch {
+	case media == "*/*":
+		specific = 1
+	case media == "application/*":
+		specific = 2
+	case media == jsonAPI && !revised:
+		specific = 3
+	case media == jsonAPI && revision == "1":
+		specific = 4
+	}
+	q, err := strconv.ParseFloat(params["q"], 64)
+	return specific, err != nil || q > 0
+}

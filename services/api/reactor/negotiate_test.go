@@ -1,0 +1,61 @@
+package reactor
+
+import (
+	"net/http"
+	"testing"
+)
+
+func TestAcceptable(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		accept []string
+		want   bool
+	}{
+		{nil, true},
+		{[]string{""}, true},
+		{[]string{"*/*"}, true},
+		{[]string{"application/*"}, true},
+		{[]string{"application/vnd.api+json"}, true},
+		{[]string{"application/vnd.api+json;revision=1"}, true},
+		{[]string{"Application/Vnd.API+JSON; Revision=1"}, true},
+		{[]string{"application/vnd.api+json; revision=\"1\"; charset=utf-8"}, true},
+		{[]string{"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}, true},
+		{[]string{"text/html", "application/vnd.api+json;q=0.1"}, true},
+		{[]string{"application/vnd.api+json;revision=2, application/vnd.api+json;revision=1"}, true},
+		{[]string{"application/*;q=0, application/vnd.api+json"}, true},
+		{[]string{"application/vnd.api+json;revision=2"}, false},
+		{[]string{"application/json"}, false},
+		{[]string{"text/*"}, false},
+		{[]string{"*/*;q=0"}, false},
+		{[]string{"*/*, application/vnd.api+json;q=0.0"}, false},
+		{[]string{"application/vnd.api+json, application/vnd.api+json;revision=1;q=0"}, false},
+		{[]string{";;;"}, false},
+	} {
+		if got := acceptable(tt.accept); got != tt.want {
+			t.Errorf("%q: %v, want %v", tt.accept, got, tt.want)
+		}
+	}
+}
+
+func TestBodiesOfBothMediaTypes(t *testing.T) {
+	t.Parallel()
+	for sent, want := range map[string]error{
+		"application/vnd.api+json":            nil,
+		"application/vnd.api+json;revision=1": nil,
+		"application/json; charset=utf-8":     nil,
+		"APPLICATION/JSON":                    nil,
+		"text/json":                           errMediaType,
+		"application/vnd.api+jsonp":           errMediaType,
+		"":                                    errMediaType,
+		"application/json, application/vnd.api+json": errMediaType,
+	} {
+		r := &http.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {sent}}}
+		if got := negotiate(r); got != want {
+			t.Errorf("%q: %v, want %v", sent, got, want)
+		}
+		r.Method = http.MethodDelete
+		if got := negotiate(r); got != nil {
+			t.Errorf("DELETE with %q: %v", sent, got)
+		}
+	}
+}

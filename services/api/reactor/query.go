@@ -1,0 +1,137 @@
+package reactor
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/services/api"
+)
+
+// The bounds of a page (contract A4): clients ask for 999 and read no second
+// page.
+const (
+	defaultPageSize = 25
+	maxPageSize     = 999
+)
+
+// field is something a list can be filtered and sorted by, as text that
+// orders like the value.
+type field[T any] struct {
+	// text returns the value, or false for null.
+	text func(T) (string, bool)
+	// operand brings what a client compares with into the form of text. It
+	// reports false when that cannot be. Nil takes it as it is.
+	operand func(string) (string, bool)
+}
+
+// fields are those of one list, by name.
+type fields[T any] map[string]field[T]
+
+// query reads a page, a filter and an order from the parameters of a URL. What
+// it cannot make sense of is ignored (contract A4).
+func (fs fields[T]) query(params url.Values) api.Query[T] {
+	return api.Query[T]{
+		Match:   fs.filter(params),
+		Compare: fs.order(last(params["sort"])),
+		Number:  positive(last(params["page[number]"]), 1),
+		Size:    min(maxPageSize, positive(last(params["page[size]"]), defaultPageSize)),
+	}
+}
+
+func last(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
+}
+
+func positive(s string, otherwise int) int {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return otherwise
+	}
+	return n
+}
+
+// filter returns what all conditions of the parameters together select, nil
+// when there are none. A condition is filter[name]=OP value, or name=value.
+func (fs fields[T]) filter(params url.Values) func(T) bool {
+	var conditions []func(T) bool
+	for name, a := range fs {
+		expression := last(params["filter["+name+"]"])
+		if expression == "" {
+			expression = last(params[name])
+			if op, _, _ := strings.Cut(expression, " "); expression != "" && !operator(op).known() {
+				expression = string(opEqual) + " " + expression
+			}
+		}
+		if c, ok := parseCondition(expression, a.operand); ok {
+			conditions = append(conditions, func(v T) bool { return c.holds(a.text(v)) })
+		}
+	}
+	if conditions == nil {
+		return nil
+	}
+	return func(v T) bool {
+		return !slices.ContainsFunc(conditions, func(holds func(T) bool) bool { return !holds(v) })
+	}
+}
+
+// order returns the comparison that a sort parameter asks for, nil for none.
+// The sign + arrives as a blank unless it is encoded.
+func (fs fields[T]) order(sort string) func(a, b T) int {
+	var by []func(a, b T) int
+	for field := range strings.SplitSeq(sort, ",") {
+		name := strings.TrimLeft(field, "+ -")
+		a, ok := fs[name]
+		if !ok || len(by) == len(fs) {
+			continue
+		}
+		descending := strings.HasPrefix(strings.TrimLeft(field, " "), "-")
+		by = append(by, func(x, y T) int {
+			if descending {
+				x, y = y, x
+			}
+			textX, _ := a.text(x)
+			textY, _ := a.text(y)
+			return cmp.Compare(textX, textY)
+		})
+	}
+	if by == nil {
+		return nil
+	}
+	return func(x, y T) int {
+		for _, compare := range by {
+			if c := compare(x, y); c != 0 {
+				return c
+			}
+		}
+		return 0
+	}
+}
+
+// text makes an attribute of a text that is never null.
+func text[T any, S ~string](get func(T) S) field[T] {
+	return field[T]{text: func(v T) (string, bool) { return string(get(v)), true }}
+}
+
+// flag makes an attribute of a truth value.
+func flag[T any](get func(T) bool) field[T] {
+	return field[T]{text: func(v T) (string, bool) { return strconv.FormatBool(get(v)), true }}
+}
+
+// moment makes an attribute of a time. Clients may write times in any zone and
+// with any number of decimals.
+func moment[T any](get func(T) time.Time) field[T] {
+	return field[T]{
+		text: func(v T) (string, bool) { return timestamp(get(v)).String(), !get(v).IsZero() },
+		operand: func(s string) (string, bool) {
+			t, err := time.Parse(time.RFC3339, s)
+			return timestamp(t).String(), err == nil
+		},
+	}
+}

@@ -1,0 +1,120 @@
+// Package reactor is the front door for HTTP: it speaks the JSON:API dialect of
+// Adobe's Reactor API (contract part A) and hands every question and every
+// change to package api.
+//
+// It promises
+//   - the contract's documents, member for member, errors included: whatever a
+//     request is like, the answer to it is a document of the contract;
+//   - that no request can make it panic, grow without limit or wait for ever,
+//     and that a bug is a 500 without a word about its cause;
+//   - that log lines, metrics and spans name routes, never ids, queries, bodies
+//     or tokens.
+//
+// The way of a request:
+//
+//	observe ─► route ─► admit ─► negotiate ─► endpoint ─► document
+//	(span, log,  404     401       406            │
+//	 metrics)    405     403       415         package api
+package reactor
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/rekindle-dev/rekindle/services/api"
+	"github.com/rekindle-dev/rekindle/services/api/auth"
+)
+
+// Deps is what the handler stands on.
+type Deps struct {
+	Service *api.Service
+	Gate    *auth.Gate
+	// PublicURL is where clients find the handler; all links begin with it.
+	PublicURL string
+	Logger    *slog.Logger
+	Metrics   prometheus.Registerer
+	Tracer    trace.TracerProvider
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+// New returns the handler of the whole API.
+func New(d Deps) http.Handler {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	door := &door{
+		service: d.Service,
+		gate:    d.Gate,
+		base:    base(strings.TrimRight(d.PublicURL, "/")),
+		log:     d.Logger,
+		now:     d.Now,
+		mux:     http.NewServeMux(),
+	}
+	door.mux.HandleFunc("GET /heartbeat", heartbeat)
+	for _, r := range door.routes() {
+		door.mux.HandleFunc(r.pattern, door.handler(r))
+	}
+	return newObserver(d, door)
+}
+
+// door answers requests.
+type door struct {
+	service *api.Service
+	gate    *auth.Gate
+	base    base
+	log     *slog.Logger
+	now     func() time.Time
+	mux     *http.ServeMux
+}
+
+// route is an endpoint, where it is, and the right it takes. Reading takes
+// none: what belongs to the organisation can be seen by all of it.
+type route struct {
+	pattern string
+	right   auth.Right
+	serve   endpoint
+}
+
+// endpoint answers a request that was admitted.
+type endpoint func(ctx context.Context, r *request) (reply, error)
+
+// routes is the API. What changes a resource in place will be a PATCH beside
+// its DELETE.
+func (d *door) routes() []route {
+	return []route{
+		{"GET /companies", "", d.listCompanies},
+		{"GET /companies/{id}", "", d.getCompany},
+		{"GET /companies/{id}/properties", "", d.listProperties},
+		{"POST /companies/{id}/properties", auth.ManageProperties, d.createProperty},
+
+		{"GET /properties/{id}", "", d.getProperty},
+		{"DELETE /properties/{id}", auth.ManageProperties, d.deleteProperty},
+		{"GET /properties/{id}/company", "", d.getCompanyOfProperty},
+		{"GET /properties/{id}/environments", "", d.listEnvironments},
+		{"POST /properties/{id}/environments", auth.ManageEnvironments, d.createEnvironment},
+		{"GET /properties/{id}/secrets", "", d.listSecretsOfProperty},
+		{"POST /properties/{id}/secrets", auth.Develop, d.createSecret},
+
+		{"GET /environments/{id}", "", d.getEnvironment},
+		{"DELETE /environments/{id}", auth.ManageEnvironments, d.deleteEnvironment},
+		{"GET /environments/{id}/property", "", d.getPropertyOfEnvironment},
+		{"GET /environments/{id}/relationships/host", "", d.getHostOfEnvironment},
+		{"GET /environments/{id}/secrets", "", d.listSecretsOfEnvironment},
+
+		{"GET /secrets/{id}", "", d.getSecret},
+		{"DELETE /secrets/{id}", auth.Develop, d.deleteSecret},
+		{"GET /secrets/{id}/environment", "", d.getEnvironmentOfSecret},
+		{"GET /secrets/{id}/property", "", d.getPropertyOfSecret},
+	}
+}
+
+// heartbeat says that the process answers, to anybody, without a body
+// (contract A15.8).
+func heartbeat(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }

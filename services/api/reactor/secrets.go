@@ -1,0 +1,171 @@
+package reactor
+
+import (
+	"context"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/services/api"
+)
+
+// secretResource is the resource of contract A7.
+type secretResource = resource[secretAttributes, secretRelationships, secretLinks, secretMeta]
+
+type secretAttributes struct {
+	CreatedAt            timestamp          `json:"created_at"`
+	UpdatedAt            timestamp          `json:"updated_at"`
+	Name                 string             `json:"name"`
+	TypeOf               secret.Kind        `json:"type_of"`
+	ActivatedAt          timestamp          `json:"activated_at"`
+	ExpiresAt            timestamp          `json:"expires_at"`
+	RefreshAt            timestamp          `json:"refresh_at"`
+	Status               secret.Status      `json:"status"`
+	Credentials          secret.Credentials `json:"credentials"`
+	CreatedByEmail       string             `json:"created_by_email"`
+	CreatedByDisplayName string             `json:"created_by_display_name"`
+	UpdatedByEmail       string             `json:"updated_by_email"`
+	UpdatedByDisplayName string             `json:"updated_by_display_name"`
+}
+
+type secretRelationships struct {
+	Property     toOne   `json:"property"`
+	Environment  toOne   `json:"environment"`
+	Notes        related `json:"notes"`
+	DataElements related `json:"data_elements"`
+}
+
+type secretLinks struct {
+	Self     string `json:"self"`
+	Property string `json:"property"`
+}
+
+type secretMeta struct {
+	StatusDetails        *errorsDoc    `json:"status_details,omitempty"`
+	RefreshStatus        secret.Status `json:"refresh_status,omitempty"`
+	RefreshStatusDetails *errorsDoc    `json:"refresh_status_details,omitempty"`
+}
+
+func (v view) secret(s *secret.Secret) secretResource {
+	below := func(name string) related { return v.base.related("secrets", s.ID, name) }
+	return secretResource{
+		ID: s.ID, Type: "secrets",
+		Attributes: secretAttributes{
+			CreatedAt:            timestamp(s.CreatedAt),
+			UpdatedAt:            timestamp(s.UpdatedAt),
+			Name:                 s.Name,
+			TypeOf:               s.Kind,
+			ActivatedAt:          timestamp(s.ActivatedAt),
+			ExpiresAt:            timestamp(s.ExpiresAt),
+			RefreshAt:            timestamp(s.RefreshAt),
+			Status:               s.Status,
+			Credentials:          s.Credentials,
+			CreatedByEmail:       s.CreatedBy.Email,
+			CreatedByDisplayName: s.CreatedBy.DisplayName,
+			UpdatedByEmail:       s.UpdatedBy.Email,
+			UpdatedByDisplayName: s.UpdatedBy.DisplayName,
+		},
+		Relationships: secretRelationships{
+			Property:     toOne{Links: below("property").Links, Data: &identifier{s.Property, "properties"}},
+			Environment:  v.attachment(s),
+			Notes:        below("notes"),
+			DataElements: below("data_elements"),
+		},
+		Links: secretLinks{v.base.to("secrets", s.ID), v.base.to("secrets", s.ID, "property")},
+		Meta:  v.secretMeta(s),
+	}
+}
+
+func (v view) attachment(s *secret.Secret) toOne {
+	to := toOne{Links: v.base.related("secrets", s.ID, "environment").Links}
+	if s.Environment != "" {
+		to.Data, to.Meta = &identifier{s.Environment, "environments"}, &stageMeta{s.Stage}
+	}
+	return to
+}
+
+// secretMeta tells how the last exchange and the last refresh went, as far as
+// there is something to tell.
+func (v view) secretMeta(s *secret.Secret) *secretMeta {
+	meta := secretMeta{
+		StatusDetails:        delayed(s.StatusDetails),
+		RefreshStatus:        s.RefreshState(v.now),
+		RefreshStatusDetails: delayed(s.RefreshStatusDetails),
+	}
+	if meta == (secretMeta{}) {
+		return nil
+	}
+	return &meta
+}
+
+// delayed writes a failure as a delayed error (contract A5.2).
+func delayed(f *secret.Failure) *errorsDoc {
+	if f == nil {
+		return nil
+	}
+	return &errorsDoc{Errors: []errorObject{{
+		ID:     f.ID,
+		Code:   "secret-processing-error",
+		Title:  "Secret Processing Error",
+		Detail: f.Detail,
+		Meta:   errorMeta{f.RequestID},
+	}}}
+}
+
+func filterableSecrets() fields[*secret.Secret] {
+	return fields[*secret.Secret]{
+		"created_at": moment(func(s *secret.Secret) time.Time { return s.CreatedAt }),
+		"environment_id": {
+			text: func(s *secret.Secret) (string, bool) { return s.Environment, s.Environment != "" },
+		},
+		"name":   text(func(s *secret.Secret) string { return s.Name }),
+		"status": text(func(s *secret.Secret) secret.Status { return s.Status }),
+		"type_of": {
+			text:    func(s *secret.Secret) (string, bool) { return string(s.Kind.Canonical()), true },
+			operand: func(k string) (string, bool) { return string(secret.Kind(k).Canonical()), true },
+		},
+		"updated_at": moment(func(s *secret.Secret) time.Time { return s.UpdatedAt }),
+	}
+}
+
+func (d *door) listSecretsOfProperty(_ context.Context, r *request) (reply, error) {
+	return secretsReply(r, d.service.SecretsOfProperty)
+}
+
+func (d *door) listSecretsOfEnvironment(_ context.Context, r *request) (reply, error) {
+	return secretsReply(r, d.service.SecretsOfEnvironment)
+}
+
+// secretsReply answers with a page of one of the two lists of secrets.
+func secretsReply(r *request, ask func(api.Caller, string, api.Query[*secret.Secret]) (api.Page[*secret.Secret], error)) (reply, error) {
+	q := filterableSecrets().query(r.http.URL.Query())
+	page, err := ask(r.caller, r.id, q)
+	if err != nil {
+		return reply{}, err
+	}
+	return listed(q, page, r.view.secret), nil
+}
+
+func (d *door) createSecret(ctx context.Context, r *request) (reply, error) {
+	return r.withBody(func(data *api.Object) (reply, error) {
+		s, err := d.service.CreateSecret(ctx, r.caller, r.id, data)
+		if err != nil {
+			return reply{}, err
+		}
+		return created(single[secretResource]{r.view.secret(s)}), nil
+	})
+}
+
+func (d *door) getSecret(_ context.Context, r *request) (reply, error) {
+	s, err := d.service.Secret(r.caller, r.id)
+	if err != nil {
+		return reply{}, err
+	}
+	return found(single[secretResource]{r.view.secret(s)}), nil
+}
+
+func (d *door) deleteSecret(ctx context.Context, r *request) (reply, error) {
+	if err := d.service.DeleteSecret(ctx, r.caller, r.id); err != nil {
+		return reply{}, err
+	}
+	return gone(), nil
+}

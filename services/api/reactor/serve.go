@@ -1,0 +1,145 @@
+package reactor
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"path"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/services/api"
+	"github.com/rekindle-dev/rekindle/services/api/auth"
+)
+
+// The bounds of a request.
+const (
+	maxBody     = 256 << 10        // bytes
+	maxHeader   = 32 << 10         // bytes
+	maxServing  = 15 * time.Second // from the first byte of its header to its answer
+	readTimeout = 10 * time.Second // for header and body to arrive
+)
+
+// NewServer returns a server for the handler that clients cannot hold up.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      maxServing + readTimeout,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// request is a request that was admitted.
+type request struct {
+	id     string // of the resource in the path
+	caller api.Caller
+	view   view
+	http   *http.Request
+	writer http.ResponseWriter
+}
+
+// view writes records as the resources a certain request is to see.
+type view struct {
+	base   base
+	now    time.Time
+	rights auth.Rights
+}
+
+// ServeHTTP answers a request. What the mux would refuse in plain text is
+// refused in the shape of the API.
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), maxServing)
+	defer cancel()
+	r = r.WithContext(ctx)
+	if path.Clean(r.URL.Path) != r.URL.Path {
+		d.refuse(w, r, errNoRoute) // which the mux would redirect
+		return
+	}
+	if refusal, pattern := d.mux.Handler(r); pattern == "" {
+		d.refuse(w, r, unrouted(refusal, r))
+		return
+	}
+	d.mux.ServeHTTP(w, r)
+}
+
+// unrouted asks the mux's own refusal why there is no route.
+func unrouted(refusal http.Handler, r *http.Request) error {
+	asked := &asked{header: make(http.Header)}
+	refusal.ServeHTTP(asked, r)
+	if asked.status == http.StatusMethodNotAllowed {
+		return &methodError{allowed: asked.header.Get("Allow")}
+	}
+	return errNoRoute
+}
+
+// asked takes an answer that is not sent.
+type asked struct {
+	header http.Header
+	status int
+}
+
+func (a *asked) Header() http.Header         { return a.header }
+func (a *asked) Write(b []byte) (int, error) { return len(b), nil }
+func (a *asked) WriteHeader(status int)      { a.status = status }
+
+// handler returns the handler of a route.
+func (d *door) handler(rt route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer, err := d.answer(rt, w, r)
+		if err != nil {
+			d.refuse(w, r, err)
+			return
+		}
+		answer.send(w)
+	}
+}
+
+func (d *door) answer(rt route, w http.ResponseWriter, r *http.Request) (reply, error) {
+	if !d.service.Ready() {
+		return reply{}, api.ErrNotReady
+	}
+	who, err := d.gate.Admit(r)
+	if err != nil {
+		return reply{}, err
+	}
+	if !who.Rights.Have(rt.right) {
+		return reply{}, errNoRight
+	}
+	if err := negotiate(r); err != nil {
+		return reply{}, err
+	}
+	return rt.serve(r.Context(), &request{
+		id:     r.PathValue("id"),
+		caller: callerOf(who),
+		view:   view{base: d.base, now: d.now(), rights: who.Rights},
+		http:   r,
+		writer: w,
+	})
+}
+
+func callerOf(who auth.Principal) api.Caller {
+	return api.Caller{
+		Org:   who.Org,
+		Actor: secret.Actor{Email: who.Email, DisplayName: who.DisplayName},
+	}
+}
+
+// withBody reads the body and calls use with the resource in it, which must not
+// be kept: it may hold plaintext, and is overwritten.
+func (r *request) withBody(use func(data *api.Object) (reply, error)) (reply, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(r.writer, r.http.Body, maxBody))
+	defer clear(body)
+	if err != nil {
+		return reply{}, bodyError(err)
+	}
+	data, err := api.ReadDocument(body)
+	if err != nil {
+		return reply{}, err
+	}
+	return use(data)
+}

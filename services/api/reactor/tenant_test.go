@@ -1,0 +1,48 @@
+package reactor_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestOthersFindNothing asks every route for what belongs to another
+// organisation, with an administrator's rights.
+func TestOthersFindNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	tr := s.plant(t)
+	secret := s.make(t, "/properties/"+tr.edge+"/secrets", linked(`{"environment":{"data":{"id":"`+tr.staging+`","type":"environments"}}}`))
+	before := everything(t, s.State)
+	ids := strings.NewReplacer("CO", tr.company, "PR", tr.edge, "EN", tr.staging, "SE", secret)
+	for _, request := range []string{
+		"GET /companies/CO", "GET /companies/CO/properties", "POST /companies/CO/properties",
+		"GET /properties/PR", "DELETE /properties/PR", "GET /properties/PR/company",
+		"GET /properties/PR/environments", "POST /properties/PR/environments",
+		"GET /properties/PR/secrets", "POST /properties/PR/secrets",
+		"GET /environments/EN", "DELETE /environments/EN", "GET /environments/EN/property",
+		"GET /environments/EN/relationships/host", "GET /environments/EN/secrets",
+		"GET /secrets/SE", "DELETE /secrets/SE", "GET /secrets/SE/environment", "GET /secrets/SE/property",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		path = ids.Replace(path)
+		body := ""
+		if method == http.MethodPost {
+			body = attributes(`"name":"mine","platform":"edge","type_of":"token","credentials":{"token":"t"}`)
+		}
+		a := s.call(t, method, path, body, "Authorization: Bearer "+elsewhere)
+		if got := refusals(t, a); a.status != http.StatusNotFound || len(got) != 1 || got[0] != "not-found" {
+			t.Errorf("%s: status %d, errors %v", request, a.status, got)
+		}
+		if a := s.call(t, http.MethodGet, path, "", "Authorization: Bearer "+readToken); method == http.MethodGet && a.status != http.StatusOK {
+			t.Errorf("%s: status %d for one who may read", request, a.status)
+		}
+	}
+	a := s.call(t, http.MethodGet, "/companies", "", "Authorization: Bearer "+elsewhere)
+	if got := refusals(t, a); a.status != http.StatusNotFound || got[0] != "no-available-orgs" {
+		t.Errorf("companies: status %d, errors %v", a.status, got)
+	}
+	if !same(before, everything(t, s.State)) {
+		t.Error("the state has changed")
+	}
+}

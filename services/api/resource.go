@@ -1,0 +1,51 @@
+package api
+
+import "github.com/rekindle-dev/rekindle/pkg/secret"
+
+// A resource object of JSON:API is what every create is given, by whichever
+// door: {"type": …, "attributes": {…}, "relationships": {…}}.
+
+// maxName bounds a name, in bytes. A name stands in a key of the state, in
+// base32.
+const maxName = 512
+
+// openResource checks that data is a resource of the type and makes invalid the
+// code of what is ill-formed in it. The type may be absent (contract A3).
+func openResource(data *Object, typ string, invalid Code) error {
+	data.report.invalid = invalid
+	var got string
+	if _, sent := data.member("type"); !sent {
+		return nil
+	}
+	if !data.decode("type", &got, "a string") {
+		return data.report.err()
+	}
+	if got != typ {
+		return refuse(Conflict, data.at("type"), "type must be "+typ)
+	}
+	return nil
+}
+
+// reference returns the id in a to-one relationship, "" when there is none. A
+// reference that has not the form of one is noted.
+func reference(data *Object, name, typ string, prefix secret.Prefix) string {
+	relationships, _ := data.object("relationships")
+	relationship, ok := relationships.object(name)
+	if !ok {
+		return ""
+	}
+	target, ok := relationship.object("data")
+	if !ok {
+		return ""
+	}
+	var id, got string
+	if target.decode("type", &got, "a string") && got != typ {
+		target.note(Conflict, "type", "type must be "+typ)
+	}
+	target.require("id")
+	if target.decode("id", &id, "a string") && !secret.ValidID(prefix, id) {
+		relationships.note(NotFound, name, "there is no such "+name)
+		return ""
+	}
+	return id
+}

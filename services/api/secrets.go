@@ -1,0 +1,172 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// SecretsOfProperty lists the secrets of a property.
+func (s *Service) SecretsOfProperty(who Caller, id string, q Query[*secret.Secret]) (Page[*secret.Secret], error) {
+	return list(s.view, q, func() ([]*secret.Secret, error) {
+		_, err := s.view.property(who, id)
+		return s.view.secrets.by(byProperty, id), err
+	})
+}
+
+// SecretsOfEnvironment lists the secrets of an environment.
+func (s *Service) SecretsOfEnvironment(who Caller, id string, q Query[*secret.Secret]) (Page[*secret.Secret], error) {
+	return list(s.view, q, func() ([]*secret.Secret, error) {
+		_, err := s.view.environment(who, id)
+		return s.view.secrets.by(byEnvironment, id), err
+	})
+}
+
+// Secret returns a secret, or ErrNotFound. It must not be changed.
+func (s *Service) Secret(who Caller, id string) (*secret.Secret, error) {
+	s.view.mu.RLock()
+	defer s.view.mu.RUnlock()
+	found, ok := s.view.secrets.get(id)
+	if !ok {
+		return nil, ErrNotFound
+	}
+	if _, err := s.view.property(who, found.Property); err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// CreateSecret makes a secret of the resource data within a property and asks
+// for its first exchange. It returns ErrNotFound, a RefusedError, ErrNotReady
+// or ErrUnavailable.
+func (s *Service) CreateSecret(ctx context.Context, who Caller, property string, data *Object) (*secret.Secret, error) {
+	parent, err := s.Property(who, property)
+	if err != nil {
+		return nil, err
+	}
+	n, hidden, err := s.readSecret(who, parent, data)
+	defer hidden.wipe()
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := s.sealer()
+	if err != nil {
+		return nil, err
+	}
+	n.ID, n.CredentialGeneration = secret.NewID(secret.PrefixSecret), 1
+	n.CreatedAt, n.CreatedBy, n.UpdatedBy = s.now(), who.Actor, who.Actor
+	n.Trace = traceparent(ctx)
+	n.Ask(n.CreatedAt)
+	credential, err := sealFields(sealer, n.ID, n.CredentialGeneration, hidden)
+	if err != nil {
+		return nil, err
+	}
+	rev, err := s.storeSecret(ctx, n, credential)
+	if err != nil {
+		return nil, err
+	}
+	s.announceCreated(ctx, n)
+	s.see(ctx, rev)
+	return n, nil
+}
+
+// storeSecret stores a new secret unless its name is taken.
+func (s *Service) storeSecret(ctx context.Context, n *secret.Secret, c *secret.Credential) (state.Revision, error) {
+	rev, err := s.secrets.Create(ctx, n, c)
+	if errors.Is(err, secret.ErrNameTaken) {
+		return 0, refuse(NotUnique, "/data/attributes/name",
+			fmt.Sprintf("another secret of this property is called %s", n.Name))
+	}
+	return rev, unavailable(err)
+}
+
+// readSecret reads what a person decides about a secret (contract A8). The
+// hidden fields are the caller's to wipe, also when there is an error.
+func (s *Service) readSecret(who Caller, parent *Property, data *Object) (*secret.Secret, hiddenFields, error) {
+	if err := openResource(data, "secrets", InvalidSecret); err != nil {
+		return nil, nil, err
+	}
+	if parent.Platform != Edge {
+		return nil, nil, refuse(WrongPlatform, data.pointer, "only properties of the platform edge have secrets")
+	}
+	a, _ := data.object("attributes")
+	a.require("name", "type_of")
+	n := &secret.Secret{Org: parent.Org, Property: parent.ID}
+	n.Name, _ = a.text("name", maxName)
+	kind, known := a.oneOf("type_of", kinds()...)
+	n.Kind = secret.Kind(kind)
+	credentials, _ := a.object("credentials")
+	var hidden hiddenFields
+	if known && !a.faulty("credentials") {
+		n.Credentials, hidden = readCredentials(credentials, n.Kind, s.cfg.Policy)
+	}
+	if e := s.target(who, parent, data); e != nil {
+		n.Attach(e.ID, string(e.Stage))
+	}
+	return n, hidden, data.report.err()
+}
+
+// target returns the environment a new secret is to be attached to, nil for
+// none.
+func (s *Service) target(who Caller, parent *Property, data *Object) *Environment {
+	const name = "environment"
+	id := reference(data, name, "environments", secret.PrefixEnvironment)
+	if id == "" {
+		return nil
+	}
+	relationships, _ := data.object("relationships")
+	e, err := s.Environment(who, id)
+	switch {
+	case err != nil:
+		relationships.note(NotFound, name, "there is no such environment")
+	case e.Property != parent.ID:
+		relationships.note(EnvironmentRequired, name, "the environment belongs to another property")
+	}
+	return e
+}
+
+func kinds() []string {
+	known := secret.Kinds()
+	names := make([]string, len(known))
+	for i, k := range known {
+		names[i] = string(k)
+	}
+	return names
+}
+
+// errGone ends an update of a secret that was deleted meanwhile.
+var errGone = errors.New("the secret is deleted")
+
+// DeleteSecret deletes a secret. Its name is free at once; its artifact and its
+// records go as soon as an exchanger comes to it. It returns ErrNotFound or
+// ErrUnavailable.
+func (s *Service) DeleteSecret(ctx context.Context, who Caller, id string) error {
+	if _, err := s.Secret(who, id); err != nil {
+		return err
+	}
+	return s.deleteSecret(ctx, id, who.Actor)
+}
+
+func (s *Service) deleteSecret(ctx context.Context, id string, by secret.Actor) error {
+	now := s.now()
+	gone, rev, err := s.secrets.Update(ctx, id, func(d *secret.Secret) error {
+		if !d.DeletedAt.IsZero() {
+			return errGone
+		}
+		d.Delete(now)
+		d.UpdatedBy = by
+		return nil
+	})
+	switch {
+	case errors.Is(err, errGone), errors.Is(err, state.ErrNotFound):
+		return ErrNotFound
+	case err != nil:
+		return unavailable(err)
+	}
+	s.announceDeleted(ctx, gone)
+	s.see(ctx, rev)
+	return nil
+}

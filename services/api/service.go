@@ -1,0 +1,165 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// DefaultOrg is the organisation of a deployment that names none. It has the
+// form that clients expect.
+const DefaultOrg = "REKINDLE@LocalOrg"
+
+// DefaultCompany is the name of the company that is made for it.
+const DefaultCompany = "Rekindle"
+
+// Publisher announces events.
+type Publisher interface {
+	// Publish returns when the event is stored. An event of the same id
+	// published again soon is stored once.
+	Publish(ctx context.Context, e events.Event) error
+}
+
+// Config is what a deployment decides.
+type Config struct {
+	// Org is the organisation a company is made for at the start, unless it
+	// has one. Default DefaultOrg.
+	Org string
+	// Company is the name that company gets. Default DefaultCompany.
+	Company string
+	// Policy gives the refresh offset of secrets that name none. Default
+	// secret.DefaultPolicy.
+	Policy secret.Policy
+}
+
+// Deps is what a Service stands on.
+type Deps struct {
+	State   state.Store
+	Events  Publisher
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+// Caller is who a use case is carried out for.
+type Caller struct {
+	// Org is the organisation whose records it may see; others' do not exist.
+	Org   string
+	Actor secret.Actor
+}
+
+// Service carries out the use cases. It is safe for concurrent use.
+type Service struct {
+	cfg     Config
+	deps    Deps
+	secrets secret.Store
+	view    *projection
+	unsaid  *prometheus.CounterVec
+}
+
+// New returns a Service that knows nothing until Run.
+func New(cfg Config, deps Deps) *Service {
+	if cfg.Org == "" {
+		cfg.Org = DefaultOrg
+	}
+	if cfg.Company == "" {
+		cfg.Company = DefaultCompany
+	}
+	if cfg.Policy == nil {
+		cfg.Policy = secret.DefaultPolicy()
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	return &Service{
+		cfg:     cfg,
+		deps:    deps,
+		secrets: secret.Store{State: deps.State},
+		view:    newProjection(deps.Logger),
+		unsaid: promauto.With(deps.Metrics).NewCounterVec(prometheus.CounterOpts{
+			Name: "rekindle_events_unpublished_total",
+			Help: "Events about changes that were made but could not be announced.",
+		}, []string{"type"}),
+	}
+}
+
+// Run follows the state and heals what is half done until ctx ends, and returns
+// ctx's error. It calls ready when the projection is complete and there is a
+// company.
+func (s *Service) Run(ctx context.Context, ready func()) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	caughtUp := make(chan struct{})
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		stop(s.deps.State.Follow(ctx, followedKeys(), s.view.apply, func() {
+			s.view.ready()
+			close(caughtUp)
+		}))
+	}()
+	select {
+	case <-caughtUp:
+		stop(s.work(ctx, ready))
+	case <-ctx.Done():
+	}
+	<-followed
+	return context.Cause(ctx)
+}
+
+// work is what Run does once the projection is complete.
+func (s *Service) work(ctx context.Context, ready func()) error {
+	if err := s.ensureCompany(ctx); err != nil {
+		return err
+	}
+	ready()
+	return s.heal(ctx)
+}
+
+// Ready reports whether questions can be answered.
+func (s *Service) Ready() bool {
+	s.view.mu.RLock()
+	defer s.view.mu.RUnlock()
+	return s.view.caughtUp
+}
+
+// now is the time as records hold it.
+func (s *Service) now() time.Time { return s.deps.Now().UTC().Truncate(time.Millisecond) }
+
+// see waits until the projection shows a write that was made. A caller that
+// does not wait as long is not told that the write failed: it did not.
+func (s *Service) see(ctx context.Context, revision state.Revision) {
+	if err := s.view.wait(ctx, revision); err != nil {
+		s.deps.Logger.WarnContext(ctx, "a write was not seen in time", "revision", uint64(revision), "error", err)
+	}
+}
+
+// ensureCompany makes the company of the configured organisation unless there
+// is one. Of two processes that try, one succeeds.
+func (s *Service) ensureCompany(ctx context.Context) error {
+	if s.Companies(Caller{Org: s.cfg.Org}, Query[*Company]{}).Total > 0 {
+		return nil
+	}
+	now := s.now()
+	c := &Company{
+		ID: companyID(s.cfg.Org), Org: s.cfg.Org, Name: s.cfg.Company,
+		Token: newToken(), CreatedAt: now, UpdatedAt: now,
+	}
+	rev, err := s.commit(ctx, put{state.CompanyKey(c.ID), c})
+	if errors.Is(err, state.ErrConflict) {
+		_, rev, err = s.deps.State.Get(ctx, state.CompanyKey(c.ID))
+	}
+	if err != nil {
+		return err
+	}
+	return s.view.wait(ctx, rev)
+}

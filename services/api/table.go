@@ -1,0 +1,157 @@
+package api
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+)
+
+// index holds the records of each parent in order of age, oldest first: what is
+// new usually belongs at the end, where it costs least.
+type index[T any] struct {
+	parent   func(T) string // "" for none
+	compare  func(a, b T) int
+	children map[string][]T
+}
+
+func (x *index[T]) add(v T) {
+	parent := x.parent(v)
+	if parent == "" {
+		return
+	}
+	list := x.children[parent]
+	at, _ := slices.BinarySearchFunc(list, v, x.compare)
+	x.children[parent] = slices.Insert(list, at, v)
+}
+
+// drop removes a record that was added.
+func (x *index[T]) drop(v T) {
+	parent := x.parent(v)
+	list := x.children[parent]
+	at, found := slices.BinarySearchFunc(list, v, x.compare)
+	switch {
+	case !found:
+	case len(list) == 1:
+		delete(x.children, parent)
+	default:
+		x.children[parent] = slices.Delete(list, at, at+1)
+	}
+}
+
+// swap puts a record in the place of its earlier version.
+func (x *index[T]) swap(old, v T) {
+	list := x.children[x.parent(old)]
+	at, found := slices.BinarySearchFunc(list, old, x.compare)
+	if found && x.parent(old) == x.parent(v) && x.compare(old, v) == 0 {
+		list[at] = v
+		return
+	}
+	x.drop(old)
+	x.add(v)
+}
+
+// fill adds many records at once to an empty index.
+func (x *index[T]) fill(records map[string]T) {
+	for _, v := range records {
+		if parent := x.parent(v); parent != "" {
+			x.children[parent] = append(x.children[parent], v)
+		}
+	}
+	for _, list := range x.children {
+		slices.SortFunc(list, x.compare)
+	}
+}
+
+// table holds all records of a kind, by id and by parent. While it is loaded,
+// records come in any order, and there are no indexes; index makes them.
+type table[T any] struct {
+	id      func(T) string
+	byID    map[string]T
+	indexes []*index[T]
+	indexed bool
+}
+
+// newTable returns a table that is indexed by each of the parents.
+func newTable[T any](age func(T) (time.Time, string), parents ...func(T) string) *table[T] {
+	t := &table[T]{
+		id:   func(v T) string { _, id := age(v); return id },
+		byID: make(map[string]T),
+	}
+	for _, parent := range parents {
+		t.indexes = append(t.indexes, &index[T]{
+			parent:   parent,
+			compare:  func(a, b T) int { return compareAge(age, a, b) },
+			children: make(map[string][]T),
+		})
+	}
+	return t
+}
+
+// compareAge orders by created_at, and the greater id first among equals: read
+// backwards it is "newest first, then by id" (contract A4).
+func compareAge[T any](age func(T) (time.Time, string), a, b T) int {
+	createdA, idA := age(a)
+	createdB, idB := age(b)
+	return cmp.Or(createdA.Compare(createdB), cmp.Compare(idB, idA))
+}
+
+func (t *table[T]) index() {
+	for _, x := range t.indexes {
+		x.fill(t.byID)
+	}
+	t.indexed = true
+}
+
+func (t *table[T]) get(id string) (T, bool) {
+	v, ok := t.byID[id]
+	return v, ok
+}
+
+func (t *table[T]) has(id string) bool {
+	_, ok := t.byID[id]
+	return ok
+}
+
+// by returns the records of a parent, oldest first, in the i-th index. They
+// belong to the table.
+func (t *table[T]) by(i int, parent string) []T { return t.indexes[i].children[parent] }
+
+func (t *table[T]) put(v T) {
+	id := t.id(v)
+	old, known := t.byID[id]
+	t.byID[id] = v
+	if !t.indexed {
+		return
+	}
+	for _, x := range t.indexes {
+		if known {
+			x.swap(old, v)
+		} else {
+			x.add(v)
+		}
+	}
+}
+
+func (t *table[T]) remove(id string) {
+	old, known := t.byID[id]
+	if !known {
+		return
+	}
+	delete(t.byID, id)
+	if t.indexed {
+		for _, x := range t.indexes {
+			x.drop(old)
+		}
+	}
+}
+
+// all returns a copy of everything.
+func (t *table[T]) all() []T { return slices.Collect(maps.Values(t.byID)) }
+
+func ageOfCompany(c *Company) (time.Time, string)         { return c.CreatedAt, c.ID }
+func ageOfProperty(p *Property) (time.Time, string)       { return p.CreatedAt, p.ID }
+func ageOfEnvironment(e *Environment) (time.Time, string) { return e.CreatedAt, e.ID }
+func ageOfSecret(s *secret.Secret) (time.Time, string)    { return s.CreatedAt, s.ID }
