@@ -1,0 +1,150 @@
+package main
+
+import (
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/rekindle-dev/rekindle/pkg/config"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/services/api"
+	"github.com/rekindle-dev/rekindle/services/exchanger"
+)
+
+const configurationPage = "../../docs/configuration.md"
+
+// commands are the program's commands by the prefix of their variables.
+func commands() map[string]*cobra.Command {
+	return map[string]*cobra.Command{
+		envPrefix: newServe(), envPrefix + "_SANDBOX": newSandbox(), envPrefix + "_DEMO": newDemo(),
+	}
+}
+
+// TestFlagsAreDocumented compares the flags of each command, with their
+// variables and defaults, with the table of the page.
+func TestFlagsAreDocumented(t *testing.T) {
+	for prefix, command := range commands() {
+		t.Run(command.Name(), func(t *testing.T) {
+			var want []string
+			command.Flags().VisitAll(func(f *pflag.Flag) {
+				want = append(want, strings.Join([]string{"--" + f.Name, config.EnvName(prefix, f.Name), defaultOf(f)}, " "))
+			})
+			got := documentedFlags(section(t, "rekindle "+command.Name()))
+			slices.Sort(want)
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("flags, variables, defaults (-program +%s):\n%s", configurationPage, diff)
+			}
+		})
+	}
+}
+
+func defaultOf(f *pflag.Flag) string {
+	if f.DefValue == "[]" { // how pflag writes an empty list
+		return ""
+	}
+	return f.DefValue
+}
+
+var flagRow = regexp.MustCompile("(?m)^\\| `(--[a-z-]+)` \\| `([A-Z_]+)` \\| (?:`([^`]+)`)? *\\| \\S")
+
+func documentedFlags(text string) (rows []string) {
+	for _, m := range flagRow.FindAllStringSubmatch(text, -1) {
+		rows = append(rows, strings.Join(m[1:], " "))
+	}
+	return rows
+}
+
+// section returns the part of the page under a heading of the second level.
+func section(t *testing.T, heading string) string {
+	t.Helper()
+	page, err := os.ReadFile(configurationPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, ok := strings.Cut(string(page), "\n## "+heading+"\n")
+	if !ok {
+		t.Fatalf("%s has no section %q", configurationPage, heading)
+	}
+	text, _, _ = strings.Cut(text, "\n## ")
+	return text
+}
+
+// TestFileIsDocumented decodes the page's file as the program does. It shows
+// every field there is, each with its default.
+func TestFileIsDocumented(t *testing.T) {
+	_, example, _ := strings.Cut(section(t, "The file"), "```yaml\n")
+	example, _, ok := strings.Cut(example, "```")
+	if !ok {
+		t.Fatal("there is no file on the page")
+	}
+	s := settings{target: targetAll, listen: ":0", opsListen: ":0", logLevel: "info"}
+	if err := config.Decode("page", strings.NewReader(example), &s.file); err != nil {
+		t.Fatal(err)
+	}
+	if missing := unset(reflect.ValueOf(s.file), ""); len(missing) > 0 {
+		t.Errorf("the page does not show %v", missing)
+	}
+	if err := s.resolve(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(secret.DefaultPolicy(), s.policy); diff != "" {
+		t.Errorf("windows (-default +page):\n%s", diff)
+	}
+	for field, equal := range map[string]bool{
+		"company.name":      s.file.Company.Name == api.DefaultCompany,
+		"company.org":       s.file.Company.Org == api.DefaultOrg,
+		"nats.replicas":     s.file.NATS.Replicas == 1,
+		"exchanger.workers": s.file.Exchanger.Workers == exchanger.DefaultWorkers,
+	} {
+		if !equal {
+			t.Errorf("%s on the page is not the default", field)
+		}
+	}
+}
+
+// unset returns the fields of the file that have their zero value.
+func unset(v reflect.Value, path string) (fields []string) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fields = append(fields, unset(v.Field(i), path+"."+v.Type().Field(i).Tag.Get("yaml"))...)
+		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			fields = append(fields, unset(v.MapIndex(k), path+"."+k.String())...)
+		}
+	}
+	if v.IsZero() {
+		fields = append(fields, path)
+	}
+	return fields
+}
+
+// TestVariablesAreKnown: every variable that any document names is one of the
+// program's.
+func TestVariablesAreKnown(t *testing.T) {
+	known := []string{envBootstrap}
+	for prefix, command := range commands() {
+		command.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, config.EnvName(prefix, f.Name)) })
+	}
+	variable := regexp.MustCompile(`\bREKINDLE_[A-Z_]*[A-Z]\b`)
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/configuration.md", "docs/threat-model.md"} {
+		text, err := os.ReadFile("../../" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range variable.FindAllString(string(text), -1) {
+			if !slices.Contains(known, v) {
+				t.Errorf("%s names %s, which the program does not know", name, v)
+			}
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nuid"
+
+	"github.com/rekindle-dev/rekindle/pkg/bus"
+	"github.com/rekindle-dev/rekindle/pkg/natsd"
+	"github.com/rekindle-dev/rekindle/pkg/ops"
+	"github.com/rekindle-dev/rekindle/pkg/run"
+	"github.com/rekindle-dev/rekindle/pkg/seal"
+	"github.com/rekindle-dev/rekindle/services/api"
+	"github.com/rekindle-dev/rekindle/services/api/auth"
+	"github.com/rekindle-dev/rekindle/services/api/reactor"
+	"github.com/rekindle-dev/rekindle/services/exchanger"
+	"github.com/rekindle-dev/rekindle/services/scheduler"
+)
+
+// tracerName is the instrumentation scope of every span of the program.
+const tracerName = "github.com/rekindle-dev/rekindle"
+
+// fleet is the wiring of one process: an ordered list of tasks, of which a
+// target runs some. Each task may use what those before it have made.
+type fleet struct {
+	*settings
+	ops *ops.Ops
+
+	nats  *natsd.Server // nil when another server is used
+	bus   *bus.Bus
+	state *bus.State
+	api   *api.Service
+}
+
+// tasks is the fleet in the order of its start: what serves the others first.
+// The embedded server is one task more at its head, never another program.
+func (f *fleet) tasks() []run.Task {
+	var tasks []run.Task
+	add := func(wanted bool, name string, do func(context.Context, func()) error) {
+		if wanted {
+			tasks = append(tasks, run.Task{Name: name, Run: f.watched(name, do)})
+		}
+	}
+	tasks = append(tasks, run.Task{Name: "ops", Run: f.ops.Run})
+	add(f.embedded(), "nats", f.runNATS)
+	add(true, "bus", f.runBus)
+	add(f.runs(targetExchanger), targetExchanger, f.runExchanger)
+	add(f.runs(targetScheduler), targetScheduler, f.runScheduler)
+	add(f.runs(targetAPI), "projection", f.runProjection)
+	add(f.runs(targetAPI), targetAPI, f.runAPI)
+	return tasks
+}
+
+// watched makes a task count for the readiness of the process: from when it is
+// ready until it is asked to stop.
+func (f *fleet) watched(name string, do func(context.Context, func()) error) func(context.Context, func()) error {
+	set := f.ops.Readiness.Add(name)
+	return func(ctx context.Context, ready func()) error {
+		defer context.AfterFunc(ctx, func() { set(false, "stopping") })()
+		return do(ctx, func() {
+			set(true, "")
+			ready()
+		})
+	}
+}
+
+func (f *fleet) runNATS(ctx context.Context, ready func()) (err error) {
+	f.nats, err = natsd.Start(ctx, natsd.Config{StoreDir: filepath.Join(f.dataDir, "nats"), Logger: f.ops.Logger})
+	if err != nil {
+		return err
+	}
+	ready()
+	<-ctx.Done()
+	return f.nats.Stop()
+}
+
+func (f *fleet) runBus(ctx context.Context, ready func()) (err error) {
+	cfg := bus.Config{URL: f.natsURL, Name: "rekindle " + f.target, Replicas: f.file.NATS.Replicas, Logger: f.ops.Logger}
+	if f.nats != nil {
+		cfg.URL = f.nats.URL()
+		cfg.User, cfg.Password = f.nats.Credentials()
+	}
+	if f.bus, err = bus.Connect(ctx, cfg); err != nil {
+		return err
+	}
+	defer f.bus.Close()
+	if f.state, err = f.bus.State(ctx); err != nil {
+		return err
+	}
+	ready()
+	<-ctx.Done()
+	return nil
+}
+
+func (f *fleet) runExchanger(ctx context.Context, ready func()) error {
+	ring, err := f.loadKeyring()
+	if err != nil {
+		return err
+	}
+	client := exchanger.NewClient(exchanger.EgressConfig{Allow: f.allow, Timeout: time.Duration(f.file.Exchanger.Timeout)})
+	defer client.Close()
+	x, err := exchanger.New(exchanger.Deps{
+		Name: processName(), State: f.state, Jobs: f.bus, Events: f.bus, Keyring: ring, Client: client,
+		Policy: f.policy, Workers: f.file.Exchanger.Workers, Logger: f.ops.Logger,
+		Tracer: f.ops.TracerProvider.Tracer(tracerName), Registry: f.ops.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	return x.Run(ctx, run.Hard(ctx), ready)
+}
+
+// loadKeyring reads the private keys, and makes them at the very first start.
+// That is safe: an exchanger whose keys are not the fleet's is refused.
+func (f *fleet) loadKeyring() (*seal.Keyring, error) {
+	if err := os.MkdirAll(filepath.Dir(f.keyring), 0o700); err != nil {
+		return nil, fmt.Errorf("keyring: %w", err)
+	}
+	ring, created, err := seal.CreateKeyring(f.keyring, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("keyring: %w", err)
+	}
+	if created {
+		f.ops.Logger.Warn("made a new keyring; back it up: without it nothing that is stored can be opened", "path", f.keyring)
+	}
+	return ring, nil
+}
+
+func (f *fleet) runScheduler(ctx context.Context, ready func()) error {
+	leases, err := f.bus.Leases(ctx, processName())
+	if err != nil {
+		return err
+	}
+	f.ops.Registry.MustRegister(f.bus.Queues())
+	return scheduler.New(scheduler.Deps{
+		State: f.state, Jobs: f.bus, Lease: leases, Logger: f.ops.Logger,
+		Tracer: f.ops.TracerProvider.Tracer(tracerName), Registerer: f.ops.Registry,
+	}).Run(ctx, ready)
+}
+
+func (f *fleet) runProjection(ctx context.Context, ready func()) error {
+	f.api = api.New(api.Config{Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy}, api.Deps{
+		State: f.state, Events: f.bus, Logger: f.ops.Logger, Metrics: f.ops.Registry,
+	})
+	return f.api.Run(ctx, ready)
+}
+
+func (f *fleet) runAPI(ctx context.Context, ready func()) error {
+	token, err := f.bootstrapToken()
+	if err != nil {
+		return err
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	public := f.publicURL
+	if public == "" {
+		public = "http://" + ln.Addr().String()
+	}
+	f.ops.Logger.Info("serving the API", "addr", ln.Addr().String(), "url", public)
+	handler := reactor.New(reactor.Deps{
+		Service:   f.api,
+		Gate:      auth.NewGate(auth.NewBootstrap(token, auth.Administrator(f.file.Company.Org))),
+		PublicURL: public, Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: f.ops.TracerProvider,
+	})
+	return serveHTTP(ctx, ln, reactor.NewServer(handler, f.ops.Logger), func() {
+		ready()
+		if f.serving != nil {
+			f.serving(public)
+		}
+	})
+}
+
+// serveHTTP serves until ctx ends, then lets the requests that are under way be
+// answered.
+func serveHTTP(ctx context.Context, ln net.Listener, srv *http.Server, ready func()) error {
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(ln) }()
+	ready()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		defer srv.Close() //nolint:errcheck // it is closed already unless requests had to be cut off
+		err := srv.Shutdown(run.Hard(ctx))
+		<-failed
+		return err
+	}
+}
+
+// processName tells this process from all others of the fleet.
+func processName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), nuid.Next())
+}

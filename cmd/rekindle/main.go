@@ -1,0 +1,84 @@
+// Command rekindle is the one program of Rekindle: the whole fleet, each of its
+// services, and the tools around it. It parses, wires and calls; what the
+// services do is in services.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set when the program is built; see Makefile.
+var version = ""
+
+func main() {
+	// net/http prints what a server sends unasked to the standard logger, and
+	// that may be a token. Nothing of ours uses that logger.
+	log.SetOutput(io.Discard)
+	os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// execute is main with everything it touches as an argument. It returns the exit
+// code: 0, 1 when the command failed, 2 when it was not understood.
+func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	// The first signal asks to stop; a second one is not caught any more.
+	context.AfterFunc(ctx, stop)
+
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "rekindle:", err)
+	if isUsage(err) {
+		return 2
+	}
+	return 1
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "rekindle",
+		Short: "Keep credentials alive",
+		Long: "Rekindle keeps credentials alive: it exchanges them for tokens, refreshes these\n" +
+			"before they expire, and says in good time when only a person can help.\n\n" +
+			"Every flag of a command can be given as an environment variable as well:\n" +
+			"--ops-listen is REKINDLE_OPS_LISTEN. A flag wins over its variable, a variable\n" +
+			"over the configuration file.",
+		Version:       buildVersion(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetVersionTemplate("rekindle {{.Version}}\n")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
+	})
+	root.AddCommand(newServe(), newSandbox(), newDemo())
+	return root
+}
+
+// buildVersion is the version given at build time, or what the Go toolchain
+// knows of it.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "devel"
+}

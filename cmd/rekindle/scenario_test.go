@@ -1,0 +1,73 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The test binary is the program, and a NATS server, too: a scenario starts
+// real processes of both.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"rekindle": main, "nats-server": natsServer, "curl": curl})
+}
+
+// natsServer is the main function of the NATS server, which is a package main
+// of its own and cannot be imported.
+func natsServer() {
+	fs := flag.NewFlagSet("nats-server", flag.ExitOnError)
+	opts, err := server.ConfigureOptions(fs, os.Args[1:], func() {}, fs.Usage, func() {})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "nats-server:", err)
+		os.Exit(1)
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "nats-server:", err)
+		os.Exit(1)
+	}
+	s.ConfigureLogger()
+	if err := server.Run(s); err != nil {
+		fmt.Fprintln(os.Stderr, "nats-server:", err)
+		os.Exit(1)
+	}
+	s.WaitForShutdown()
+}
+
+// TestScenarios runs every scenario on each topology: all of the fleet in one
+// process on its embedded server, and a process for each service over a NATS
+// server of its own. The commands of the scripts are in script_test.go.
+func TestScenarios(t *testing.T) {
+	for _, topology := range []string{"all", "split"} {
+		t.Run(topology, func(t *testing.T) {
+			t.Parallel()
+			testscript.Run(t, testscript.Params{
+				Dir:                 "testdata/scenario",
+				RequireExplicitExec: true,
+				RequireUniqueNames:  true,
+				Setup: func(env *testscript.Env) error {
+					env.Values[theFleet{}] = &testFleet{topology: topology, dir: env.WorkDir, processes: map[string]*process{}}
+					return nil
+				},
+				Condition: func(name string) (bool, error) {
+					switch name {
+					case "all", "split":
+						return name == topology, nil
+					default:
+						return false, fmt.Errorf("unknown condition %q", name)
+					}
+				},
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"fleet": cmdFleet, "sandbox": cmdSandbox, "start": cmdStart, "signal": cmdSignal,
+					"api": cmdAPI, "await": cmdAwait, "capture": cmdCapture, "tree": cmdTree,
+					"exchanges": cmdExchanges, "bulk": cmdBulk, "absent": cmdAbsent, "one-trace": cmdOneTrace,
+					"metrics": cmdMetrics, "private": cmdPrivate, "until-due": cmdUntilDue,
+				},
+			})
+		})
+	}
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/rekindle-dev/rekindle/pkg/config"
+	"github.com/rekindle-dev/rekindle/pkg/ops"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/services/api"
+	"github.com/rekindle-dev/rekindle/services/exchanger"
+)
+
+// settings is what a deployment decides: flags, their variables, and the file.
+type settings struct {
+	target      string
+	listen      string
+	opsListen   string
+	dataDir     string
+	natsURL     string
+	publicURL   string
+	configFile  string
+	keyring     string
+	egressAllow []string
+	logFormat   string
+	logLevel    string
+
+	file fileSettings
+
+	// serving, if not nil, is told the base URL once the API is served.
+	serving func(base string)
+
+	// What the above comes to.
+	allow  []netip.Prefix
+	level  slog.Level
+	policy secret.Policy
+}
+
+// fileSettings is the configuration file.
+type fileSettings struct {
+	// Company is made at the start, unless its organisation has one.
+	Company struct {
+		Name string `yaml:"name"`
+		Org  string `yaml:"org"`
+	} `yaml:"company"`
+	// Windows replaces validity windows, by kind.
+	Windows map[string]windowSettings `yaml:"windows"`
+	NATS    struct {
+		// Replicas of the streams when they are made: 1, 3 or 5.
+		Replicas int `yaml:"replicas"`
+	} `yaml:"nats"`
+	Exchanger struct {
+		// Workers is how many jobs one exchanger works on at a time.
+		Workers int `yaml:"workers"`
+		// Timeout bounds one exchange.
+		Timeout config.Duration `yaml:"timeout"`
+	} `yaml:"exchanger"`
+}
+
+type windowSettings struct {
+	MinValidity   *config.Duration `yaml:"min_validity"`
+	MinInterval   *config.Duration `yaml:"min_interval"`
+	DefaultOffset *config.Duration `yaml:"default_offset"`
+}
+
+const (
+	targetAll       = "all"
+	targetAPI       = "api"
+	targetScheduler = "scheduler"
+	targetExchanger = "exchanger"
+)
+
+var targets = []string{targetAll, targetAPI, targetScheduler, targetExchanger}
+
+func (s *settings) bind(f *pflag.FlagSet) {
+	f.StringVar(&s.target, "target", targetAll, "what to run: all, api, scheduler or exchanger")
+	f.StringVar(&s.listen, "listen", "127.0.0.1:8080", "address of the HTTP API")
+	f.StringVar(&s.opsListen, "ops-listen", "127.0.0.1:9090", "address for health, readiness, metrics and profiles")
+	f.StringVar(&s.dataDir, "data-dir", "data", "directory for the embedded NATS server, the keyring and the bootstrap token")
+	f.StringVar(&s.natsURL, "nats-url", "", "NATS server to use instead of the embedded one, e.g. nats://user:password@host:4222")
+	f.StringVar(&s.publicURL, "public-url", "", "base URL of the links in answers (default: http:// and the address of --listen)")
+	f.StringVar(&s.configFile, "config", "", "configuration file (YAML)")
+	f.StringVar(&s.keyring, "keyring", "", "file with the private keys of the exchangers (default: keyring.json in the data directory)")
+	f.StringSliceVar(&s.egressAllow, "egress-allow", nil, "networks (CIDR) that token endpoints may be in besides public addresses; there plain http will do")
+	f.StringVar(&s.logFormat, "log-format", "", "text or json (default: text on a terminal, json elsewhere)")
+	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
+}
+
+// resolve reads the configuration file and checks everything; its error names
+// all that is wrong.
+func (s *settings) resolve() error {
+	if s.configFile != "" {
+		if err := config.Load(s.configFile, &s.file); err != nil {
+			return err
+		}
+	}
+	var errs config.Errors
+	errs.Check(slices.Contains(targets, s.target), "--target", "there is no such target", "use "+strings.Join(targets, ", "))
+	errs.Check(s.natsURL != "" || s.target == targetAll, "--nats-url", "a single target needs a NATS server to share with the others", "name one, or run --target all")
+	checkAddress(&errs, "--listen", s.listen)
+	checkAddress(&errs, "--ops-listen", s.opsListen)
+	s.checkPublicURL(&errs)
+	s.checkLogs(&errs)
+	s.checkAllow(&errs)
+	s.checkWindows(&errs)
+	errs.Check(slices.Contains([]int{0, 1, 3, 5}, s.file.NATS.Replicas), "nats.replicas", "no such number of replicas", "use 1, 3 or 5")
+	errs.Check(s.file.Exchanger.Workers >= 0 && s.file.Exchanger.Workers <= maxWorkers, "exchanger.workers", "out of bounds",
+		fmt.Sprintf("use 1 to %d, or leave it out for %d", maxWorkers, exchanger.DefaultWorkers))
+	errs.Check(time.Duration(s.file.Exchanger.Timeout) <= time.Minute, "exchanger.timeout", "too long", "use at most 1m, or leave it out for 10s")
+	if err := errs.Err(); err != nil {
+		return &usageError{err}
+	}
+	if s.keyring == "" {
+		s.keyring = filepath.Join(s.dataDir, "keyring.json")
+	}
+	if s.file.Company.Org == "" {
+		s.file.Company.Org = api.DefaultOrg
+	}
+	return nil
+}
+
+const maxWorkers = 4096
+
+func (s *settings) runs(target string) bool { return s.target == targetAll || s.target == target }
+
+func (s *settings) embedded() bool { return s.natsURL == "" }
+
+func checkAddress(errs *config.Errors, flag, address string) {
+	_, port, err := net.SplitHostPort(address)
+	errs.Check(err == nil && port != "", flag, "not an address", "use host:port, e.g. 127.0.0.1:8080, or :8080 for all interfaces")
+}
+
+func (s *settings) checkPublicURL(errs *config.Errors) {
+	if s.publicURL == "" {
+		return
+	}
+	u, err := url.Parse(s.publicURL)
+	errs.Check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil,
+		"--public-url", "not a base URL", "use one like https://rekindle.example.com")
+	s.publicURL = strings.TrimRight(s.publicURL, "/")
+}
+
+func (s *settings) checkLogs(errs *config.Errors) {
+	errs.Check(slices.Contains([]string{"", string(ops.LogText), string(ops.LogJSON)}, s.logFormat), "--log-format", "there is no such format", "use text or json")
+	errs.Check(s.level.UnmarshalText([]byte(s.logLevel)) == nil, "--log-level", "there is no such level", "use debug, info, warn or error")
+}
+
+func (s *settings) checkAllow(errs *config.Errors) {
+	for _, text := range s.egressAllow {
+		p, err := netip.ParsePrefix(strings.TrimSpace(text))
+		errs.Check(err == nil, "--egress-allow", fmt.Sprintf("%.60q is not a network", text), "use CIDR notation, e.g. 10.0.0.0/8,fd00::/8")
+		if err == nil {
+			s.allow = append(s.allow, p.Masked())
+		}
+	}
+}
+
+func (s *settings) checkWindows(errs *config.Errors) {
+	s.policy = secret.DefaultPolicy()
+	for name, w := range s.file.Windows {
+		kind := secret.Kind(name)
+		field := "windows." + name
+		if !kind.Known() || !kind.Expires() {
+			errs.Check(false, field, "not a kind with validity windows", "use oauth2")
+			continue
+		}
+		window := s.policy.Window(kind)
+		override(&window.MinValidity, w.MinValidity)
+		override(&window.MinInterval, w.MinInterval)
+		override(&window.DefaultOffset, w.DefaultOffset)
+		errs.Check(window.MinInterval+window.DefaultOffset <= window.MinValidity, field,
+			"a token of the least validity, refreshed at the default offset, would break the least interval",
+			"make min_validity at least min_interval + default_offset")
+		errs.Check(window.DefaultOffset%time.Second == 0, field+".default_offset", "not in whole seconds", "use whole seconds")
+		s.policy[kind.Canonical()] = window
+	}
+}
+
+// override replaces a default by what the file says, if it says anything.
+func override(value *time.Duration, by *config.Duration) {
+	if by != nil {
+		*value = time.Duration(*by)
+	}
+}
