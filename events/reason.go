@@ -37,7 +37,8 @@ const (
 	ReasonWindow Reason = "window"
 	// ReasonCannotOpen: the stored credentials could not be opened.
 	ReasonCannotOpen Reason = "cannot_open"
-	// ReasonUnsupported: no exchanger knows how to exchange this kind.
+	// ReasonUnsupported: the exchanger does not know how to exchange this kind,
+	// or failed by a fault of its own.
 	ReasonUnsupported Reason = "unsupported"
 )
 
