@@ -140,3 +140,21 @@ func TestZeroTimesAreAbsent(t *testing.T) {
 		t.Errorf("a zero time is stored: %s", body)
 	}
 }
+
+func TestSealedAs(t *testing.T) {
+	sealedAs := func(field, tokenURL string) string {
+		return secret.Credentials{TokenURL: tokenURL}.SealedAs(field)
+	}
+	first := sealedAs("client_secret", "https://IDP.test/token?tenant=1")
+	if same := sealedAs("client_secret", "https://idp.test/oauth/token?tenant=2"); same != first {
+		t.Errorf("another path of the same server: %q, want %q", same, first)
+	}
+	for _, other := range []string{"http://idp.test/token", "https://idp.test:8443/token", "https://idp.test.evil.test/token", "https://evil.test/?idp.test", ""} {
+		if sealedAs("client_secret", other) == first {
+			t.Errorf("a secret for idp.test is sealed as one for %q", other)
+		}
+	}
+	if got := sealedAs("password", "https://idp.test"); got != "password" {
+		t.Errorf("a password is sealed as %q, want password", got)
+	}
+}

@@ -38,7 +38,11 @@
 // is never claimed again, so there is at most one request for each.
 package secret
 
-import "time"
+import (
+	"net/url"
+	"strings"
+	"time"
+)
 
 // Secret is the record that says what a secret is and how it stands. It holds
 // no secret material, sealed or not. Times are UTC in whole milliseconds.
@@ -124,6 +128,21 @@ func (c Credentials) Offset() time.Duration {
 		return 0
 	}
 	return bounded(*c.RefreshOffset)
+}
+
+// SealedAs is the name under which a hidden field is sealed. A client secret is
+// sealed for the one server it may be sent to, so that whoever can change a
+// token_url in a record, or with an update that keeps the stored secret, cannot
+// have the secret sent elsewhere: it does not open.
+func (c Credentials) SealedAs(field string) string {
+	if field != "client_secret" {
+		return field
+	}
+	u, err := url.Parse(c.TokenURL)
+	if err != nil {
+		return field
+	}
+	return field + " for " + u.Scheme + "://" + strings.ToLower(u.Host)
 }
 
 // Actor is who made a change.

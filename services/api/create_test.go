@@ -50,7 +50,7 @@ func TestCreateSealsAndAsks(t *testing.T) {
 		t.Fatal(err)
 	}
 	field := credential.Fields["client_secret"]
-	opened, err := w.opener.Open(seal.Binding{Secret: made.ID, Field: "client_secret", Generation: 1}, field.Sealed)
+	opened, err := w.opener.Open(seal.Binding{Secret: made.ID, Field: made.Credentials.SealedAs("client_secret"), Generation: 1}, field.Sealed)
 	if err != nil || !opened.Equal(seal.NewPlaintext("a-client-secret-of-some-length")) {
 		t.Errorf("the sealed field does not open to the client secret: %v", err)
 	}

@@ -174,15 +174,20 @@ func options(c *Object) map[string]string {
 }
 
 // sealFields seals hidden credentials, each by itself.
-func sealFields(sealer *seal.Sealer, id string, generation uint64, hidden hiddenFields) (*secret.Credential, error) {
+func sealFields(sealer *seal.Sealer, n *secret.Secret, hidden hiddenFields) (*secret.Credential, error) {
+	generation := n.CredentialGeneration
 	credential := &secret.Credential{Generation: generation, Fields: make(map[string]secret.SealedField, len(hidden))}
 	for name, value := range hidden {
-		binding := seal.Binding{Secret: id, Field: name, Generation: generation}
+		binding := seal.Binding{Secret: n.ID, Field: n.Credentials.SealedAs(name), Generation: generation}
 		sealed, err := sealer.Seal(seal.LongLived, binding, value)
 		if err != nil {
 			return nil, err
 		}
-		credential.Fields[name] = secret.SealedField{Generation: generation, Mask: seal.Mask(value), Sealed: sealed}
+		field := secret.SealedField{Generation: generation, Sealed: sealed}
+		if name != "password" { // people choose passwords: their ends tell too much
+			field.Mask = seal.Mask(value)
+		}
+		credential.Fields[name] = field
 	}
 	return credential, nil
 }

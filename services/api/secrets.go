@@ -60,7 +60,7 @@ func (s *Service) CreateSecret(ctx context.Context, who Caller, property string,
 	n.CreatedAt, n.CreatedBy, n.UpdatedBy = s.now(), who.Actor, who.Actor
 	n.Trace = traceparent(ctx)
 	n.Ask(n.CreatedAt)
-	credential, err := sealFields(sealer, n.ID, n.CredentialGeneration, hidden)
+	credential, err := sealFields(sealer, n, hidden)
 	if err != nil {
 		return nil, err
 	}

@@ -180,7 +180,6 @@ func (w *world) hold(s *secret.Secret, edits ...func(*Exchanger)) *held {
 	}
 	h := &held{world: w, secret: s, first: w.exchanger(edits...), done: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
-	w.t.Cleanup(cancel)
 	h.stop = cancel
 	m := w.job(s.ID)
 	go func() { h.done <- h.first.Handle(ctx, m) }()

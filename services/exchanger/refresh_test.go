@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+	"pgregory.net/rapid"
 
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
@@ -261,23 +262,26 @@ func TestFailure(t *testing.T) {
 			"the time between refreshes (expires_in − refresh_offset) is 7200 s, but at least 14400 s is required",
 		},
 		{"private address", secret.OAuth2, func(w *world, s *secret.Secret) {
-			w.update(s.ID, func(s *secret.Secret) { s.Credentials.TokenURL = "https://10.0.0.1/token" })
+			w.aim(s, "https://10.0.0.1/token")
 		}, events.ReasonAddressRefused, "private"},
 		{"nobody there", secret.OAuth2, func(w *world, s *secret.Secret) {
-			w.update(s.ID, func(s *secret.Secret) { s.Credentials.TokenURL = w.nobody() })
+			w.aim(s, w.nobody())
 		}, events.ReasonUnreachable, "refused the connection"},
 		{"sealed for another fleet", secret.OAuth2, func(w *world, _ *secret.Secret) {
 			w.useRing(newRing(w.t, w.now()))
 		}, events.ReasonCannotOpen, "keyring"},
 		{"sealed for another secret", secret.SimpleHTTP, func(w *world, s *secret.Secret) {
-			w.plant(s.ID, w.seal(secret.NewID(secret.PrefixSecret), 1, map[string]string{"password": plantedPassword}))
+			w.plant(s.ID, w.seal(&secret.Secret{ID: secret.NewID(secret.PrefixSecret)}, 1, map[string]string{"password": plantedPassword}))
 		}, events.ReasonCannotOpen, "the stored password could not be opened"},
+		{"sealed for another token endpoint", secret.OAuth2, func(w *world, s *secret.Secret) {
+			w.update(s.ID, func(s *secret.Secret) { s.Credentials.TokenURL = w.nobody() })
+		}, events.ReasonCannotOpen, "the stored client_secret could not be opened"},
 		{"hidden field missing", secret.Token, func(w *world, s *secret.Secret) {
-			w.plant(s.ID, w.seal(s.ID, 1, nil))
+			w.plant(s.ID, w.seal(s, 1, nil))
 		}, events.ReasonCannotOpen, "have no token"},
 		{"unknown kind", "oauth2-quantum", nil, events.ReasonUnsupported, "upgrade"},
 		{"value too long to be sealed", secret.SimpleHTTP, func(w *world, s *secret.Secret) {
-			w.plant(s.ID, w.seal(s.ID, 1, map[string]string{"password": strings.Repeat("x", seal.MaxPlaintext)}))
+			w.plant(s.ID, w.seal(s, 1, map[string]string{"password": strings.Repeat("x", seal.MaxPlaintext)}))
 		}, events.ReasonUnsupported, "fault of its own"},
 	}
 	for _, tt := range tests {
@@ -324,6 +328,15 @@ func TestFailure(t *testing.T) {
 			}
 		})
 	}
+}
+
+// aim changes the token endpoint of a secret, as a person does.
+func (w *world) aim(s *secret.Secret, url string) {
+	w.t.Helper()
+	w.update(s.ID, func(r *secret.Secret) {
+		r.Credentials.TokenURL = url
+		w.plant(s.ID, w.seal(r, 1, map[string]string{"client_secret": plantedSecret}))
+	})
 }
 
 // nobody is the URL of a port where nobody listens.
@@ -485,7 +498,7 @@ func TestCredentialsOfAnotherGeneration(t *testing.T) {
 	w := newWorld(t)
 	x := w.exchanger()
 	s := w.create(secret.OAuth2)
-	w.plant(s.ID, w.seal(s.ID, 2, map[string]string{"client_secret": plantedSecret}))
+	w.plant(s.ID, w.seal(s, 2, map[string]string{"client_secret": plantedSecret}))
 	job := w.job(s.ID)
 	if err := x.Handle(t.Context(), job); err == nil || work.Rejected(err) {
 		t.Errorf("error is %v", err)
@@ -512,7 +525,7 @@ func TestRequestIDWithoutTrace(t *testing.T) {
 }
 
 // scrape is what Prometheus would see.
-func scrape(t testing.TB, g prometheus.Gatherer) string {
+func scrape(t rapid.TB, g prometheus.Gatherer) string {
 	t.Helper()
 	families, err := g.Gather()
 	if err != nil {

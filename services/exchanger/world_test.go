@@ -22,6 +22,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
+	"pgregory.net/rapid"
 
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
@@ -80,7 +81,7 @@ func newProvider(t testing.TB, now func() time.Time) *provider {
 
 // world is what exchangers work with.
 type world struct {
-	t        testing.TB
+	t        rapid.TB     // a *testing.T or *rapid.T
 	clock    atomic.Int64 // Unix milliseconds
 	store    *audit
 	provider *provider
@@ -96,20 +97,27 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	w := newWorldOf(t)
+	w.provider = newProvider(t, w.now)
+	told := w.store.requested
+	w.provider.arrival.Store(&told)
+	return w
+}
+
+// newWorldOf returns a world without a provider.
+func newWorldOf(t rapid.TB) *world {
+	t.Helper()
 	w := &world{
 		t: t, store: &audit{Store: statetest.New()}, events: &bulletin{}, logs: &logbook{},
 		spans: tracetest.NewSpanRecorder(), metrics: prometheus.NewPedanticRegistry(),
 	}
 	w.clock.Store(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC).UnixMilli())
-	w.provider = newProvider(t, w.now)
-	told := w.store.requested
-	w.provider.arrival.Store(&told)
 	w.tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(w.spans)).Tracer("test")
 	w.useRing(newRing(t, w.now()))
 	return w
 }
 
-func newRing(t testing.TB, now time.Time) *seal.Keyring {
+func newRing(t rapid.TB, now time.Time) *seal.Keyring {
 	t.Helper()
 	ring, err := seal.NewKeyring(now)
 	if err != nil {
@@ -191,17 +199,26 @@ func (w *world) create(kind secret.Kind, edits ...func(*secret.Secret)) *secret.
 	for _, edit := range edits {
 		edit(s)
 	}
-	if _, err := (secret.Store{State: w.store}).Create(context.Background(), s, w.seal(s.ID, 1, hidden)); err != nil {
+	if _, err := (secret.Store{State: w.store}).Create(context.Background(), s, w.seal(s, 1, hidden)); err != nil {
 		w.t.Fatal(err)
 	}
 	return s
 }
 
-func (w *world) seal(id string, generation uint64, hidden map[string]string) *secret.Credential {
+// resealFor gives a secret another token endpoint and seals its client secret
+// for that, as an update by the api does.
+func (w *world) resealFor(s *secret.Secret, tokenURL string) {
+	w.t.Helper()
+	w.update(s.ID, func(s *secret.Secret) { s.Credentials.TokenURL = tokenURL })
+	s.Credentials.TokenURL = tokenURL
+	w.plant(s.ID, w.seal(s, 1, map[string]string{"client_secret": plantedSecret}))
+}
+
+func (w *world) seal(s *secret.Secret, generation uint64, hidden map[string]string) *secret.Credential {
 	w.t.Helper()
 	c := &secret.Credential{Generation: generation, Fields: map[string]secret.SealedField{}}
 	for name, value := range hidden {
-		sealed, err := w.sealer.Seal(seal.LongLived, seal.Binding{Secret: id, Field: name, Generation: generation}, seal.NewPlaintext(value))
+		sealed, err := w.sealer.Seal(seal.LongLived, seal.Binding{Secret: s.ID, Field: s.Credentials.SealedAs(name), Generation: generation}, seal.NewPlaintext(value))
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -401,11 +418,11 @@ func (a *audit) Commit(ctx context.Context, writes ...state.Write) (state.Revisi
 	for _, w := range writes {
 		a.written.WriteString(w.Key + "\n")
 		a.written.Write(w.Value)
-		switch kind, id := state.Split(w.Key); {
-		case w.Value == nil:
-		case kind == "grant":
-			a.claimed(id, w.Value)
-		case kind == "secret":
+		kind, id := state.Split(w.Key)
+		if d, ok := claimIn(w); ok {
+			a.claimed(id, d)
+		}
+		if kind == "secret" && w.Value != nil {
 			a.changed(id, w.Value)
 		}
 	}
@@ -413,17 +430,22 @@ func (a *audit) Commit(ctx context.Context, writes ...state.Write) (state.Revisi
 }
 
 // claimed notes a claim. Renewals are of the last one. The caller holds mu.
-func (a *audit) claimed(id string, body []byte) {
-	var g secret.Grant
-	if json.Unmarshal(body, &g) != nil || g.Claim == nil {
-		return
-	}
+func (a *audit) claimed(id string, d uint64) {
 	if a.claims == nil {
 		a.claims = map[string][]uint64{}
 	}
-	if list := a.claims[id]; len(list) == 0 || list[len(list)-1] != g.Claim.Decision {
-		a.claims[id] = append(list, g.Claim.Decision)
+	if list := a.claims[id]; len(list) == 0 || list[len(list)-1] != d {
+		a.claims[id] = append(list, d)
 	}
+}
+
+// claimIn returns the decision that a write claims, if it does.
+func claimIn(w state.Write) (d uint64, ok bool) {
+	var g secret.Grant
+	if kind, _ := state.Split(w.Key); kind != "grant" || json.Unmarshal(w.Value, &g) != nil || g.Claim == nil {
+		return 0, false
+	}
+	return g.Claim.Decision, true
 }
 
 // changed notes an outcome in a record. The caller holds mu.
@@ -475,7 +497,7 @@ func (a *audit) requested(id string) {
 }
 
 // dump returns all records.
-func (a *audit) dump(t testing.TB) map[string][]byte {
+func (a *audit) dump(t rapid.TB) map[string][]byte {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

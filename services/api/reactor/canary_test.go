@@ -98,7 +98,11 @@ func TestCanaries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opened, err := s.opener.Open(seal.Binding{Secret: ids[kind], Field: field, Generation: 1}, c.Fields[field].Sealed)
+		n, _, err := secret.Store{State: s.State}.Get(t.Context(), ids[kind])
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened, err := s.opener.Open(seal.Binding{Secret: ids[kind], Field: n.Credentials.SealedAs(field), Generation: 1}, c.Fields[field].Sealed)
 		if err != nil || !opened.Equal(seal.NewPlaintext(canary)) {
 			t.Errorf("%s: the sealed field does not open to what was sent: %v", kind, err)
 		}
