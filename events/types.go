@@ -26,7 +26,7 @@ type Data interface {
 	About() string
 }
 
-// SecretCreated: a secret was stored and waits for its first exchange.
+// SecretCreated says: a secret was stored and waits for its first exchange.
 type SecretCreated struct {
 	Secret      string `json:"secret"`
 	Property    string `json:"property"`
@@ -36,7 +36,7 @@ type SecretCreated struct {
 	Kind string `json:"kind"`
 }
 
-// SecretDeleted: a secret is gone; its remains are being erased.
+// SecretDeleted says: a secret is gone; its remains are being erased.
 type SecretDeleted struct {
 	Secret      string `json:"secret"`
 	Property    string `json:"property"`
@@ -56,7 +56,7 @@ type RefreshDue struct {
 	DueAt    time.Time `json:"due_at"`
 }
 
-// ExchangeSucceeded: an exchange ended well and its result is stored.
+// ExchangeSucceeded says: an exchange ended well and its result is stored.
 type ExchangeSucceeded struct {
 	Secret      string `json:"secret"`
 	Property    string `json:"property"`
@@ -71,7 +71,7 @@ type ExchangeSucceeded struct {
 	RefreshAt time.Time `json:"refresh_at,omitzero"`
 }
 
-// ExchangeFailed: an exchange ended badly; the earlier value, if any, stays.
+// ExchangeFailed says: an exchange ended badly; the earlier value, if any, stays.
 type ExchangeFailed struct {
 	Secret      string `json:"secret"`
 	Property    string `json:"property"`

@@ -52,7 +52,7 @@ func (f *fleet) bootstrapToken() (string, error) {
 }
 
 func readToken(path string) (string, error) {
-	body, err := os.ReadFile(path) //nolint:gosec // the operator's own data directory
+	body, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("bootstrap token: %w", err)
 	}

@@ -78,7 +78,12 @@ func demo(ctx context.Context, rounds int, out io.Writer) (err error) {
 		defer stop()
 		select {
 		case base := <-serving:
-			return watchDemo(ctx, base, filepath.Join(dir, bootstrapFile), tokenURL, provider, rounds, out)
+			token, err := readToken(filepath.Join(dir, bootstrapFile))
+			if err != nil {
+				return err
+			}
+			d := demonstration{client.New(base, token), provider, rounds, out}
+			return d.run(ctx, tokenURL)
 		case <-ctx.Done():
 			return nil
 		}
@@ -103,30 +108,33 @@ func demoSettings(dir string, serving chan<- string) *settings {
 	return s
 }
 
-// watchDemo creates the secrets and shows them until ctx ends or all have been
+// demonstration is a demo under way.
+type demonstration struct {
+	client   *client.Client
+	provider *sandbox.Server
+	rounds   int
+	out      io.Writer
+}
+
+// run creates the secrets and shows them until ctx ends or all have been
 // refreshed often enough.
-func watchDemo(ctx context.Context, base, tokenFile, tokenURL string, provider *sandbox.Server, rounds int, out io.Writer) error {
-	token, err := readToken(tokenFile)
+func (d demonstration) run(ctx context.Context, tokenURL string) error {
+	property, err := d.create(ctx, tokenURL)
 	if err != nil {
 		return err
 	}
-	c := client.New(base, token, nil)
-	property, err := createDemo(ctx, c, tokenURL, provider)
-	if err != nil {
-		return err
-	}
-	screen := newScreen(out)
+	screen := newScreen(d.out)
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		secrets, err := c.Secrets(ctx, property)
+		secrets, err := d.client.Secrets(ctx, property)
 		if err != nil {
 			return err
 		}
-		lines, done := demoLines(secrets, provider, time.Now(), rounds)
+		lines, done := d.lines(secrets, time.Now())
 		screen.show(lines)
 		if done {
-			fmt.Fprintf(out, "\nEvery secret that expires was refreshed %d times or more.\n", rounds)
+			fmt.Fprintf(d.out, "\nEvery secret that expires was refreshed %d times or more.\n", d.rounds)
 			return nil
 		}
 		select {
@@ -137,7 +145,9 @@ func watchDemo(ctx context.Context, base, tokenFile, tokenURL string, provider *
 	}
 }
 
-func createDemo(ctx context.Context, c *client.Client, tokenURL string, provider *sandbox.Server) (property string, err error) {
+// create makes a property with an environment and the secrets.
+func (d demonstration) create(ctx context.Context, tokenURL string) (property string, err error) {
+	c := d.client
 	companies, err := c.Companies(ctx)
 	if err != nil {
 		return "", err
@@ -163,7 +173,7 @@ func createDemo(ctx context.Context, c *client.Client, tokenURL string, provider
 			for i := range script {
 				script[i].Lifetime = step.Lifetime
 			}
-			if err := provider.Put(sandbox.Client{ID: s.name, Secret: "demo-secret", Script: script, Default: step}); err != nil {
+			if err := d.provider.Put(sandbox.Client{ID: s.name, Secret: "demo-secret", Script: script, Default: step}); err != nil {
 				return "", err
 			}
 			n.Credentials = map[string]any{"client_id": s.name, "client_secret": "demo-secret", "token_url": tokenURL}

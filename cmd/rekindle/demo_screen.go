@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/term"
 
 	"github.com/rekindle-dev/rekindle/services/api/client"
-	"github.com/rekindle-dev/rekindle/services/sandbox"
 )
 
 // screen shows a block of lines: on a terminal it is drawn over and over in the
@@ -65,20 +65,19 @@ func clip(s string, width int) string {
 	return string(r[:max(0, width-1)]) + "…"
 }
 
-// demoLines makes a line of each secret, oldest first, and reports whether all
+// lines makes a line of each secret, oldest first, and reports whether all
 // that expire have been refreshed often enough.
-func demoLines(secrets []client.Secret, provider *sandbox.Server, now time.Time, rounds int) (lines []line, done bool) {
-	done = rounds > 0
-	for i := len(secrets) - 1; i >= 0; i-- { // the API lists the newest first
-		s := secrets[i]
+func (d demonstration) lines(secrets []client.Secret, now time.Time) (lines []line, done bool) {
+	done = d.rounds > 0
+	for _, s := range slices.Backward(secrets) { // the API lists the newest first
 		asked := uint64(0)
 		if id, ok := s.Attributes.Credentials["client_id"].(string); ok {
-			if st, err := provider.Client(id); err == nil {
+			if st, err := d.provider.Client(id); err == nil {
 				asked = st.Counters.Requests
 			}
 		}
 		lines = append(lines, demoLine(s, asked, now))
-		if s.Attributes.ExpiresAt != nil && asked <= uint64(rounds) || s.Attributes.Status == "pending" { //nolint:gosec // a count of rounds is not negative
+		if s.Attributes.ExpiresAt != nil && asked <= uint64(d.rounds) || s.Attributes.Status == "pending" {
 			done = false
 		}
 	}

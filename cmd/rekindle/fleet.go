@@ -164,7 +164,7 @@ func (f *fleet) runAPI(ctx context.Context, ready func()) error {
 	if public == "" {
 		public = "http://" + ln.Addr().String()
 	}
-	f.ops.Logger.Info("serving the API", "addr", ln.Addr().String(), "url", public)
+	f.ops.Logger.InfoContext(ctx, "serving the API", "addr", ln.Addr().String(), "url", public)
 	handler := reactor.New(reactor.Deps{
 		Service:   f.api,
 		Gate:      auth.NewGate(auth.NewBootstrap(token, auth.Administrator(f.file.Company.Org))),
@@ -188,9 +188,9 @@ func serveHTTP(ctx context.Context, ln net.Listener, srv *http.Server, ready fun
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
-		defer srv.Close() //nolint:errcheck // it is closed already unless requests had to be cut off
+		defer srv.Close()
 		err := srv.Shutdown(run.Hard(ctx))
-		<-failed
+		<-failed //nolint:errcheck // http.ErrServerClosed
 		return err
 	}
 }

@@ -47,7 +47,6 @@ type testFleet struct {
 	base      string
 	token     string
 	sandbox   string
-	secrets   []string // ids made by bulk
 }
 
 func fleetOf(ts *testscript.TestScript) *testFleet {

@@ -44,8 +44,10 @@ func cmdFleet(ts *testscript.TestScript, neg bool, args []string) {
 // serve starts one process of the fleet and waits until it is ready. Its name
 // is its target, with a number where there are several.
 func (f *testFleet) serve(ts *testscript.TestScript, name string) {
-	args := []string{"rekindle", "serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data-dir", "data",
-		"--egress-allow", "127.0.0.0/8", "--log-format", "json", "--log-level", "debug"}
+	args := []string{
+		"rekindle", "serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data-dir", "data",
+		"--egress-allow", "127.0.0.0/8", "--log-format", "json", "--log-level", "debug",
+	}
 	last := targetAPI
 	if f.topology == "split" {
 		last, _, _ = strings.Cut(name, "-")
@@ -203,7 +205,7 @@ func cmdTree(ts *testscript.TestScript, neg bool, _ []string) {
 	ts.Setenv("EN", e.ID.ID)
 }
 
-func (f *testFleet) client() *client.Client { return client.New(f.base, f.token, nil) }
+func (f *testFleet) client() *client.Client { return client.New(f.base, f.token) }
 
 // cmdExchanges waits until the sandbox has had so many requests of a client:
 // "exchanges crm 3".

@@ -53,7 +53,7 @@ func (r *Readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	if !ready {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(struct { // fails only when the reader is gone
+	_ = json.NewEncoder(w).Encode(struct { //nolint:errcheck // fails only when the reader is gone
 		Ready   bool   `json:"ready"`
 		Waiting []part `json:"waiting,omitempty"`
 	}{ready, waiting})

@@ -94,7 +94,7 @@ func createKeyring(path string, now time.Time) (ring *Keyring, created bool, err
 	if err != nil {
 		return nil, false, err
 	}
-	defer os.Remove(temp)
+	defer os.Remove(temp) //nolint:errcheck // a leftover is private and does no harm
 	err = os.Link(temp, path)
 	if errors.Is(err, fs.ErrExist) { // somebody was quicker: theirs is the keyring
 		ring, err = LoadKeyring(path)
@@ -117,7 +117,7 @@ func SaveKeyring(path string, ring *Keyring) error {
 	}
 	err = os.Rename(temp, path)
 	if err != nil {
-		os.Remove(temp)
+		_ = os.Remove(temp) //nolint:errcheck // a leftover is private and does no harm
 		return fmt.Errorf("seal: replace keyring file: %w", err)
 	}
 	return syncDir(filepath.Dir(path))
@@ -138,7 +138,7 @@ func writeTemp(dir string, ring *Keyring) (path string, err error) {
 	_, err = f.Write(exported.bytes())
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err != nil {
-		os.Remove(f.Name())
+		_ = os.Remove(f.Name()) //nolint:errcheck // a leftover is private and does no harm
 		return "", fmt.Errorf("seal: write keyring file: %w", err)
 	}
 	return f.Name(), nil

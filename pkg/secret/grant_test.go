@@ -143,10 +143,12 @@ func TestLifecycle(t *testing.T) {
 			s.Status, s.Generation, s.Decision, s.NextAttemptAt = secret.Pending, 1, 3, stored
 			s.ActivatedAt, s.ExpiresAt, s.RefreshAt = noon(), firstExpiry, firstRefresh
 		}},
-		{"failed, retry", &secret.Secret{CreatedAt: noon(), Environment: env, Stage: "production", Deployed: env, Status: secret.Failed, StatusDetails: failure(), Decision: 2},
+		{
+			"failed, retry", &secret.Secret{CreatedAt: noon(), Environment: env, Stage: "production", Deployed: env, Status: secret.Failed, StatusDetails: failure(), Decision: 2},
 			func(s *secret.Secret) { s.Ask(later) }, func(s *secret.Secret) {
 				s.Status, s.Decision, s.NextAttemptAt = secret.Pending, 3, stored
-			}},
+			},
+		},
 		{"succeeded, refresh ok", working(), apply(good(2, env, later)), func(s *secret.Secret) {
 			s.Status, s.RefreshStatus, s.Generation, s.Decision = secret.Succeeded, secret.Succeeded, 2, 3
 			s.ActivatedAt, s.ExpiresAt, s.RefreshAt, s.NextAttemptAt = stored, expiresAt, refreshAt, refreshAt

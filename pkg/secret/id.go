@@ -52,7 +52,7 @@ func NewRequestID() string {
 }
 
 func newUUID() (u [16]byte) {
-	rand.Read(u[:]) //nolint:errcheck // crypto/rand.Read never fails: it ends the program instead
+	rand.Read(u[:]) // which never fails: it ends the program instead
 	u[6] = u[6]&0x0f | 0x40
 	u[8] = u[8]&0x3f | 0x80
 	return u

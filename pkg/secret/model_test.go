@@ -282,7 +282,8 @@ func TestAttemptsEnd(t *testing.T) {
 		offset := time.Duration(rapid.Int64Range(1, 1_000_000).Draw(t, "offset")) * time.Second
 		s := refreshable(0)
 		s.RefreshAt, s.NextAttemptAt = s.ExpiresAt.Add(-offset), s.ExpiresAt.Add(-offset)
-		now, made := s.NextAttemptAt, 0
+		var now time.Time
+		made := 0
 		for ; s.Plan().Action == secret.Refresh; made++ {
 			late := rapid.Int64Range(0, int64(2*offset)).Draw(t, "late")
 			now = s.NextAttemptAt.Add(time.Duration(late))

@@ -34,13 +34,22 @@ func TestPlan(t *testing.T) {
 		give secret.Secret
 		want secret.Next
 	}{
-		{"pending", secret.Secret{Status: secret.Pending, NextAttemptAt: attempt},
-			secret.Next{Action: secret.Exchange, At: attempt}},
-		{"pending with environment", secret.Secret{Status: secret.Pending, Environment: env, NextAttemptAt: attempt},
-			secret.Next{Action: secret.Exchange, At: attempt}},
+		{
+			"pending",
+			secret.Secret{Status: secret.Pending, NextAttemptAt: attempt},
+			secret.Next{Action: secret.Exchange, At: attempt},
+		},
+		{
+			"pending with environment",
+			secret.Secret{Status: secret.Pending, Environment: env, NextAttemptAt: attempt},
+			secret.Next{Action: secret.Exchange, At: attempt},
+		},
 		{"pending, waits for a person", secret.Secret{Status: secret.Pending}, rest},
-		{"succeeded", secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env, NextAttemptAt: attempt},
-			secret.Next{Action: secret.Refresh, At: attempt}},
+		{
+			"succeeded",
+			secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env, NextAttemptAt: attempt},
+			secret.Next{Action: secret.Refresh, At: attempt},
+		},
 		{"succeeded for good", secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env}, rest},
 		{"succeeded without environment", secret.Secret{Status: secret.Succeeded, NextAttemptAt: attempt}, rest},
 		{"failed", secret.Secret{Status: secret.Failed, Environment: env, NextAttemptAt: attempt}, rest},
@@ -49,20 +58,38 @@ func TestPlan(t *testing.T) {
 
 		// Withdrawing comes before any exchange, so that no exchange starts for
 		// one environment while another still holds the value.
-		{"environment gone", secret.Secret{Status: secret.Succeeded, Deployed: env, UpdatedAt: updated},
-			secret.Next{Action: secret.Withdraw, At: updated}},
-		{"environment gone, exchange due", secret.Secret{Status: secret.Pending, Deployed: env, NextAttemptAt: attempt, UpdatedAt: updated},
-			secret.Next{Action: secret.Withdraw, At: updated}},
-		{"another environment", secret.Secret{Status: secret.Pending, Environment: otherEnv, Deployed: env, NextAttemptAt: attempt, UpdatedAt: updated},
-			secret.Next{Action: secret.Withdraw, At: updated}},
-		{"environment gone, failed", secret.Secret{Status: secret.Failed, Deployed: env, UpdatedAt: updated},
-			secret.Next{Action: secret.Withdraw, At: updated}},
+		{
+			"environment gone",
+			secret.Secret{Status: secret.Succeeded, Deployed: env, UpdatedAt: updated},
+			secret.Next{Action: secret.Withdraw, At: updated},
+		},
+		{
+			"environment gone, exchange due",
+			secret.Secret{Status: secret.Pending, Deployed: env, NextAttemptAt: attempt, UpdatedAt: updated},
+			secret.Next{Action: secret.Withdraw, At: updated},
+		},
+		{
+			"another environment",
+			secret.Secret{Status: secret.Pending, Environment: otherEnv, Deployed: env, NextAttemptAt: attempt, UpdatedAt: updated},
+			secret.Next{Action: secret.Withdraw, At: updated},
+		},
+		{
+			"environment gone, failed",
+			secret.Secret{Status: secret.Failed, Deployed: env, UpdatedAt: updated},
+			secret.Next{Action: secret.Withdraw, At: updated},
+		},
 
 		// Erasing comes before all.
-		{"deleted", secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env, NextAttemptAt: attempt, UpdatedAt: updated, DeletedAt: deleted},
-			secret.Next{Action: secret.Erase, At: deleted}},
-		{"deleted, to be withdrawn", secret.Secret{Status: secret.Pending, Deployed: env, NextAttemptAt: attempt, UpdatedAt: updated, DeletedAt: deleted},
-			secret.Next{Action: secret.Erase, At: deleted}},
+		{
+			"deleted",
+			secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env, NextAttemptAt: attempt, UpdatedAt: updated, DeletedAt: deleted},
+			secret.Next{Action: secret.Erase, At: deleted},
+		},
+		{
+			"deleted, to be withdrawn",
+			secret.Secret{Status: secret.Pending, Deployed: env, NextAttemptAt: attempt, UpdatedAt: updated, DeletedAt: deleted},
+			secret.Next{Action: secret.Erase, At: deleted},
+		},
 	}
 	for _, test := range tests {
 		before := test.give
@@ -226,6 +253,8 @@ func refreshable(offset time.Duration) *secret.Secret {
 }
 
 func failure() *secret.Failure {
-	return &secret.Failure{ID: "0b7f3a52-6f0e-4b58-9a5c-2f2f6d0c8f11", Reason: "rejected", Detail: "the provider refused the credentials",
-		RequestID: "00112233445566778899aabbccddeeff", At: noon()}
+	return &secret.Failure{
+		ID: "0b7f3a52-6f0e-4b58-9a5c-2f2f6d0c8f11", Reason: "rejected", Detail: "the provider refused the credentials",
+		RequestID: "00112233445566778899aabbccddeeff", At: noon(),
+	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
-// ErrForeignKeyset: the fleet seals to a key that this exchanger does not hold,
+// ErrForeignKeyset means that the fleet seals to a key that this exchanger does not hold,
 // so it could not open what it is given.
 var ErrForeignKeyset = errors.New("the fleet seals to a key that is not in this exchanger's keyring: " +
 	"give every exchanger the keyring of the first one (--keyring)")

@@ -174,7 +174,7 @@ func noLifetime(flaw string) error {
 
 // refused says what an answer other than 200 means.
 func refused(status int, header http.Header, body []byte) error {
-	m, _ := readMembers(body)
+	m, _ := readMembers(body) //nolint:errcheck // what could be read counts; the status says that it is a failure
 	e := refusal(status, m.errorCode())
 	e.RetryAfter = retryAfter(header)
 	return e

@@ -270,11 +270,11 @@ func readMembers(body []byte) (members, error) {
 		return m, notJSON(body)
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
-	if start, _ := dec.Token(); start != json.Delim('{') {
+	if start, _ := dec.Token(); start != json.Delim('{') { //nolint:errcheck // it is valid JSON
 		return m, malformed("a JSON value that is not an object")
 	}
 	for dec.More() {
-		name, _ := dec.Token()
+		name, _ := dec.Token() //nolint:errcheck // it is valid JSON
 		var value json.RawMessage
 		if dec.Decode(&value) != nil {
 			return m, notJSON(body)

@@ -93,7 +93,7 @@ func (a answer) sendRefusal(w http.ResponseWriter, why *refusal) {
 	}
 	writeHead(w, typeJSON, headers)
 	w.WriteHeader(why.status)
-	json.NewEncoder(w).Encode(map[string]string{"error": why.code, "error_description": why.text})
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": why.code, "error_description": why.text}) //nolint:errcheck // the caller has gone
 }
 
 // compose makes the answer of an expanded step, faults of transport apart.
@@ -149,7 +149,7 @@ func object(members map[string]json.RawMessage, step Step) []byte {
 
 // quote writes a JSON string.
 func quote(s string) json.RawMessage {
-	b, _ := json.Marshal(s) // a string always marshals
+	b, _ := json.Marshal(s) //nolint:errcheck // a string always marshals
 	return b
 }
 
@@ -224,7 +224,7 @@ func cut(w http.ResponseWriter, how manner) {
 		panic(http.ErrAbortHandler) // net/http's own way to say so
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok && how == rudely {
-		tcp.SetLinger(0)
+		_ = tcp.SetLinger(0) //nolint:errcheck // without it the caller sees an orderly end, which its test will notice
 	}
 	conn.Close()
 }

@@ -113,7 +113,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
-	s.cfg.Log.Info("sandbox is listening", "addr", ln.Addr().String())
+	s.cfg.Log.InfoContext(ctx, "sandbox is listening", "addr", ln.Addr().String())
 
 	select {
 	case err := <-served:
@@ -126,7 +126,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if err != nil {
 		err = errors.Join(fmt.Errorf("sandbox: drain: %w", err), srv.Close())
 	}
-	<-served
+	<-served //nolint:errcheck // http.ErrServerClosed
 	return err
 }
 
