@@ -13,13 +13,15 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/work"
 )
 
+// secrets is how many secrets a benchmark's jobs are for.
+const secrets = 1000
+
 // BenchmarkCycle is a refresh without the exchange: the job is offered and
 // taken, the record read and written by compare-and-swap, the event said, the
 // job acknowledged and confirmed. Client and server share the machine.
 func BenchmarkCycle(b *testing.B) {
 	for _, workers := range []int{1, 64, 256} {
 		b.Run(fmt.Sprint("workers=", workers), func(b *testing.B) {
-			const secrets = 1000
 			bus := open(b)
 			st := openState(b, bus)
 			for i := range secrets {
@@ -40,13 +42,13 @@ func BenchmarkCycle(b *testing.B) {
 				})
 			}
 			b.ResetTimer()
-			benchmarkJobs(b, bus, workers, secrets, cycle)
+			benchmarkJobs(b, bus, workers, cycle)
 		})
 	}
 }
 
 // benchmarkJobs has b.N jobs worked on, with some always waiting.
-func benchmarkJobs(b *testing.B, bus *Bus, workers, secrets int, handle work.Handler) {
+func benchmarkJobs(b *testing.B, bus *Bus, workers int, handle work.Handler) {
 	ahead := make(chan struct{}, 2*workers) // fewer than secrets, so that no job is refused
 	w := startWork(b, bus, workers, func(ctx context.Context, m work.Message) error {
 		if err := handle(ctx, m); err != nil {
@@ -94,7 +96,7 @@ func BenchmarkFollowReplay(b *testing.B) {
 	for b.Loop() {
 		ctx, stop := context.WithCancel(b.Context())
 		told := 0
-		_ = st.Follow(ctx, []string{"secret.*"}, func(state.Change) { told++ }, stop) //nolint:errcheck // the error of ctx
+		_ = st.Follow(ctx, []string{"secret.*"}, func(state.Change) { told++ }, stop)
 		if told != records {
 			b.Fatalf("%d records were told, want %d", told, records)
 		}

@@ -44,6 +44,9 @@ const (
 	requestTimeout = 5 * time.Second
 	// retryPause is between two attempts at what will work again soon.
 	retryPause = 250 * time.Millisecond
+	// pingInterval is a third of the time after which a server that vanished
+	// without a word is given up.
+	pingInterval = 5 * time.Second
 	// connectPause is between two attempts at a server that is not up yet.
 	connectPause = time.Second
 )
@@ -98,6 +101,7 @@ func final(err error) bool {
 func (b *Bus) options(cfg Config) []nats.Option {
 	opts := []nats.Option{
 		nats.Name(cfg.Name), nats.MaxReconnects(-1), nats.ReconnectWait(retryPause),
+		nats.PingInterval(pingInterval),
 		nats.ReconnectBufSize(-1), // what cannot be sent must fail, not be kept and forgotten
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {

@@ -17,7 +17,15 @@
 // Everything is delivered at least once. A job is acknowledged with a confirmed
 // ack, because until the server has it the secret's place in JOBS is taken. A
 // job whose handler works longer is kept by in-progress heartbeats; the job of
-// a dead process comes back after [AckWait].
+// a dead process comes back after [AckWait]. A worker holds no job that it does
+// not work on.
+//
+// # Interruptions
+//
+// Whatever works or follows goes on when the server comes back, from where it
+// was. It ends with an error when it cannot: when the server refuses its
+// credentials, when what it depends on is gone, when it was away for so long
+// that it cannot know what it missed.
 //
 // # Durability
 //

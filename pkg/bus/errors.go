@@ -22,7 +22,7 @@ const (
 	codeTooManyBatches     = 10210
 )
 
-// ErrUnavailable: the server did not answer in time or is not connected. What
+// ErrUnavailable means that the server did not answer in time or is not connected. What
 // was to be written may have been written or not.
 var ErrUnavailable = errors.New("NATS is not available")
 

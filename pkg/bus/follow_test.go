@@ -14,21 +14,21 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
-// following is one running Follow, which ends with the test.
+// following is one running Follow of a.*, which ends with the test.
 type following struct {
 	changes  chan state.Change
 	caughtUp chan struct{}
 	err      chan error
 }
 
-func follow(t testing.TB, st *State, patterns ...string) *following {
+func follow(t testing.TB, st *State) *following {
 	t.Helper()
 	f := &following{make(chan state.Change, 10_000), make(chan struct{}, 10), make(chan error, 1)}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		f.err <- st.Follow(ctx, patterns, func(c state.Change) { f.changes <- c }, func() { f.caughtUp <- struct{}{} })
+		f.err <- st.Follow(ctx, []string{"a.*"}, func(c state.Change) { f.changes <- c }, func() { f.caughtUp <- struct{}{} })
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -65,7 +65,7 @@ func TestFollowGoesOn(t *testing.T) {
 	s := newServer(t, nil)
 	follower, writer := openState(t, connect(t, s.config(t), usual())), openState(t, connect(t, s.config(t), usual()))
 	gone := commit(t, writer, put("a.0", "v"))
-	f := follow(t, follower, "a.*")
+	f := follow(t, follower)
 	next(t, f.caughtUp)
 	f.expectChanges(t, "a.0")
 	for round := range 3 {
@@ -96,7 +96,7 @@ func TestFollowGoesOn(t *testing.T) {
 func TestFollowLostConsumer(t *testing.T) {
 	t.Parallel()
 	st := openState(t, open(t))
-	f := follow(t, st, "a.*")
+	f := follow(t, st)
 	next(t, f.caughtUp)
 	for i := range 3 {
 		key := fmt.Sprintf("a.%d", i)
@@ -119,7 +119,7 @@ func TestFollowCatchesUp(t *testing.T) {
 	st := openState(t, open(t))
 	rev := commit(t, st, put("a.1", "v"), put("a.2", "v"))
 	commit(t, st, state.Write{Key: "a.2", Expect: rev}, put("b.1", "v"))
-	f := follow(t, st, "a.*")
+	f := follow(t, st)
 	f.expectChanges(t, "a.1")
 	next(t, f.caughtUp)
 	if len(f.changes) != 0 {
@@ -144,7 +144,7 @@ func TestFollowEnds(t *testing.T) {
 			t.Errorf("got error %v, want %v", err, tc.want)
 		}
 	}
-	f := follow(t, st, "a.*")
+	f := follow(t, st)
 	next(t, f.caughtUp)
 	st.b.nc.Close()
 	if err := next(t, f.err); !errors.Is(err, nats.ErrConnectionClosed) {
@@ -161,15 +161,34 @@ func TestFollowGap(t *testing.T) {
 	if err := f.message(second, 1); !errors.Is(err, errGap) {
 		t.Errorf("a message out of turn: got error %v, want %v", err, errGap)
 	}
-	beat := nats.NewMsg("x")
-	beat.Header.Set("Nats-Last-Consumer", "2")
-	beat.Header.Set("Nats-Last-Stream", "9")
-	if err := f.idle(beat, 1); !errors.Is(err, errGap) {
+	if err := f.idle(beat(2, 9), 1); !errors.Is(err, errGap) {
 		t.Errorf("a heartbeat behind a lost message: got error %v, want %v", err, errGap)
 	}
-	if err := f.idle(beat, 2); err != nil {
+	if err := f.idle(beat(2, 9), 2); err != nil {
 		t.Errorf("a heartbeat behind what arrived: got error %v", err)
 	}
+}
+
+// TestFollowIdle ends a replay whose last messages never come.
+func TestFollowIdle(t *testing.T) {
+	t.Parallel()
+	caughtUp := 0
+	f := &follower{start: 9, caughtUp: func() { caughtUp++ }}
+	for _, tc := range []struct {
+		position uint64
+		want     int
+	}{{8, 0}, {9, 1}, {10, 1}} {
+		if err := f.idle(beat(1, tc.position), 1); err != nil || caughtUp != tc.want {
+			t.Errorf("at %d: caughtUp was called %d times, error %v", tc.position, caughtUp, err)
+		}
+	}
+}
+
+func beat(delivered, position uint64) *nats.Msg {
+	m := nats.NewMsg("x")
+	m.Header.Set("Nats-Last-Consumer", strconv.FormatUint(delivered, 10))
+	m.Header.Set("Nats-Last-Stream", strconv.FormatUint(position, 10))
+	return m
 }
 
 // TestFollowLarge tells records of which few fit into one pull request.
@@ -181,7 +200,7 @@ func TestFollowLarge(t *testing.T) {
 	for i := range records {
 		commit(t, st, state.Write{Key: "a." + strconv.Itoa(i), Value: value})
 	}
-	f := follow(t, st, "a.*")
+	f := follow(t, st)
 	for i := range records {
 		f.expectChanges(t, "a."+strconv.Itoa(i))
 	}

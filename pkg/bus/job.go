@@ -18,8 +18,8 @@ import (
 const ackTimeout = 3 * time.Second
 
 var (
-	errPanic    = errors.New("the handler panicked")
-	errUnspoken = errors.New("delivered too often without an answer: it may bring down who works on it")
+	errPanic      = errors.New("the handler panicked")
+	errUnanswered = errors.New("delivered too often without an answer: it may bring down who works on it")
 )
 
 // job deals with one delivery of a job.
@@ -36,7 +36,7 @@ func (l *lane) job(m *nats.Msg) {
 		l.park(m, deliveries, err)
 		return
 	case deliveries > l.b.lane.maxDeliveries:
-		l.park(m, deliveries, errUnspoken)
+		l.park(m, deliveries, errUnanswered)
 		return
 	}
 	err = l.call(traced(l.hard, m.Header), work.Message{

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -73,10 +74,7 @@ func TestPoison(t *testing.T) {
 		t.Fatal(err)
 	}
 	with := func(name, value string) nats.Header {
-		h := nats.Header{}
-		for k, v := range good {
-			h[k] = v
-		}
+		h := nats.Header(maps.Clone(good))
 		h.Set(name, value)
 		return h
 	}
@@ -188,8 +186,8 @@ func TestDeadly(t *testing.T) {
 		t.Error("the handler was called")
 		return nil
 	})
-	if got := parked().Headers().Get(headerReason); got != errUnspoken.Error() {
-		t.Errorf("parked because of %q, want %q", got, errUnspoken)
+	if got := parked().Headers().Get(headerReason); got != errUnanswered.Error() {
+		t.Errorf("parked because of %q, want %q", got, errUnanswered)
 	}
 }
 

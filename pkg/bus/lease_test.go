@@ -32,7 +32,7 @@ func candidates(t *testing.T, s *natsd.Server, n int) ([]*candidate, <-chan term
 	terms := make(chan term, 100)
 	all := make([]*candidate, n)
 	for i := range all {
-		ctx, stop := context.WithCancel(context.Background())
+		ctx, stop := context.WithCancel(t.Context())
 		c := &candidate{connect(t, configFor(t, s), usual()), stop, make(chan error, 1)}
 		all[i] = c
 		l, err := c.b.Leases(patient(t), fmt.Sprint("candidate ", i))
