@@ -75,20 +75,34 @@ func (c *claim) take(ctx context.Context) error {
 		return err
 	}
 	first := c.revision == 0
-	err := c.write(ctx, c.claimed(now, now.Add(claimLife)))
+	if err := c.seize(ctx, c.claimed(now, now.Add(claimLife))); err != nil || !first {
+		return err
+	}
+	return c.verify(ctx)
+}
+
+// seize writes the grant in place of what others wrote. After an error the claim
+// is not made, even if it is there: whose it is, nobody could tell.
+func (c *claim) seize(ctx context.Context, next *secret.Grant) error {
+	err := c.write(ctx, next)
 	if errors.Is(err, state.ErrConflict) {
 		return work.RetryAfter(c.x.pace.renew, errBusy)
-	}
-	if err == nil && first {
-		err = c.verify(ctx)
 	}
 	return err
 }
 
-// giveUp ends a decision without an outcome.
+// giveUp ends a decision without an outcome. That its claim is over is written
+// first: until then its holder may still bring it to its end, and from then on
+// it is fenced.
 func (c *claim) giveUp(ctx context.Context) error {
+	dead := c.grant.Claim
+	if !dead.Until.IsZero() {
+		if err := c.seize(ctx, over(c.grant)); err != nil {
+			return err
+		}
+	}
 	c.x.Logger.WarnContext(ctx, "an exchange was interrupted: its outcome is unknown",
-		"secret", c.secret.ID, "generation", c.secret.Decision, "worker", c.grant.Claim.Holder)
+		"secret", c.secret.ID, "generation", c.secret.Decision, "worker", dead.Holder)
 	_, _, err := c.x.secrets.Update(ctx, c.secret.ID, func(s *secret.Secret) error {
 		if !s.Interrupt(c.secret.Decision) {
 			return errVoid
@@ -185,14 +199,15 @@ func (c *claim) commit(ctx context.Context, o *secret.Outcome) error {
 }
 
 // abandon ends the claim of an exchange that was stopped from this side, so
-// that the next exchanger need not wait for it to run out. It stays as a trace:
-// the decision was claimed.
+// that the next exchanger need not wait for it to run out.
 func (c *claim) abandon(ctx context.Context, cause error) error {
 	if errors.Is(cause, errFenced) {
 		return cause
 	}
-	err := c.put(context.WithoutCancel(ctx), c.claimed(c.grant.Claim.StartedAt, time.Time{}))
-	return errors.Join(errInterrupted, cause, err)
+	if err := c.put(ctx, over(c.grant)); err != nil && !errors.Is(err, errFenced) {
+		c.x.Logger.WarnContext(ctx, "a claim could not be given back: it has to run out", "secret", c.secret.ID, "error", err)
+	}
+	return fmt.Errorf("%w: %w", errInterrupted, cause)
 }
 
 // claimed is the grant with this claim in it.
@@ -202,9 +217,17 @@ func (c *claim) claimed(started, until time.Time) *secret.Grant {
 	}}
 }
 
+// over is the grant with its claim ended. The claim stays, as a trace: the
+// decision was claimed.
+func over(g *secret.Grant) *secret.Grant {
+	ended := *g.Claim
+	ended.Until = time.Time{}
+	return &secret.Grant{Claim: &ended, Outcome: g.Outcome}
+}
+
 // put writes the grant in place of what this claim wrote last. It returns
 // errFenced when somebody else has written since. A conflict with a write of
-// this claim, whose answer was lost, is none.
+// this claim, whose answer was lost, is none: it is written over.
 func (c *claim) put(ctx context.Context, next *secret.Grant) error {
 	for {
 		err := c.write(ctx, next)
@@ -213,9 +236,6 @@ func (c *claim) put(ctx context.Context, next *secret.Grant) error {
 		}
 		if err := c.reread(ctx); err != nil {
 			return err
-		}
-		if c.answered() {
-			return nil // this very write had been made
 		}
 	}
 }
@@ -236,10 +256,11 @@ func (c *claim) reread(ctx context.Context) error {
 		return err
 	}
 	found := claim{secret: c.secret, grant: g}
+	givenUp := g.Claim != nil && g.Claim.Until.IsZero()
 	switch {
 	case rev != 0 && rev <= c.revision:
 		return errBehind // what is there now is newer
-	case found.latest() != c.secret.Decision:
+	case givenUp || found.latest() != c.secret.Decision:
 		c.x.Logger.WarnContext(ctx, "an exchange was overtaken by another: its outcome is void",
 			"secret", c.secret.ID, "generation", c.secret.Decision)
 		return work.RetryAfter(claimLife, errFenced)

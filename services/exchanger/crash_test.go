@@ -1,6 +1,7 @@
 package exchanger
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -27,10 +28,11 @@ const (
 	answerLost
 	diesBefore
 	diesAfter
+	behind // a read answers with what was there before the last change
 )
 
 func (m mode) String() string {
-	return [...]string{"works", "fails", "answer lost", "dies before", "dies after"}[m]
+	return [...]string{"works", "fails", "answer lost", "dies before", "dies after", "behind"}[m]
 }
 
 // saboteur stands between an exchanger and the world. It counts effects, which
@@ -43,7 +45,8 @@ type saboteur struct {
 
 	mu      sync.Mutex
 	effects []string
-	at      int // counted from 1
+	at      int    // at which of them: counted from 1,
+	named   string // or the first of this name
 	mode    mode
 	dead    bool
 	// meanwhile is what others do right before effect at.
@@ -69,8 +72,9 @@ func (s *saboteur) Commit(ctx context.Context, writes ...state.Write) (rev state
 		name += " " + kind
 	}
 	err = s.effect(name, func() error {
-		rev, err = s.inner.Commit(ctx, writes...)
-		return err
+		// What is sent arrives, also when nobody waits for the answer any more.
+		rev, err = s.inner.Commit(context.WithoutCancel(ctx), writes...)
+		return cmp.Or(err, ctx.Err())
 	})
 	return rev, err
 }
@@ -84,9 +88,9 @@ func (s *saboteur) effect(name string, do func() error) error {
 	s.mu.Lock()
 	s.effects = append(s.effects, name)
 	mode := works
-	struck := len(s.effects) == s.at
+	struck := len(s.effects) == s.at || name == s.named
 	if struck {
-		mode = s.mode
+		mode, s.named = s.mode, ""
 	}
 	s.mu.Unlock()
 	if struck && s.meanwhile != nil {
@@ -128,7 +132,7 @@ func (s *saboteur) die() {
 
 // sabotaged makes an exchanger work with the saboteur.
 func (s *saboteur) sabotaged(x *Exchanger) {
-	over(s)(x)
+	using(s)(x)
 	x.Events = s
 }
 
@@ -170,12 +174,14 @@ func scenarios() []scenario {
 		w.clock.Store(w.secret(s.ID).NextAttemptAt.UnixMilli())
 		return s
 	}
-	killed := func(at int, mode mode) func(w *world, x *Exchanger) *secret.Secret {
+	killed := func(at ...int) func(w *world, x *Exchanger) *secret.Secret {
 		return func(w *world, _ *Exchanger) *secret.Secret {
 			s := w.create(secret.OAuth2)
-			sab := &saboteur{inner: w.store, events: w.events, at: at, mode: mode}
-			process(w.exchanger(sab.sabotaged), w.job(s.ID))
-			w.advance(claimLife)
+			for _, at := range at {
+				sab := &saboteur{inner: w.store, events: w.events, at: at, mode: diesBefore}
+				process(w.exchanger(sab.sabotaged), w.job(s.ID))
+				w.advance(claimLife)
+			}
 			return s
 		}
 	}
@@ -210,9 +216,10 @@ func scenarios() []scenario {
 			}
 			w.checkKept(s)
 		}, 2, 2},
-		{"after a death before the answer was safe", killed(2, diesBefore), current(""), 2, 3},
-		{"after a death before the artifact", killed(3, diesBefore), current(""), 1, 0},
-		{"after a death before the record", killed(4, diesBefore), current(""), 1, 0},
+		{"after a death before the answer was safe", killed(2), current(""), 2, 4},
+		{"after two deaths before the answer was safe", killed(2, 4), current(""), 3, 4},
+		{"after a death before the artifact", killed(3), current(""), 1, 0},
+		{"after a death before the record", killed(4), current(""), 1, 0},
 		{"withdraw", func(w *world, x *Exchanger) *secret.Secret {
 			s := exchanged(w, x)
 			w.update(s.ID, func(s *secret.Secret) { s.Detach(w.now()) })

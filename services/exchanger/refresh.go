@@ -56,8 +56,8 @@ func (x *Exchanger) handle(ctx context.Context, m work.Message) (result string, 
 	if err != nil {
 		return "", work.Reject(err)
 	}
-	for again := m.Delivery > 1; ; again = false {
-		result, err = x.next(ctx, order, again)
+	for {
+		result, err = x.next(ctx, order, m.Delivery > 1)
 		if !errors.Is(err, errVoid) {
 			return result, err
 		}
@@ -102,37 +102,37 @@ func (x *Exchanger) next(ctx context.Context, order events.RefreshDue, again boo
 // refresh takes a secret from due to refreshed. Whoever comes after a crash
 // enters at the step that is not done yet.
 func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (result string, err error) {
+	// Only the exchange is stopped with the process. Once the provider has
+	// answered, nothing cancels what follows, and half a claim helps nobody.
+	unstopped := context.WithoutCancel(ctx)
 	result = jobFinished
 	if !c.answered() {
 		// 1. Claim the decision: from here nobody else sends a request for it.
-		if err := c.take(ctx); err != nil {
+		if err := c.take(unstopped); err != nil {
 			return "", err
 		}
 		// 2. Exchange: at most one request.
 		result = jobDone
 		outcome, err := x.exchange(ctx, c, due)
 		if err != nil {
-			return "", c.abandon(ctx, err)
+			return "", c.abandon(unstopped, err)
 		}
-		// The provider has answered. Nothing cancels what follows.
-		ctx = context.WithoutCancel(ctx)
-
 		// 3. Commit the grant: the outcome is safe, and the claim is closed.
-		if err := c.commit(ctx, outcome); err != nil {
+		if err := c.commit(unstopped, outcome); err != nil {
 			return "", err
 		}
 	}
 	// 4. Commit the artifact: workloads see the new value.
-	if err := x.deploy(ctx, c.secret, c.grant.Outcome); err != nil {
+	if err := x.deploy(unstopped, c.secret, c.grant.Outcome); err != nil {
 		return "", err
 	}
 	// 5. Commit the record: the next decision is made, the scheduler sees it.
-	s, err := x.settle(ctx, c.secret.ID, c.grant.Outcome)
+	s, err := x.settle(unstopped, c.secret.ID, c.grant.Outcome)
 	if err != nil {
 		return "", err
 	}
 	// 6. Announce. 7. The caller acknowledges the job.
-	return result, x.announce(ctx, s, c.grant.Outcome)
+	return result, x.announce(unstopped, s, c.grant.Outcome)
 }
 
 // deploy puts the value into the environment it is for, unless that has been
@@ -153,9 +153,6 @@ func (x *Exchanger) settle(ctx context.Context, id string, o *secret.Outcome) (*
 	var found *secret.Secret
 	s, _, err := x.secrets.Update(ctx, id, func(s *secret.Secret) error {
 		found = s
-		if s.Decision < o.Decision {
-			return errBehind
-		}
 		if !s.Apply(o, x.now()) {
 			return errVoid
 		}
@@ -172,6 +169,7 @@ func (x *Exchanger) settle(ctx context.Context, id string, o *secret.Outcome) (*
 // more: again, after the record says so, because an exchanger that was thought
 // dead may have deployed it in between. From then on it finds out, see retract.
 func (x *Exchanger) withdraw(ctx context.Context, s *secret.Secret) error {
+	ctx = context.WithoutCancel(ctx) // what is begun here nobody else would end
 	from := s.Deployed
 	if err := x.vault.Withdraw(ctx, from, s.ID); err != nil {
 		return err

@@ -330,15 +330,6 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-// aim changes the token endpoint of a secret, as a person does.
-func (w *world) aim(s *secret.Secret, url string) {
-	w.t.Helper()
-	w.update(s.ID, func(r *secret.Secret) {
-		r.Credentials.TokenURL = url
-		w.plant(s.ID, w.seal(r, 1, map[string]string{"client_secret": plantedSecret}))
-	})
-}
-
 // nobody is the URL of a port where nobody listens.
 func (w *world) nobody() string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

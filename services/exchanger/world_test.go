@@ -1,11 +1,9 @@
 package exchanger
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,7 +11,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -162,8 +159,8 @@ func (w *world) exchanger(edits ...func(*Exchanger)) *Exchanger {
 	return x
 }
 
-// over makes an exchanger use another state.
-func over(st state.Store) func(*Exchanger) {
+// using makes an exchanger use another state.
+func using(st state.Store) func(*Exchanger) {
 	return func(x *Exchanger) {
 		x.State, x.secrets, x.vault = st, secret.Store{State: st}, secret.Vault{State: st}
 	}
@@ -205,9 +202,9 @@ func (w *world) create(kind secret.Kind, edits ...func(*secret.Secret)) *secret.
 	return s
 }
 
-// resealFor gives a secret another token endpoint and seals its client secret
+// aim gives a secret another token endpoint and seals its client secret
 // for that, as an update by the api does.
-func (w *world) resealFor(s *secret.Secret, tokenURL string) {
+func (w *world) aim(s *secret.Secret, tokenURL string) {
 	w.t.Helper()
 	w.update(s.ID, func(s *secret.Secret) { s.Credentials.TokenURL = tokenURL })
 	s.Credentials.TokenURL = tokenURL
@@ -393,174 +390,4 @@ func (w *world) wantRequests(id string, n int) {
 func show(v any) string {
 	body, _ := json.MarshalIndent(v, "", "  ")
 	return string(body)
-}
-
-// audit is a store that remembers what was written, and keeps account of
-// requests by the decision that is claimed when they arrive.
-type audit struct {
-	*statetest.Store
-
-	mu       sync.Mutex
-	written  bytes.Buffer              // every record ever
-	claims   map[string][]uint64       // decisions claimed, by secret
-	settled  map[string][]string       // ids of the events that are owed, by secret
-	seen     map[string]bool           // what they are owed for
-	requests map[string]map[uint64]int // by secret and decision
-}
-
-func (a *audit) Commit(ctx context.Context, writes ...state.Write) (state.Revision, error) {
-	rev, err := a.Store.Commit(ctx, writes...)
-	if err != nil {
-		return rev, err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, w := range writes {
-		a.written.WriteString(w.Key + "\n")
-		a.written.Write(w.Value)
-		kind, id := state.Split(w.Key)
-		if d, ok := claimIn(w); ok {
-			a.claimed(id, d)
-		}
-		if kind == "secret" && w.Value != nil {
-			a.changed(id, w.Value)
-		}
-	}
-	return rev, nil
-}
-
-// claimed notes a claim. Renewals are of the last one. The caller holds mu.
-func (a *audit) claimed(id string, d uint64) {
-	if a.claims == nil {
-		a.claims = map[string][]uint64{}
-	}
-	if list := a.claims[id]; len(list) == 0 || list[len(list)-1] != d {
-		a.claims[id] = append(list, d)
-	}
-}
-
-// claimIn returns the decision that a write claims, if it does.
-func claimIn(w state.Write) (d uint64, ok bool) {
-	var g secret.Grant
-	if kind, _ := state.Split(w.Key); kind != "grant" || json.Unmarshal(w.Value, &g) != nil || g.Claim == nil {
-		return 0, false
-	}
-	return g.Claim.Decision, true
-}
-
-// changed notes an outcome in a record. The caller holds mu.
-func (a *audit) changed(id string, body []byte) {
-	var s secret.Secret
-	if json.Unmarshal(body, &s) != nil {
-		return
-	}
-	if a.settled == nil {
-		a.settled, a.seen = map[string][]string{}, map[string]bool{}
-	}
-	owe := func(occurrence, event string) {
-		if !a.seen[occurrence] {
-			a.seen[occurrence] = true
-			a.settled[id] = append(a.settled[id], event)
-		}
-	}
-	if s.Generation > 0 {
-		event := fmt.Sprintf("%s.%d.succeeded", id, s.Generation)
-		owe(event, event)
-	}
-	for _, f := range []*secret.Failure{s.StatusDetails, s.RefreshStatusDetails} {
-		if f != nil {
-			owe(f.ID, fmt.Sprintf("%s.%d.failed", id, s.Decision-1))
-		}
-	}
-}
-
-func (a *audit) settledOf(id string) []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Clone(a.settled[id])
-}
-
-func (a *audit) requested(id string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.requests == nil {
-		a.requests = map[string]map[uint64]int{}
-	}
-	if a.requests[id] == nil {
-		a.requests[id] = map[uint64]int{}
-	}
-	var d uint64
-	if list := a.claims[id]; len(list) > 0 {
-		d = list[len(list)-1]
-	}
-	a.requests[id][d]++
-}
-
-// dump returns all records.
-func (a *audit) dump(t rapid.TB) map[string][]byte {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	all := map[string][]byte{}
-	err := a.Follow(ctx, []string{">"}, func(c state.Change) { all[c.Key] = c.Value }, cancel)
-	if !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	return all
-}
-
-// bulletin is where events are published.
-type bulletin struct {
-	mu    sync.Mutex
-	list  []events.Event
-	trace []trace.SpanContext // of each event
-}
-
-func (b *bulletin) Publish(ctx context.Context, e events.Event) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	header, body, err := events.Encode(e)
-	if err != nil {
-		return err
-	}
-	if e, err = events.Decode(header, body); err != nil {
-		return err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.list = append(b.list, e)
-	b.trace = append(b.trace, trace.SpanContextFromContext(ctx))
-	return nil
-}
-
-// about returns the events of a secret, each id once.
-func (b *bulletin) about(id string) (list []events.Event) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, e := range b.list {
-		known := slices.ContainsFunc(list, func(k events.Event) bool { return k.ID == e.ID })
-		if e.Data.About() == id && !known {
-			list = append(list, e)
-		}
-	}
-	return list
-}
-
-// logbook is a buffer for loggers.
-type logbook struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
 }

@@ -1,0 +1,145 @@
+package exchanger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/pkg/work"
+)
+
+// A hard stop in the middle of an exchange gives the claim back: another goes on
+// at once, and no attempt is burnt.
+func TestHardStop(t *testing.T) {
+	t.Parallel()
+	for _, refresh := range []bool{false, true} {
+		t.Run(fmt.Sprintf("refresh=%t", refresh), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := w.create(secret.OAuth2)
+			second := w.exchanger()
+			if refresh {
+				w.run(second, w.job(s.ID))
+				w.clock.Store(w.secret(s.ID).NextAttemptAt.UnixMilli())
+			}
+			before := len(w.provider.AllRequests())
+			h := w.hold(s)
+			again := w.job(s.ID)
+			again.Delivery = 2
+			h.stop()
+			err := <-h.done
+			if _, retry := work.Retry(err); !errors.Is(err, errInterrupted) || retry || jobResult(err) != jobInterrupted {
+				t.Errorf("error is %v", err)
+			}
+			stopped := w.now()
+			w.run(second, again)
+			if !w.now().Equal(stopped) {
+				t.Errorf("it took %v of waiting", w.now().Sub(stopped))
+			}
+			got := w.secret(s.ID)
+			if got.Attempts != 0 || (got.RefreshStatus == secret.Succeeded) != refresh {
+				t.Errorf("record: %s", show(got))
+			}
+			w.checkRest(s.ID)
+			w.wantRequests(s.ID, before+2)
+			action := "exchange"
+			if refresh {
+				action = "refresh"
+			}
+			line := `rekindle_exchanges_total{action="` + action + `",kind="oauth2",outcome="unknown"}`
+			if n, _ := w.metric(line); n != 1 {
+				t.Errorf("%s is %v, want 1", line, n)
+			}
+		})
+	}
+}
+
+// Once the provider has answered, nothing stops what follows, and nothing stops
+// a withdrawal.
+func TestHardStopBetweenEffects(t *testing.T) {
+	t.Parallel()
+	for _, sc := range scenarios() {
+		effects := sc.effects(t)
+		for i, effect := range effects {
+			t.Run(fmt.Sprintf("%s: before %d. %s", sc.name, i+1, effect), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				id := sc.prepare(w, w.exchanger()).ID
+				m := w.job(id)
+				stopped := w.now()
+				before := len(w.provider.AllRequests())
+				ctx, stop := context.WithCancel(t.Context())
+				sab := &saboteur{inner: w.store, events: w.events, at: i + 1, meanwhile: stop}
+				err := w.exchanger(sab.sabotaged).Handle(ctx, m)
+				asked := len(w.provider.AllRequests()) > before
+				if mayStop := sc.name == "erase" || i+1 < sc.outcome && !asked; err != nil && !mayStop {
+					t.Errorf("stopped: %v", err)
+				}
+				if err != nil {
+					m.Delivery++
+					w.run(w.exchanger(), m)
+				}
+				if !w.now().Equal(stopped) {
+					t.Errorf("it took %v of waiting", w.now().Sub(stopped))
+				}
+				sc.check(w, id)
+				w.wantRequests(id, sc.requests)
+			})
+		}
+	}
+}
+
+// An outcome is held as long as the store does not take it, and given up at
+// last.
+func TestStoreAway(t *testing.T) {
+	t.Parallel()
+	for _, away := range []time.Duration{commitPatience - time.Second, commitPatience + time.Second} {
+		t.Run(away.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := w.create(secret.OAuth2)
+			m := w.job(s.ID)
+			p := &outage{Store: w.store, world: w, from: 2, lasts: away}
+			err := w.exchanger(using(p)).Handle(t.Context(), m)
+			given := away > commitPatience
+			if (err != nil) != given {
+				t.Errorf("error is %v", err)
+			}
+			m.Delivery++
+			w.run(w.exchanger(), m)
+			w.checkRest(s.ID)
+			requests := 1
+			if given {
+				requests = 2
+			}
+			w.wantRequests(s.ID, requests)
+		})
+	}
+}
+
+// outage is a store that goes away at a commit for some time. Each attempt to
+// reach it takes a second.
+type outage struct {
+	state.Store
+	world *world
+	from  int
+	lasts time.Duration
+
+	commits int
+	since   time.Time
+}
+
+func (o *outage) Commit(ctx context.Context, writes ...state.Write) (state.Revision, error) {
+	if o.commits++; o.commits == o.from {
+		o.since = o.world.now()
+	}
+	if o.commits >= o.from && o.world.now().Before(o.since.Add(o.lasts)) {
+		o.world.advance(time.Second)
+		return 0, errPartition
+	}
+	return o.Store.Commit(ctx, writes...)
+}
