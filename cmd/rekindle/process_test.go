@@ -47,6 +47,7 @@ type testFleet struct {
 	base      string
 	token     string
 	sandbox   string
+	bulk      int // secrets made by bulk
 }
 
 func fleetOf(ts *testscript.TestScript) *testFleet {
@@ -154,6 +155,13 @@ func (p *process) learn(what, value string) {
 	p.said[what] = value
 	close(p.heard)
 	p.heard = make(chan struct{})
+}
+
+// has returns what the process has said of itself so far, or "".
+func (p *process) has(what string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said[what]
 }
 
 // wait returns what the process says of itself, once it has said it.

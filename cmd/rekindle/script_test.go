@@ -51,7 +51,7 @@ func (f *testFleet) serve(ts *testscript.TestScript, name string) {
 	last := targetAPI
 	if f.topology == "split" {
 		last, _, _ = strings.Cut(name, "-")
-		args = append(args, "--target", last, "--nats-url", f.processes["nats"].said["nats"])
+		args = append(args, "--target", last, "--nats-url", f.processes["nats"].has("nats"))
 	}
 	p := f.launch(ts, name, append(args, f.flags...)...)
 	p.wait(ts, "ready "+last)
@@ -98,7 +98,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range args {
 		switch p := f.process(ts, name); {
 		case p.name == "nats":
-			at := p.said["nats"]
+			at := p.has("nats")
 			p = f.launch(ts, "nats", append([]string{"nats-server", "-a", "127.0.0.1", "-p", at[strings.LastIndexByte(at, ':')+1:]}, p.args[5:]...)...)
 			p.wait(ts, "nats")
 		default:
@@ -267,7 +267,7 @@ func cmdPrivate(ts *testscript.TestScript, neg bool, args []string) {
 func cmdMetrics(ts *testscript.TestScript, neg bool, _ []string) {
 	noNeg(ts, neg)
 	for _, p := range fleetOf(ts).processes {
-		ops := p.said["ops"]
+		ops := p.has("ops")
 		if ops == "" {
 			continue
 		}
