@@ -2,6 +2,7 @@ package exchanger
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -45,6 +46,7 @@ type handler struct {
 	secret  string
 	job     *queued
 	claimed uint64 // the last decision it has claimed
+	met     bool   // another was at work on the secret at the same time
 
 	at     string      // what it is about to do
 	asks   chan string // what it would do next
@@ -125,6 +127,9 @@ func newSoak(t *rapid.T, p *provider) *soak {
 	return s
 }
 
+// note writes what happens between the lines of the exchangers' log.
+func (s *soak) note(format string, args ...any) { fmt.Fprintf(s.w.logs, format+"\n", args...) }
+
 // requested counts a request for the decision that whoever runs has claimed.
 func (s *soak) requested(id string) {
 	s.mu.Lock()
@@ -155,6 +160,7 @@ func (s *soak) People(t *rapid.T) {
 		}
 	}
 	s.w.update(id, func(r *secret.Secret) { change(r, s.w.now()) })
+	s.note("people: %s", show(s.w.secret(id)))
 }
 
 // What time, scheduler and queue do.
@@ -214,7 +220,13 @@ func (s *soak) deliver(id string, x *Exchanger) {
 	q.m.Delivery++
 	h := &handler{secret: id, job: q, asks: make(chan string), may: make(chan mode), ended: make(chan struct{})}
 	q.holder = h
+	for _, other := range s.handlers {
+		if other.secret == id {
+			h.met, other.met = true, true
+		}
+	}
 	s.handlers = append(s.handlers, h)
+	s.note("%p of %s: delivery %d of %s", h, id, q.m.Delivery, q.m.Data)
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), handlerKey{}, h))
 	h.cancel = cancel
 	go func(m work.Message) {
@@ -228,6 +240,7 @@ func (s *soak) deliver(id string, x *Exchanger) {
 // let lets a handler do what it is about to do, and everything up to its next
 // step.
 func (s *soak) let(h *handler, m mode) {
+	s.note("%p of %s: %s: %s", h, h.secret, m, h.at)
 	s.mu.Lock()
 	s.running = h
 	s.mu.Unlock()
@@ -242,6 +255,7 @@ func (s *soak) follow(h *handler) {
 	case <-h.ended:
 	}
 	h.cancel()
+	s.note("%p of %s: lived=%t: %v", h, h.secret, h.lived, h.err)
 	s.handlers = slices.DeleteFunc(s.handlers, func(other *handler) bool { return other == h })
 	switch {
 	case h.lived && h.err == nil:
@@ -291,18 +305,12 @@ func (s *soak) handler(t *rapid.T, which func(*handler) bool) *handler {
 	return list[rapid.IntRange(0, len(list)-1).Draw(t, "handler")]
 }
 
-// alone reports whether nobody else is at work on the handler's secret and its
-// job will be delivered again. Only then may it die or be failed by the state:
-// of one secret, one exchanger stalls or one dies, but no exchanger stalls for
-// longer than another takes to clear away its work, and then dies before it
-// could do so itself.
+// alone reports whether nobody else was at work on the secret meanwhile and the
+// job will be delivered again. Only then may a handler die or be failed by the
+// state: exchangers stall, and exchangers die, but none dies in the very moment
+// in which another, which stalled, has left something for it to clear away.
 func (s *soak) alone(h *handler) bool {
-	for _, other := range s.handlers {
-		if other != h && other.secret == h.secret {
-			return false
-		}
-	}
-	return h.job.holder == h && s.queue[h.secret] == h.job
+	return !h.met && h.job.holder == h && s.queue[h.secret] == h.job
 }
 
 // Check is what holds after every step.
