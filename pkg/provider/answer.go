@@ -1,0 +1,251 @@
+package provider
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"mime"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Bounds of an answer, in bytes.
+const (
+	maxAnswer = 64 << 10 // contract A10
+	maxToken  = 32 << 10
+	maxMember = 2 << 10 // of what is kept besides the tokens
+)
+
+// MalformedError is an answer that cannot be what the provider meant to say. It
+// shows no part of it.
+type MalformedError struct{ Problem string }
+
+func (e *MalformedError) Error() string { return "the answer of the token endpoint " + e.Problem }
+
+func malformed(problem string) error { return &MalformedError{problem} }
+
+// Read picks from a successful answer what the descriptor says is where. The
+// body is JSON, or a form where contentType says so, whatever was asked for. The
+// error is a [*MalformedError], or a [*RefusedError] when the answer, for all its
+// status, is a refusal.
+func (d Descriptor) Read(contentType string, body []byte) (Fields, error) {
+	answer, err := parseAnswer(contentType, body)
+	if err != nil {
+		return Fields{}, err
+	}
+	if ok, said := at(answer, d.Answer.OK); said && ok != true || isError(answer["error"]) {
+		return Fields{}, d.judge(answer)
+	}
+	grant := answer
+	if v, there := at(answer, d.Answer.Token); there {
+		if grant, there = v.(map[string]any); !there {
+			return Fields{}, malformed("has no object where its tokens should be")
+		}
+	}
+	return d.fields(answer, grant)
+}
+
+// fields reads answer, whose tokens are in grant.
+func (d Descriptor) fields(answer, grant map[string]any) (Fields, error) {
+	var f Fields
+	for _, t := range []struct {
+		name string
+		into *string
+	}{{"access_token", &f.AccessToken}, {"refresh_token", &f.RefreshToken}, {"id_token", &f.IDToken}} {
+		token, err := token(grant, t.name)
+		if err != nil {
+			return Fields{}, err
+		}
+		*t.into = token
+	}
+	if f.AccessToken == "" {
+		return Fields{}, malformed("has no access_token")
+	}
+	if f.IDToken == "" {
+		f.IDToken, _ = token(answer, "id_token") //nolint:errcheck // it is beside the tokens, and only says whose they are
+	}
+	f.TokenType = short(grant, "token_type")
+	f.Lifetime, f.ExpiresAt = d.Expiry.read(grant, f.AccessToken)
+	f.Endless = d.Expiry.Endless && f.Lifetime == 0 && f.ExpiresAt.IsZero()
+	f.RefreshLifetime = seconds(grant, cmp.Or(d.Refresh.ExpiresField, "refresh_token_expires_in"))
+	f.Scopes = d.scopes(answer, grant)
+	f.Subject = d.subject(answer, f.IDToken)
+	for _, path := range d.Answer.Keep {
+		if text := short(answer, path); text != "" {
+			if f.Extra == nil {
+				f.Extra = make(map[string]string, len(d.Answer.Keep))
+			}
+			f.Extra[path] = text
+		}
+	}
+	return f, nil
+}
+
+// token returns a member that is sent on in headers and forms; empty when it is
+// not there.
+func token(object map[string]any, name string) (string, error) {
+	v, there := object[name]
+	if !there || v == nil {
+		return "", nil
+	}
+	text, ok := v.(string)
+	switch {
+	case !ok:
+		return "", malformed("has a token that is not one text: " + name)
+	case len(text) > maxToken:
+		return "", malformed("has a token that is too long: " + name)
+	case strings.ContainsFunc(text, notVisible):
+		return "", malformed("has a token with characters that no header may hold: " + name)
+	}
+	return text, nil
+}
+
+// notVisible is what a token cannot have in it (RFC 6749 appendix A).
+func notVisible(r rune) bool { return r < ' ' || r > '~' }
+
+// short returns a short text or number; empty when there is none.
+func short(object map[string]any, path string) string {
+	v, _ := at(object, path)
+	text, ok := scalar(v)
+	if !ok || len(text) > maxMember || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return ""
+	}
+	return text
+}
+
+func (d Descriptor) scopes(answer, grant map[string]any) []string {
+	path := cmp.Or(d.Answer.Scopes, "scope")
+	v, there := at(grant, path)
+	if !there {
+		v, _ = at(answer, path)
+	}
+	switch v := v.(type) {
+	case string:
+		return d.Scopes.Separator.split(v)
+	case []any:
+		var scopes []string
+		for _, item := range v {
+			if s, ok := item.(string); ok && scopeToken.MatchString(s) {
+				scopes = append(scopes, s)
+			}
+		}
+		return scopes
+	default:
+		return nil
+	}
+}
+
+func (d Descriptor) subject(answer map[string]any, idToken string) string {
+	switch d.Subject.From {
+	case PlaceAnswer:
+		return short(answer, d.Subject.Field)
+	case PlaceIDToken:
+		return short(claims(idToken), d.Subject.Field)
+	default:
+		return ""
+	}
+}
+
+// at returns the member at a path.
+func at(object map[string]any, path string) (any, bool) {
+	if path == "" {
+		return nil, false
+	}
+	name, rest, deeper := strings.Cut(path, ".")
+	v, ok := object[name]
+	if !deeper || !ok {
+		return v, ok
+	}
+	inner, ok := v.(map[string]any)
+	if !ok {
+		return nil, false
+	}
+	return at(inner, rest)
+}
+
+// scalar returns what is one text, number or truth value, as it is written.
+func scalar(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		return v.String(), true
+	case bool:
+		return strconv.FormatBool(v), true
+	default:
+		return "", false
+	}
+}
+
+// twice is in place of a member that an answer has more than once: of two access
+// tokens nobody could say which is meant (RFC 6749 section 3.2).
+type twice struct{}
+
+// parseAnswer reads a body into members.
+func parseAnswer(contentType string, body []byte) (map[string]any, error) {
+	if len(body) > maxAnswer {
+		return nil, malformed("is too long")
+	}
+	if media, _, err := mime.ParseMediaType(contentType); err == nil && media == "application/x-www-form-urlencoded" {
+		return parseForm(body)
+	}
+	if !json.Valid(body) {
+		return nil, malformed("is neither JSON nor a form")
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	answer, ok := parseValue(dec).(map[string]any)
+	if !ok {
+		return nil, malformed("is JSON, but no object")
+	}
+	return answer, nil
+}
+
+func parseForm(body []byte) (map[string]any, error) {
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, malformed("is a form that cannot be read")
+	}
+	answer := make(map[string]any, len(form))
+	for name, values := range form {
+		answer[name] = values[0]
+		if len(values) > 1 {
+			answer[name] = twice{}
+		}
+	}
+	return answer, nil
+}
+
+// parseValue reads the next value of valid JSON. Unlike encoding/json it does not
+// overlook that an object has a member twice.
+func parseValue(dec *json.Decoder) any {
+	tok, err := dec.Token()
+	if err != nil {
+		return nil // io.EOF: the caller has made sure that it is valid
+	}
+	switch tok {
+	case json.Delim('{'):
+		object := map[string]any{}
+		for dec.More() {
+			name, _ := dec.Token() //nolint:errcheck // it is valid JSON
+			value := parseValue(dec)
+			key, _ := name.(string) //nolint:errcheck // and this is a name
+			if _, again := object[key]; again {
+				value = twice{}
+			}
+			object[key] = value
+		}
+		dec.Token() //nolint:errcheck // the brace
+		return object
+	case json.Delim('['):
+		list := []any{}
+		for dec.More() {
+			list = append(list, parseValue(dec))
+		}
+		dec.Token() //nolint:errcheck // the bracket
+		return list
+	default:
+		return tok
+	}
+}
