@@ -16,7 +16,7 @@ const (
 	KeyEnvironment = "environment" // id
 	KeyError       = "error"       // the text of an error of our own
 	KeyEvent       = "event"       // type or id of an event
-	KeyGeneration  = "generation"  // of a grant
+	KeyGeneration  = "generation"  // of a secret's value: the number of the decision behind it
 	KeyJob         = "job"         // id or type of a job
 	KeyKey         = "key"         // id of a sealing or workload key, or key of a record; never key material
 	KeyKind        = "kind"        // of a secret
