@@ -46,11 +46,12 @@ func (l *lane) job(m *nats.Msg) {
 }
 
 // call makes an error of a panic: one bad job must not end the process that
-// works on hundreds of others.
+// works on hundreds of others. What was thrown may hold anything; its type and
+// the stack do not.
 func (l *lane) call(ctx context.Context, m work.Message) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			l.b.log.ErrorContext(ctx, "a job's handler panicked", "secret", m.Subject, "error", fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+			l.b.log.ErrorContext(ctx, "a job's handler panicked", "secret", m.Subject, "error", fmt.Errorf("panic with a %T\n%s", p, debug.Stack()))
 			err = errPanic
 		}
 	}()

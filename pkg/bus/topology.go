@@ -28,8 +28,12 @@ const (
 	prefixLeases = "$KV.leases."
 )
 
-// Limits of the streams, all in one place.
+// Limits of the streams, all in one place. What is only told must never take the
+// space of the truth: the oldest events go first. An operator may change the
+// sizes of a stream that is there. JOBS is bounded by the number of secrets.
 const (
+	maxEvents  = 1 << 30
+	maxParked  = 64 << 20
 	keepEvents = 30 * 24 * time.Hour
 	keepParked = 90 * 24 * time.Hour
 	// maxRecord bounds a record of the state with its headers.
@@ -63,7 +67,7 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 		AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
 	}, {
 		Name: streamEvents, Description: "facts, for everyone",
-		Subjects: []string{events.AllEvents}, MaxAge: keepEvents, MaxMsgSize: 2 * events.MaxBody,
+		Subjects: []string{events.AllEvents}, MaxAge: keepEvents, MaxBytes: maxEvents, MaxMsgSize: 2 * events.MaxBody,
 		Duplicates: eventsDuplicates, AllowDirect: true,
 	}, {
 		Name: streamJobs, Description: "orders for exchangers, one per secret",
@@ -71,7 +75,7 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 		MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
 	}, {
 		Name: streamParked, Description: "what needs a person",
-		Subjects: []string{events.AllParked}, MaxAge: keepParked, MaxMsgsPerSubject: maxParkedPer, MaxMsgSize: 4 * events.MaxBody,
+		Subjects: []string{events.AllParked}, MaxAge: keepParked, MaxBytes: maxParked, MaxMsgsPerSubject: maxParkedPer, MaxMsgSize: 4 * events.MaxBody,
 		AllowDirect: true,
 	}}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 )
 
@@ -14,13 +15,33 @@ type logger struct {
 
 	mu    sync.Mutex
 	fatal error
+	died  chan struct{} // closed when fatal is set
 }
+
+func newLogger(log *slog.Logger) *logger { return &logger{log: log, died: make(chan struct{})} }
 
 func (l *logger) Noticef(format string, v ...any) { l.log.Debug(say(format, v)) }
 func (l *logger) Debugf(format string, v ...any)  { l.log.Debug(say(format, v)) }
 func (l *logger) Tracef(format string, v ...any)  { l.log.Debug(say(format, v)) }
-func (l *logger) Warnf(format string, v ...any)   { l.log.Warn(say(format, v)) }
-func (l *logger) Errorf(format string, v ...any)  { l.log.Error(say(format, v)) }
+
+// Warnf passes a warning on, but for that of a password in plain text: ours was
+// made at the start and is nowhere but in this process's memory.
+func (l *logger) Warnf(format string, v ...any) {
+	if !strings.HasPrefix(format, "Plaintext passwords detected") {
+		l.log.Warn(say(format, v))
+	}
+}
+
+// Errorf passes an error on. After one of writing to the store the server
+// refuses every further write, also when there is space again, until it is
+// started anew: that is fatal, too.
+func (l *logger) Errorf(format string, v ...any) {
+	if strings.Contains(strings.ToLower(format), "critical write error") {
+		l.Fatalf(format, v...)
+		return
+	}
+	l.log.Error(say(format, v))
+}
 
 // Fatalf notes what a server in a process of its own would die of.
 func (l *logger) Fatalf(format string, v ...any) {
@@ -29,6 +50,7 @@ func (l *logger) Fatalf(format string, v ...any) {
 	defer l.mu.Unlock()
 	if l.fatal == nil {
 		l.fatal = errors.New(say(format, v))
+		close(l.died)
 	}
 }
 

@@ -44,6 +44,7 @@ type Config struct {
 // Server is a running embedded server.
 type Server struct {
 	ns             *server.Server
+	log            *logger
 	user, password string
 	unlock         func() error
 }
@@ -78,10 +79,10 @@ func (s *Server) start(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("embedded NATS server: %w", err)
 	}
 	s.ns = ns
-	log := &logger{log: cfg.Logger}
-	ns.SetLoggerV2(log, false, false, false)
+	s.log = newLogger(cfg.Logger)
+	ns.SetLoggerV2(s.log, false, false, false)
 	ns.Start()
-	if err := ready(ctx, ns, log); err != nil {
+	if err := ready(ctx, ns, s.log); err != nil {
 		s.stop()
 		return fmt.Errorf("embedded NATS server in %s: %w", cfg.StoreDir, err)
 	}
@@ -110,6 +111,18 @@ func (s *Server) URL() string { return s.ns.ClientURL() }
 
 // Credentials returns the user name and the password that the server admits.
 func (s *Server) Credentials() (user, password string) { return s.user, s.password }
+
+// Wait returns when ctx ends, with nil, or when the server is of no use any
+// more, with the reason: a disk that was full, for example, leaves it refusing
+// every write until it is started anew.
+func (s *Server) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.log.died:
+		return fmt.Errorf("embedded NATS server: %w", s.log.failed())
+	}
+}
 
 // Stop flushes the store, stops the server and waits until it has stopped.
 func (s *Server) Stop() error {

@@ -197,7 +197,7 @@ func TestStartInterrupted(t *testing.T) {
 func TestLog(t *testing.T) {
 	t.Parallel()
 	var buf bytes.Buffer
-	l := &logger{log: slog.New(slog.NewTextHandler(&buf, nil))}
+	l := newLogger(slog.New(slog.NewTextHandler(&buf, nil)))
 	l.Noticef("notice")
 	l.Debugf("debug")
 	l.Tracef("trace")

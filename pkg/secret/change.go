@@ -49,7 +49,7 @@ func (s *Secret) Delete(now time.Time) {
 
 // endRefresh forgets the refresh that was under way or came last.
 func (s *Secret) endRefresh() {
-	s.RefreshStatus, s.RefreshStatusDetails, s.Attempts = "", nil, 0
+	s.RefreshStatus, s.RefreshStatusDetails, s.Attempts, s.RefreshLate = "", nil, 0, false
 }
 
 // moment is t as records hold it: in UTC and whole milliseconds.

@@ -12,6 +12,14 @@ type Grant struct {
 	Outcome *Outcome `json:"outcome,omitempty"`
 }
 
+// With returns a copy of the grant with another claim and outcome. All else in
+// it stays: whoever writes a grant must not lose what it does not know.
+func (g *Grant) With(c *Claim, o *Outcome) *Grant {
+	next := *g
+	next.Claim, next.Outcome = c, o
+	return &next
+}
+
 // Claim is the right to exchange a secret once, for one decision.
 type Claim struct {
 	Decision uint64 `json:"decision"`
@@ -32,8 +40,10 @@ func (g *Grant) Answers(d uint64) bool { return g.Outcome != nil && g.Outcome.De
 // Outcome is how an exchange ended, complete enough to bring the secret's
 // record and its artifact up to date without another exchange.
 type Outcome struct {
-	Decision uint64    `json:"decision"`
-	At       time.Time `json:"at"`
+	Decision uint64 `json:"decision"`
+	// StartedAt is when the exchange began, zero when that is not known.
+	StartedAt time.Time `json:"started_at,omitzero"`
+	At        time.Time `json:"at"`
 	// Failure is nil when the exchange succeeded.
 	Failure *Failure `json:"failure,omitempty"`
 	// Environment is where the value goes; empty when the secret had none, and
@@ -78,7 +88,7 @@ func (s *Secret) succeed(o *Outcome, now time.Time) {
 		s.RefreshStatus = ""
 	}
 	s.Status, s.StatusDetails, s.RefreshStatusDetails = Succeeded, nil, nil
-	s.Generation, s.Attempts = o.Decision, 0
+	s.Generation, s.Attempts, s.RefreshLate = o.Decision, 0, false
 	s.ExpiresAt, s.RefreshAt, s.NextAttemptAt = o.ExpiresAt, o.RefreshAt, time.Time{}
 	if o.Environment != "" {
 		// Also when it is the secret's no longer: then it has to be withdrawn.
@@ -90,7 +100,16 @@ func (s *Secret) succeed(o *Outcome, now time.Time) {
 	s.ActivatedAt, s.NextAttemptAt = now, o.RefreshAt
 }
 
+// begun is when the exchange began, as far as it is known.
+func (o *Outcome) begun() time.Time {
+	if o.StartedAt.IsZero() {
+		return o.At
+	}
+	return o.StartedAt
+}
+
 func (s *Secret) fail(o *Outcome, now time.Time) {
+	planned := s.NextAttemptAt
 	s.NextAttemptAt = time.Time{}
 	if s.Status != Succeeded {
 		s.Status, s.StatusDetails = Failed, o.Failure
@@ -102,7 +121,8 @@ func (s *Secret) fail(o *Outcome, now time.Time) {
 	if s.Environment == "" {
 		return // it was taken away meanwhile: not refreshed any more
 	}
-	if at, again := nextAttempt(s.RefreshAt, s.ExpiresAt, now, s.Attempts); again {
+	s.RefreshLate = s.RefreshLate || late(planned, o.begun(), s.ExpiresAt.Sub(s.RefreshAt))
+	if at, again := s.nextAttempt(now); again {
 		s.RefreshStatus, s.NextAttemptAt = Pending, at
 	}
 }

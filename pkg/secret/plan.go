@@ -78,20 +78,44 @@ func step(offset time.Duration) time.Duration {
 	return (offset - min(lastAttemptBefore, offset/2)) / (MaxAttempts - 1)
 }
 
-// nextAttempt returns when to try again after failed attempts, the last of
-// which ended at now, or false when the refresh is given up. Attempts keep
-// their places on the evenly spaced scale. A refresh that starts so late that
-// places have passed uses the places that are left and then goes on one step
-// after another until it has had all its attempts.
-func nextAttempt(refreshAt, expiresAt, now time.Time, failed int) (time.Time, bool) {
-	offset := expiresAt.Sub(refreshAt)
-	if failed >= attempts(offset) {
+// place returns the i-th place on the evenly spaced scale, counted from 0.
+func place(refreshAt time.Time, offset time.Duration, i int) time.Time {
+	return moment(refreshAt.Add(time.Duration(i) * step(offset)))
+}
+
+// late reports whether an attempt that was planned for one moment and begun at
+// another came so late that a place passed meanwhile.
+func late(planned, begun time.Time, offset time.Duration) bool {
+	return !begun.Before(moment(planned.Add(step(offset))))
+}
+
+// nextAttempt returns when to try again after a failed attempt that ended at
+// now, or false when the refresh is given up. Attempts keep their places on the
+// scale: one that takes so long that places pass leaves fewer of them, and none
+// is after the last place. Only a refresh that was held up (RefreshLate), by an
+// outage of the fleet, goes on beyond it until it has had all its attempts.
+func (s *Secret) nextAttempt(now time.Time) (time.Time, bool) {
+	offset := s.ExpiresAt.Sub(s.RefreshAt)
+	if s.Attempts >= attempts(offset) {
 		return time.Time{}, false
 	}
-	for place := failed; place < MaxAttempts; place++ {
-		if at := moment(refreshAt.Add(time.Duration(place) * step(offset))); at.After(now) {
+	for i := s.Attempts; i < MaxAttempts; i++ {
+		if at := place(s.RefreshAt, offset, i); at.After(now) {
 			return at, true
 		}
 	}
-	return moment(now.Add(step(offset))), true
+	if !s.RefreshLate {
+		return time.Time{}, false
+	}
+	return moment(now.Add(lateStep(offset, s.ExpiresAt.Sub(now)))), true
+}
+
+// lateStep is the time between two attempts beyond the scale: a step, but no
+// more than half of what is left of the value's life, so that the next attempt
+// still can save it. What is left is not cut into less than a second.
+func lateStep(offset, left time.Duration) time.Duration {
+	if left <= 0 {
+		return step(offset)
+	}
+	return min(step(offset), max(left/2, time.Second))
 }

@@ -1,10 +1,11 @@
 package secret_test
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 )
@@ -96,7 +97,7 @@ func TestPlan(t *testing.T) {
 		if got := test.give.Plan(); got != test.want {
 			t.Errorf("%s: plan is %v at %v, want %v at %v", test.name, got.Action, got.At, test.want.Action, test.want.At)
 		}
-		if diff := cmp.Diff(before, test.give); diff != "" {
+		if diff := gocmp.Diff(before, test.give); diff != "" {
 			t.Errorf("%s: planning changed the record:\n%s", test.name, diff)
 		}
 	}
@@ -151,8 +152,8 @@ func TestRefreshState(t *testing.T) {
 }
 
 // TestAttempts runs refreshes that fail every time and notes when the attempts
-// are made, before expiry. Each attempt takes a second, which must not move the
-// next one. The rows marked A12 are the contract's.
+// are made, before expiry. Each attempt takes a second unless the row says
+// otherwise, which must not move the next one. The rows marked A12 are the contract's.
 func TestAttempts(t *testing.T) {
 	t.Parallel()
 	minutes := func(m ...float64) (ds []time.Duration) {
@@ -165,21 +166,28 @@ func TestAttempts(t *testing.T) {
 		name   string
 		offset time.Duration
 		late   time.Duration // how late the first attempt starts
+		takes  time.Duration // how long attempts take, 0 for a second
 		want   []time.Duration
 	}{
-		{"A12: default", 4 * time.Hour, 0, minutes(240, 200, 160, 120)},
-		{"A12: half an hour", 30 * time.Minute, 0, minutes(30, 25, 20, 15)},
-		{"A12: none", 0, 0, minutes(0)},
-		{"long", 25 * time.Hour, 0, minutes(1500, 1040, 580, 120)},
-		{"two hours", 2 * time.Hour, 0, minutes(120, 100, 80, 60)},
-		{"one minute", time.Minute, 0, minutes(1, 5./6, 4./6, 0.5)},
+		{"A12: default", 4 * time.Hour, 0, 0, minutes(240, 200, 160, 120)},
+		{"A12: half an hour", 30 * time.Minute, 0, 0, minutes(30, 25, 20, 15)},
+		{"A12: none", 0, 0, 0, minutes(0)},
+		{"long", 25 * time.Hour, 0, 0, minutes(1500, 1040, 580, 120)},
+		{"two hours", 2 * time.Hour, 0, 0, minutes(120, 100, 80, 60)},
+		{"one minute", time.Minute, 0, 0, minutes(1, 5./6, 4./6, 0.5)},
 
-		{"late, before the second place", 4 * time.Hour, 10 * time.Minute, minutes(230, 200, 160, 120)},
-		{"late, beyond the second place", 4 * time.Hour, 50 * time.Minute, minutes(190, 160, 120, 120-40-1./60)},
-		{"late, beyond the third place", 4 * time.Hour, 90 * time.Minute, minutes(150, 120, 80-1./60, 40-2./60)},
-		{"late, beyond the last place", 4 * time.Hour, 3 * time.Hour, minutes(60, 20-1./60, -20-2./60, -60-3./60)},
-		{"a day late", 4 * time.Hour, 24 * time.Hour, minutes(-1200, -1240-1./60, -1280-2./60, -1320-3./60)},
-		{"none, late", 0, time.Hour, minutes(-60)},
+		{"late, before the second place", 4 * time.Hour, 10 * time.Minute, 0, minutes(230, 200, 160, 120)},
+		{"late, beyond the second place", 4 * time.Hour, 50 * time.Minute, 0, minutes(190, 160, 120, 120-40-1./60)},
+		{"late, beyond the third place", 4 * time.Hour, 90 * time.Minute, 0, minutes(150, 120, 80-1./60, 40-1./60)},
+		{"late, beyond the last place", 4 * time.Hour, 3 * time.Hour, 0, minutes(60, 30-1./120, 15-3./240, 7.5-7./480)},
+		{"a day late", 4 * time.Hour, 24 * time.Hour, 0, minutes(-1200, -1240-1./60, -1280-2./60, -1320-3./60)},
+		{"late, a second before the end", 4 * time.Hour, 4*time.Hour - time.Second, 0, minutes(1./60, -40, -80-1./60, -120-2./60)},
+		{"none, late", 0, time.Hour, 0, minutes(-60)},
+
+		{"slow, beyond the next place", 7800 * time.Millisecond, 0, 2600 * time.Millisecond, minutes(7.8/60, 3.9/60)},
+		{"slow, beyond the deadline", 4 * time.Hour, 0, 3 * time.Hour, minutes(240)},
+		{"slow, beyond expiry", 6 * time.Second, 0, 10 * time.Second, minutes(0.1)},
+		{"slow and late", 4 * time.Hour, 50 * time.Minute, 50 * time.Minute, minutes(190, 120, 35, -55)},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -192,15 +200,16 @@ func TestAttempts(t *testing.T) {
 					now = s.NextAttemptAt
 				}
 				got = append(got, s.ExpiresAt.Sub(now))
-				now = now.Add(time.Second)
-				if !s.Apply(&secret.Outcome{Decision: s.Decision, Failure: failure()}, now) {
+				o := &secret.Outcome{Decision: s.Decision, StartedAt: now, Failure: failure()}
+				now = now.Add(cmp.Or(test.takes, time.Second))
+				if !s.Apply(o, now) {
 					t.Fatal("the outcome was not taken")
 				}
 				if len(got) > secret.MaxAttempts {
 					t.Fatalf("more than %d attempts: %v", secret.MaxAttempts, got)
 				}
 			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
+			if diff := gocmp.Diff(test.want, got); diff != "" {
 				t.Errorf("attempts before expiry (-want +got):\n%s", diff)
 			}
 			if s.RefreshStatus != secret.Failed || s.Status != secret.Succeeded || s.Attempts != len(got) {
@@ -219,11 +228,11 @@ func TestAttemptsInMilliseconds(t *testing.T) {
 	var got []time.Duration
 	for s.Plan().Action == secret.Refresh {
 		got = append(got, s.NextAttemptAt.Sub(s.RefreshAt))
-		s.Apply(&secret.Outcome{Decision: s.Decision, Failure: failure()}, now)
+		s.Apply(bad(s.Decision, env, now), now)
 		now = s.NextAttemptAt
 	}
 	want := []time.Duration{0, 166 * time.Millisecond, 333 * time.Millisecond, 499 * time.Millisecond}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("attempts (-want +got):\n%s", diff)
 	}
 
@@ -232,12 +241,12 @@ func TestAttemptsInMilliseconds(t *testing.T) {
 	now = s.RefreshAt.Add(200 * time.Millisecond)
 	got = nil
 	for s.Plan().Action == secret.Refresh {
-		s.Apply(&secret.Outcome{Decision: s.Decision, Failure: failure()}, now)
+		s.Apply(bad(s.Decision, env, now), now)
 		got = append(got, now.Sub(s.RefreshAt))
 		now = s.NextAttemptAt
 	}
 	want = []time.Duration{200 * time.Millisecond, 333 * time.Millisecond, 499 * time.Millisecond, 665 * time.Millisecond}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("late attempts (-want +got):\n%s", diff)
 	}
 }

@@ -37,7 +37,7 @@ func fullSecret() *secret.Secret {
 		RefreshStatus: secret.Pending, RefreshStatusDetails: failure(),
 		CreatedAt: noon(), UpdatedAt: noon().Add(time.Millisecond), CreatedBy: person, UpdatedBy: person,
 		ActivatedAt: noon(), ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
-		Generation: 6, Decision: 8, NextAttemptAt: noon().Add(20*time.Hour + 40*time.Minute), Attempts: 1,
+		Generation: 6, Decision: 8, NextAttemptAt: noon().Add(20*time.Hour + 40*time.Minute), Attempts: 1, RefreshLate: true,
 		Deployed: env, DeletedAt: noon(), Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 	}
 }
@@ -46,7 +46,7 @@ func fullGrant() *secret.Grant {
 	return &secret.Grant{
 		Claim: &secret.Claim{Decision: 8, Holder: "exchanger-1", StartedAt: noon(), Until: noon().Add(time.Minute)},
 		Outcome: &secret.Outcome{
-			Decision: 7, At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
+			Decision: 7, StartedAt: noon().Add(-time.Second), At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
 			ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		},
 	}
@@ -54,7 +54,7 @@ func fullGrant() *secret.Grant {
 
 func fullCredential() *secret.Credential {
 	return &secret.Credential{Generation: 2, Fields: map[string]secret.SealedField{
-		"client_secret": {Generation: 1, Mask: "ab****yz", Sealed: []byte("sealed")},
+		"client_secret": {Generation: 1, Sealed: []byte("sealed")},
 	}}
 }
 

@@ -86,6 +86,9 @@ type Secret struct {
 	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
 	// Attempts counts the failed attempts of the refresh that is under way.
 	Attempts int `json:"attempts,omitempty"`
+	// RefreshLate tells that one of them began a step or more after its time,
+	// because nobody was there to make it.
+	RefreshLate bool `json:"refresh_late,omitempty"`
 
 	// Deployed is the environment that may hold this secret's artifact. It is
 	// set before the first exchange for that environment and changes only when
@@ -176,9 +179,7 @@ type SealedField struct {
 	// Generation is the credential generation the field was sealed for; it is
 	// part of what the ciphertext is bound to.
 	Generation uint64 `json:"generation"`
-	// Mask shows the ends of the value, made when the value came in.
-	Mask   string `json:"mask,omitempty"`
-	Sealed []byte `json:"sealed"`
+	Sealed     []byte `json:"sealed"`
 }
 
 // Artifact is the current value of a secret for the workloads of its

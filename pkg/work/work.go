@@ -45,7 +45,8 @@ type Handler func(ctx context.Context, m Message) error
 // RetryAfter returns an error that asks for the same message again no earlier
 // than after d. The reason err is for logs.
 //
-// A message that waits keeps its place in the queue. What has to wait longer
+// Each delivery counts, also those that were asked for: a message that asks too
+// often is set aside. A message that waits keeps its place in the queue. What has to wait longer
 // than moments belongs in the state, as a due time, with nil for an answer.
 func RetryAfter(d time.Duration, err error) error { return &verdict{after: d, err: err} }
 

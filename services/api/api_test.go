@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -103,8 +104,17 @@ func TestNothingIsCreatedWithoutAKeyset(t *testing.T) {
 	if _, err := newToken(t, w.Service, property.ID, "", "early"); !errors.Is(err, api.ErrNotReady) {
 		t.Fatalf("got error %v, want ErrNotReady", err)
 	}
+	select {
+	case <-w.Service.Sealing():
+		t.Fatal("sealing without a keyset")
+	default:
+	}
 	apitest.PublishKeyset(t, st)
-	w.newProperty(t, "web") // a later write: the projection has come to the keyset
+	select {
+	case <-w.Service.Sealing():
+	case <-time.After(apitest.Patience):
+		t.Fatal("not sealing with a keyset")
+	}
 	if _, err := newToken(t, w.Service, property.ID, "", "early"); err != nil {
 		t.Fatal(err)
 	}
@@ -170,17 +180,17 @@ func TestOthersSeeNothing(t *testing.T) {
 	check("company", err)
 	_, err = s.Properties(other, w.company.ID, everything[*api.Property]())
 	check("properties", err)
-	_, err = s.Property(other, w.property.ID)
+	_, err = s.Property(t.Context(), other, w.property.ID)
 	check("property", err)
-	_, err = s.Environments(other, w.property.ID, everything[*api.Environment]())
+	_, err = s.Environments(t.Context(), other, w.property.ID, everything[*api.Environment]())
 	check("environments", err)
-	_, err = s.Environment(other, environment.ID)
+	_, err = s.Environment(t.Context(), other, environment.ID)
 	check("environment", err)
-	_, err = s.SecretsOfProperty(other, w.property.ID, everything[*secret.Secret]())
+	_, err = s.SecretsOfProperty(t.Context(), other, w.property.ID, everything[*secret.Secret]())
 	check("secrets of property", err)
-	_, err = s.SecretsOfEnvironment(other, environment.ID, everything[*secret.Secret]())
+	_, err = s.SecretsOfEnvironment(t.Context(), other, environment.ID, everything[*secret.Secret]())
 	check("secrets of environment", err)
-	_, err = s.Secret(other, made.ID)
+	_, err = s.Secret(t.Context(), other, made.ID)
 	check("secret", err)
 	_, err = s.CreateProperty(ctx, other, w.company.ID, document(t, `{"data":{}}`))
 	check("create property", err)
@@ -191,7 +201,7 @@ func TestOthersSeeNothing(t *testing.T) {
 	check("delete secret", s.DeleteSecret(ctx, other, made.ID))
 	check("delete environment", s.DeleteEnvironment(ctx, other, environment.ID))
 	check("delete property", s.DeleteProperty(ctx, other, w.property.ID))
-	if _, err := s.Secret(apitest.Caller(), made.ID); err != nil {
+	if _, err := s.Secret(t.Context(), apitest.Caller(), made.ID); err != nil {
 		t.Errorf("the secret has gone: %v", err)
 	}
 }
@@ -227,7 +237,7 @@ func TestAnEventThatFailsDoesNotFailTheChange(t *testing.T) {
 	w := newWorld(t)
 	w.Events.Break(errors.New("no stream"))
 	made := must[*secret.Secret](t)(newToken(t, w.Service, w.property.ID, "", "unsaid"))
-	if _, err := w.Service.Secret(apitest.Caller(), made.ID); err != nil {
+	if _, err := w.Service.Secret(t.Context(), apitest.Caller(), made.ID); err != nil {
 		t.Error(err)
 	}
 	if !strings.Contains(w.Log.String(), "an event could not be published") {
@@ -276,7 +286,7 @@ func TestRecordsThatCannotBeReadStandAsTheyWere(t *testing.T) {
 		}
 	}
 	w.newProperty(t, "web") // the projection has come to the broken records
-	if _, err := w.Service.Secret(apitest.Caller(), made.ID); err != nil {
+	if _, err := w.Service.Secret(t.Context(), apitest.Caller(), made.ID); err != nil {
 		t.Errorf("the secret is not shown any more: %v", err)
 	}
 	if _, err := newToken(t, w.Service, w.property.ID, "", "another"); err != nil {

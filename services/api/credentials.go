@@ -183,11 +183,7 @@ func sealFields(sealer *seal.Sealer, n *secret.Secret, hidden hiddenFields) (*se
 		if err != nil {
 			return nil, err
 		}
-		field := secret.SealedField{Generation: generation, Sealed: sealed}
-		if name != "password" { // people choose passwords: their ends tell too much
-			field.Mask = seal.Mask(value)
-		}
-		credential.Fields[name] = field
+		credential.Fields[name] = secret.SealedField{Generation: generation, Sealed: sealed}
 	}
 	return credential, nil
 }

@@ -23,7 +23,14 @@
 //	             └──────────── lists, look-ups ◄──────────────┘        deletes ─► heal
 //
 // Questions are answered from a projection of the state in memory, which
-// follows it. A writer waits until the projection has come to its own write.
+// follows it. A writer waits until the projection has come to its own write. A
+// look-up that finds nothing asks the state itself, and waits for the
+// projection if there is something: what one process has made is found through
+// every other at once. The other way round there is a bound, not a promise:
+// another process may list what it has not heard of late, and show what was
+// deleted, for as long as its projection is behind the state, which is
+// milliseconds unless it is cut off from it. What is changed is decided on the
+// state alone.
 //
 // # Deleting
 //

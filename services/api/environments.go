@@ -14,18 +14,21 @@ import (
 const maxPath = 1 << 10
 
 // Environments lists the environments of a property.
-func (s *Service) Environments(who Caller, property string, q Query[*Environment]) (Page[*Environment], error) {
+func (s *Service) Environments(ctx context.Context, who Caller, property string, q Query[*Environment]) (Page[*Environment], error) {
+	if _, err := s.Property(ctx, who, property); err != nil {
+		return Page[*Environment]{}, err
+	}
 	return list(s.view, q, func() ([]*Environment, error) {
 		_, err := s.view.property(who, property)
 		return s.view.environments.by(0, property), err
 	})
 }
 
-// Environment returns an environment, or ErrNotFound.
-func (s *Service) Environment(who Caller, id string) (*Environment, error) {
-	s.view.mu.RLock()
-	defer s.view.mu.RUnlock()
-	return s.view.environment(who, id)
+// Environment returns an environment, ErrNotFound or ErrUnavailable.
+func (s *Service) Environment(ctx context.Context, who Caller, id string) (*Environment, error) {
+	return find(ctx, s, keyOf(secret.PrefixEnvironment, id, state.EnvironmentKey), func() (*Environment, error) {
+		return s.view.environment(who, id)
+	})
 }
 
 // environment is Environment for those who hold the lock. Without its property
@@ -44,7 +47,7 @@ func (p *projection) environment(who Caller, id string) (*Environment, error) {
 // CreateEnvironment makes an environment of the resource data within a
 // property. It returns ErrNotFound, a RefusedError or ErrUnavailable.
 func (s *Service) CreateEnvironment(ctx context.Context, who Caller, property string, data *Object) (*Environment, error) {
-	parent, err := s.Property(who, property)
+	parent, err := s.Property(ctx, who, property)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +109,7 @@ func (s *Service) createEnvironment(ctx context.Context, e *Environment) (state.
 // DeleteEnvironment deletes an environment. Its secrets stay, without one. It
 // returns ErrNotFound or ErrUnavailable.
 func (s *Service) DeleteEnvironment(ctx context.Context, who Caller, id string) error {
-	e, err := s.Environment(who, id)
+	e, err := s.Environment(ctx, who, id)
 	if err != nil {
 		return err
 	}

@@ -73,19 +73,19 @@ func TestDeletingAPropertyDeletesAllBeneath(t *testing.T) {
 		}
 	}
 	for _, e := range environments {
-		_, err := w.Service.Environment(apitest.Caller(), e.ID)
+		_, err := w.Service.Environment(t.Context(), apitest.Caller(), e.ID)
 		gone("environment", err)
-		_, err = w.Service.SecretsOfEnvironment(apitest.Caller(), e.ID, everything[*secret.Secret]())
+		_, err = w.Service.SecretsOfEnvironment(t.Context(), apitest.Caller(), e.ID, everything[*secret.Secret]())
 		gone("secrets of environment", err)
 	}
 	for _, s := range made {
-		_, err := w.Service.Secret(apitest.Caller(), s.ID)
+		_, err := w.Service.Secret(t.Context(), apitest.Caller(), s.ID)
 		gone("secret", err)
 		gone("delete secret", w.Service.DeleteSecret(t.Context(), apitest.Caller(), s.ID))
 	}
 	settled(t, w.State, doomed.ID, len(made))
 	for _, s := range kept {
-		if _, err := w.Service.Secret(apitest.Caller(), s.ID); err != nil {
+		if _, err := w.Service.Secret(t.Context(), apitest.Caller(), s.ID); err != nil {
 			t.Errorf("a secret of another property: %v", err)
 		}
 	}
@@ -110,7 +110,7 @@ func TestDeletingAnEnvironmentDetachesItsSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range made {
-		shown := must[*secret.Secret](t)(w.Service.Secret(apitest.Caller(), s.ID))
+		shown := must[*secret.Secret](t)(w.Service.Secret(t.Context(), apitest.Caller(), s.ID))
 		if s.Environment == doomed.ID && (shown.Environment != "" || shown.Stage != "") {
 			t.Errorf("%s still shows its environment", s.Name)
 		} else if s.Environment != doomed.ID && shown.Environment != s.Environment {
@@ -183,7 +183,7 @@ func crashWhileDeleting(t *testing.T, n int, when statetest.When) {
 	after := apitest.Start(t, w.State, api.Config{})
 	if n == 1 && when == statetest.Before {
 		// Nothing was done, and nothing may be healed.
-		if _, err := after.Service.Property(apitest.Caller(), doomed); err != nil {
+		if _, err := after.Service.Property(t.Context(), apitest.Caller(), doomed); err != nil {
 			t.Errorf("the property has gone: %v", err)
 		}
 		if err := after.Service.DeleteProperty(t.Context(), apitest.Caller(), doomed); err != nil {

@@ -23,7 +23,12 @@ func (p *projection) readKeyset(c state.Change) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() { p.sealer = sealer }, nil
+	return func() {
+		if p.sealer == nil {
+			close(p.sealing)
+		}
+		p.sealer = sealer
+	}, nil
 }
 
 // sealer returns the sealer for the fleet's keyset, or ErrNotReady.

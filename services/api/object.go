@@ -24,6 +24,8 @@ type Object struct {
 	pointer string
 	members map[string]json.RawMessage
 	report  *report
+	// broken tells that the object stands in for what is none.
+	broken bool
 }
 
 // report collects what is wrong with one request. Ill-formed members are noted
@@ -116,8 +118,12 @@ func (o *Object) faulty(name string) bool {
 	})
 }
 
-// require notes that a member is missing.
+// require notes that a member is missing, unless the object itself was at
+// fault.
 func (o *Object) require(names ...string) {
+	if o.broken {
+		return
+	}
 	for _, name := range names {
 		if _, ok := o.member(name); !ok && !o.faulty(name) {
 			o.fault(name, "is required")
@@ -155,6 +161,7 @@ func (o *Object) object(name string) (*Object, bool) {
 	members, err := split(raw)
 	if err != nil {
 		o.fault(name, err.Error())
+		child.broken = true
 		return child, false
 	}
 	child.members = members

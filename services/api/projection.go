@@ -42,6 +42,7 @@ type projection struct {
 	environments *table[*Environment]   // by property
 	secrets      *table[*secret.Secret] // by property, by environment
 	sealer       *seal.Sealer           // nil until the keyset is known
+	sealing      chan struct{}          // closed when it is
 	orphans      map[orphan]bool
 	orphaned     chan struct{} // holds a token when there may be a new orphan
 }
@@ -65,6 +66,7 @@ func newProjection(log *slog.Logger) *projection {
 		secrets: newTable(ageOfSecret,
 			func(s *secret.Secret) string { return s.Property },
 			func(s *secret.Secret) string { return s.Environment }),
+		sealing:  make(chan struct{}),
 		orphans:  make(map[orphan]bool),
 		orphaned: make(chan struct{}, 1),
 	}

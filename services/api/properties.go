@@ -23,11 +23,11 @@ func (s *Service) Properties(who Caller, company string, q Query[*Property]) (Pa
 	return list(s.view, q, func() ([]*Property, error) { return s.view.properties.by(0, company), nil })
 }
 
-// Property returns a property, or ErrNotFound.
-func (s *Service) Property(who Caller, id string) (*Property, error) {
-	s.view.mu.RLock()
-	defer s.view.mu.RUnlock()
-	return s.view.property(who, id)
+// Property returns a property, ErrNotFound or ErrUnavailable.
+func (s *Service) Property(ctx context.Context, who Caller, id string) (*Property, error) {
+	return find(ctx, s, keyOf(secret.PrefixProperty, id, state.PropertyKey), func() (*Property, error) {
+		return s.view.property(who, id)
+	})
 }
 
 // property is Property for those who hold the lock.
@@ -104,7 +104,7 @@ func domains(a *Object) []string {
 // DeleteProperty deletes a property and, from that moment, all beneath it. It
 // returns ErrNotFound or ErrUnavailable.
 func (s *Service) DeleteProperty(ctx context.Context, who Caller, id string) error {
-	if _, err := s.Property(who, id); err != nil {
+	if _, err := s.Property(ctx, who, id); err != nil {
 		return err
 	}
 	rev, err := s.remove(ctx, state.PropertyKey(id), func() ([]state.Write, error) { return nil, nil })

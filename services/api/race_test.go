@@ -63,7 +63,7 @@ func TestOneOfManyGetsTheName(t *testing.T) {
 			t.Errorf("%d got the name and %d did not, want 1 and %d", ok, refused, n-1)
 		}
 	}
-	page, err := w.Service.SecretsOfProperty(apitest.Caller(), w.property.ID, everything[*secret.Secret]())
+	page, err := w.Service.SecretsOfProperty(t.Context(), apitest.Caller(), w.property.ID, everything[*secret.Secret]())
 	if err != nil || page.Total != rounds {
 		t.Errorf("%d secrets are listed (%v), want %d", page.Total, err, rounds)
 	}

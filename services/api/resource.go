@@ -41,6 +41,7 @@ func reference(data *Object, name, typ string, prefix secret.Prefix) string {
 	var id, got string
 	if target.decode("type", &got, "a string") && got != typ {
 		target.note(Conflict, "type", "type must be "+typ)
+		return "" // an id of another type is not looked up
 	}
 	target.require("id")
 	if target.decode("id", &id, "a string") && !secret.ValidID(prefix, id) {

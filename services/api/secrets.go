@@ -10,7 +10,10 @@ import (
 )
 
 // SecretsOfProperty lists the secrets of a property.
-func (s *Service) SecretsOfProperty(who Caller, id string, q Query[*secret.Secret]) (Page[*secret.Secret], error) {
+func (s *Service) SecretsOfProperty(ctx context.Context, who Caller, id string, q Query[*secret.Secret]) (Page[*secret.Secret], error) {
+	if _, err := s.Property(ctx, who, id); err != nil {
+		return Page[*secret.Secret]{}, err
+	}
 	return list(s.view, q, func() ([]*secret.Secret, error) {
 		_, err := s.view.property(who, id)
 		return s.view.secrets.by(byProperty, id), err
@@ -18,36 +21,38 @@ func (s *Service) SecretsOfProperty(who Caller, id string, q Query[*secret.Secre
 }
 
 // SecretsOfEnvironment lists the secrets of an environment.
-func (s *Service) SecretsOfEnvironment(who Caller, id string, q Query[*secret.Secret]) (Page[*secret.Secret], error) {
+func (s *Service) SecretsOfEnvironment(ctx context.Context, who Caller, id string, q Query[*secret.Secret]) (Page[*secret.Secret], error) {
+	if _, err := s.Environment(ctx, who, id); err != nil {
+		return Page[*secret.Secret]{}, err
+	}
 	return list(s.view, q, func() ([]*secret.Secret, error) {
 		_, err := s.view.environment(who, id)
 		return s.view.secrets.by(byEnvironment, id), err
 	})
 }
 
-// Secret returns a secret, or ErrNotFound. It must not be changed.
-func (s *Service) Secret(who Caller, id string) (*secret.Secret, error) {
-	s.view.mu.RLock()
-	defer s.view.mu.RUnlock()
-	found, ok := s.view.secrets.get(id)
-	if !ok {
-		return nil, ErrNotFound
-	}
-	if _, err := s.view.property(who, found.Property); err != nil {
-		return nil, err
-	}
-	return found, nil
+// Secret returns a secret, ErrNotFound or ErrUnavailable. It must not be
+// changed.
+func (s *Service) Secret(ctx context.Context, who Caller, id string) (*secret.Secret, error) {
+	return find(ctx, s, keyOf(secret.PrefixSecret, id, state.SecretKey), func() (*secret.Secret, error) {
+		found, ok := s.view.secrets.get(id)
+		if !ok {
+			return nil, ErrNotFound
+		}
+		_, err := s.view.property(who, found.Property)
+		return found, err
+	})
 }
 
 // CreateSecret makes a secret of the resource data within a property and asks
 // for its first exchange. It returns ErrNotFound, a RefusedError, ErrNotReady
 // or ErrUnavailable.
 func (s *Service) CreateSecret(ctx context.Context, who Caller, property string, data *Object) (*secret.Secret, error) {
-	parent, err := s.Property(who, property)
+	parent, err := s.Property(ctx, who, property)
 	if err != nil {
 		return nil, err
 	}
-	n, hidden, err := s.readSecret(who, parent, data)
+	n, hidden, err := s.readSecret(ctx, who, parent, data)
 	defer hidden.wipe()
 	if err != nil {
 		return nil, err
@@ -85,7 +90,7 @@ func (s *Service) storeSecret(ctx context.Context, n *secret.Secret, c *secret.C
 
 // readSecret reads what a person decides about a secret (contract A8). The
 // hidden fields are the caller's to wipe, also when there is an error.
-func (s *Service) readSecret(who Caller, parent *Property, data *Object) (*secret.Secret, hiddenFields, error) {
+func (s *Service) readSecret(ctx context.Context, who Caller, parent *Property, data *Object) (*secret.Secret, hiddenFields, error) {
 	if err := openResource(data, "secrets", InvalidSecret); err != nil {
 		return nil, nil, err
 	}
@@ -103,29 +108,35 @@ func (s *Service) readSecret(who Caller, parent *Property, data *Object) (*secre
 	if known && !a.faulty("credentials") {
 		n.Credentials, hidden = readCredentials(credentials, n.Kind, s.cfg.Policy)
 	}
-	if e := s.target(who, parent, data); e != nil {
+	e, err := s.target(ctx, who, parent, data)
+	if err != nil {
+		return nil, hidden, err
+	}
+	if e != nil {
 		n.Attach(e.ID, string(e.Stage))
 	}
 	return n, hidden, data.report.err()
 }
 
 // target returns the environment a new secret is to be attached to, nil for
-// none.
-func (s *Service) target(who Caller, parent *Property, data *Object) *Environment {
+// none. What is wrong with it is noted; the error is ErrUnavailable.
+func (s *Service) target(ctx context.Context, who Caller, parent *Property, data *Object) (*Environment, error) {
 	const name = "environment"
 	id := reference(data, name, "environments", secret.PrefixEnvironment)
 	if id == "" {
-		return nil
+		return nil, nil
 	}
 	relationships, _ := data.object("relationships")
-	e, err := s.Environment(who, id)
+	e, err := s.Environment(ctx, who, id)
 	switch {
-	case err != nil:
+	case errors.Is(err, ErrNotFound):
 		relationships.note(NotFound, name, "there is no such environment")
+	case err != nil:
+		return nil, err
 	case e.Property != parent.ID:
 		relationships.note(EnvironmentRequired, name, "the environment belongs to another property")
 	}
-	return e
+	return e, nil
 }
 
 func kinds() []string {
@@ -140,11 +151,11 @@ func kinds() []string {
 // errGone ends an update of a secret that was deleted meanwhile.
 var errGone = errors.New("the secret is deleted")
 
-// DeleteSecret deletes a secret. Its name is free at once; its artifact and its
+// DeleteSecret deletes a secret; what the state holds decides. Its name is free at once; its artifact and its
 // records go as soon as an exchanger comes to it. It returns ErrNotFound or
 // ErrUnavailable.
 func (s *Service) DeleteSecret(ctx context.Context, who Caller, id string) error {
-	if _, err := s.Secret(who, id); err != nil {
+	if _, err := s.Secret(ctx, who, id); err != nil {
 		return err
 	}
 	return s.deleteSecret(ctx, id, who.Actor)

@@ -132,6 +132,10 @@ func (s *Service) Ready() bool {
 	return s.view.caughtUp
 }
 
+// Sealing is closed once the fleet's keyset is known, without which no secret
+// can be created. Ready does not wait for it: what is there can be read.
+func (s *Service) Sealing() <-chan struct{} { return s.view.sealing }
+
 // now is the time as records hold it.
 func (s *Service) now() time.Time { return s.deps.Now().UTC().Truncate(time.Millisecond) }
 

@@ -189,7 +189,7 @@ func (c *claim) keep(ctx context.Context, lost func(error)) {
 func (c *claim) commit(ctx context.Context, o *secret.Outcome) error {
 	deadline := c.x.now().Add(commitPatience)
 	for {
-		err := c.put(ctx, &secret.Grant{Outcome: o})
+		err := c.put(ctx, c.grant.With(nil, o))
 		if err == nil || errors.Is(err, errFenced) || c.x.now().After(deadline) {
 			return err
 		}
@@ -212,9 +212,9 @@ func (c *claim) abandon(ctx context.Context, cause error) error {
 
 // claimed is the grant with this claim in it.
 func (c *claim) claimed(started, until time.Time) *secret.Grant {
-	return &secret.Grant{Outcome: c.grant.Outcome, Claim: &secret.Claim{
+	return c.grant.With(&secret.Claim{
 		Decision: c.secret.Decision, Holder: c.x.Name, StartedAt: started, Until: until,
-	}}
+	}, c.grant.Outcome)
 }
 
 // over is the grant with its claim ended. The claim stays, as a trace: the
@@ -222,7 +222,7 @@ func (c *claim) claimed(started, until time.Time) *secret.Grant {
 func over(g *secret.Grant) *secret.Grant {
 	ended := *g.Claim
 	ended.Until = time.Time{}
-	return &secret.Grant{Claim: &ended, Outcome: g.Outcome}
+	return g.With(&ended, g.Outcome)
 }
 
 // put writes the grant in place of what this claim wrote last. It returns

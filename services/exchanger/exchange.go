@@ -30,7 +30,7 @@ func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*s
 		attribute.String("rekindle.kind", string(c.secret.Kind)), attribute.String("rekindle.action", string(due.Action)),
 	))
 	defer span.End()
-	started := x.Now()
+	started := x.now()
 	x.metrics.lateness.WithLabelValues(string(due.Action)).Observe(started.Sub(due.At).Seconds())
 
 	var o *secret.Outcome
@@ -39,7 +39,8 @@ func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*s
 	if err != nil {
 		return nil, lost
 	}
-	x.record(ctx, c.secret, o, due.Action, x.Now().Sub(started))
+	o.StartedAt = started
+	x.record(ctx, c.secret, o, due.Action, x.now().Sub(started))
 	return o, nil
 }
 

@@ -153,6 +153,9 @@ func (x *Exchanger) settle(ctx context.Context, id string, o *secret.Outcome) (*
 	var found *secret.Secret
 	s, _, err := x.secrets.Update(ctx, id, func(s *secret.Secret) error {
 		found = s
+		if s.Decision < o.Decision {
+			return errBehind // the exchange was made for a later one
+		}
 		if !s.Apply(o, x.now()) {
 			return errVoid
 		}

@@ -84,8 +84,8 @@ func (d *door) getCompany(_ context.Context, r *request) (reply, error) {
 	return d.companyReply(r, r.id)
 }
 
-func (d *door) getCompanyOfProperty(_ context.Context, r *request) (reply, error) {
-	p, err := d.service.Property(r.caller, r.id)
+func (d *door) getCompanyOfProperty(ctx context.Context, r *request) (reply, error) {
+	p, err := d.service.Property(ctx, r.caller, r.id)
 	if err != nil {
 		return reply{}, err
 	}

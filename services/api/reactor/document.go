@@ -173,6 +173,13 @@ func listed[T, R any](q api.Query[T], page api.Page[T], view func(T) R) reply {
 	return found(doc)
 }
 
+// empty returns the answer with a list of what cannot be made here, so that
+// there is none of it: every link in a document leads somewhere.
+func empty(r *request) reply {
+	q := fields[identifier]{}.query(r.http.URL.Query())
+	return listed(q, api.Page[identifier]{}, func(i identifier) identifier { return i })
+}
+
 // paginate describes a page. An empty list has one page, and from a page beyond
 // the end the way back is the last one (contract A3, A4).
 func paginate(number, size, total int) pagination {

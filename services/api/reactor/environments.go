@@ -117,9 +117,9 @@ func filterableEnvironments() fields[*api.Environment] {
 	}
 }
 
-func (d *door) listEnvironments(_ context.Context, r *request) (reply, error) {
+func (d *door) listEnvironments(ctx context.Context, r *request) (reply, error) {
 	q := filterableEnvironments().query(r.http.URL.Query())
-	page, err := d.service.Environments(r.caller, r.id, q)
+	page, err := d.service.Environments(ctx, r.caller, r.id, q)
 	if err != nil {
 		return reply{}, err
 	}
@@ -136,23 +136,23 @@ func (d *door) createEnvironment(ctx context.Context, r *request) (reply, error)
 	})
 }
 
-func (d *door) getEnvironment(_ context.Context, r *request) (reply, error) {
-	return d.environmentReply(r, r.id)
+func (d *door) getEnvironment(ctx context.Context, r *request) (reply, error) {
+	return d.environmentReply(ctx, r, r.id)
 }
 
-func (d *door) getEnvironmentOfSecret(_ context.Context, r *request) (reply, error) {
-	s, err := d.service.Secret(r.caller, r.id)
+func (d *door) getEnvironmentOfSecret(ctx context.Context, r *request) (reply, error) {
+	s, err := d.service.Secret(ctx, r.caller, r.id)
 	if err != nil {
 		return reply{}, err
 	}
 	if s.Environment == "" {
 		return found(nothing{}), nil
 	}
-	return d.environmentReply(r, s.Environment)
+	return d.environmentReply(ctx, r, s.Environment)
 }
 
-func (d *door) environmentReply(r *request, id string) (reply, error) {
-	e, err := d.service.Environment(r.caller, id)
+func (d *door) environmentReply(ctx context.Context, r *request, id string) (reply, error) {
+	e, err := d.service.Environment(ctx, r.caller, id)
 	if err != nil {
 		return reply{}, err
 	}
@@ -165,12 +165,27 @@ type linkage struct {
 	Links relatedLinks `json:"links"`
 }
 
-func (d *door) getHostOfEnvironment(_ context.Context, r *request) (reply, error) {
-	e, err := d.service.Environment(r.caller, r.id)
+func (d *door) getHostOfEnvironment(ctx context.Context, r *request) (reply, error) {
+	e, err := d.service.Environment(ctx, r.caller, r.id)
 	if err != nil {
 		return reply{}, err
 	}
 	return found(linkage{&identifier{e.Host, "hosts"}, r.view.hostLinks(e)}), nil
+}
+
+// getLibraryOfEnvironment says that there is none (contract A15.3).
+func (d *door) getLibraryOfEnvironment(ctx context.Context, r *request) (reply, error) {
+	if _, err := d.service.Environment(ctx, r.caller, r.id); err != nil {
+		return reply{}, err
+	}
+	return found(nothing{}), nil
+}
+
+func (d *door) listBuildsOfEnvironment(ctx context.Context, r *request) (reply, error) {
+	if _, err := d.service.Environment(ctx, r.caller, r.id); err != nil {
+		return reply{}, err
+	}
+	return empty(r), nil
 }
 
 func (d *door) deleteEnvironment(ctx context.Context, r *request) (reply, error) {

@@ -19,6 +19,7 @@ var (
 	errNoRight       = errors.New("the bearer token has not the right to do this")
 	errNotAcceptable = errors.New("answers are " + jsonAPI + " of revision 1, which the header Accept does not admit")
 	errMediaType     = errors.New("a body must be " + jsonAPI + " or " + plainJSON)
+	errEncoding      = errors.New("a body must not be compressed or otherwise encoded (header Content-Encoding)")
 	errTooLarge      = fmt.Errorf("a body must be at most %d bytes long", maxBody)
 	errBroken        = errors.New("the body did not arrive")
 	errNoCompany     = errors.New("the organisation has no company here")
@@ -68,6 +69,7 @@ func rules() []rule {
 		{is: errMethod, status: http.StatusMethodNotAllowed, code: "not-found"},
 		{is: errNotAcceptable, status: http.StatusNotAcceptable, code: "unknown-error"},
 		{is: errMediaType, status: http.StatusUnsupportedMediaType, code: "unknown-error"},
+		{is: errEncoding, status: http.StatusUnsupportedMediaType, code: "unknown-error"},
 		{is: errTooLarge, status: http.StatusRequestEntityTooLarge, code: "payload-too-large"},
 		{is: errBroken, status: http.StatusBadRequest, code: string(api.InvalidJSON)},
 		{is: api.ErrNotReady, status: http.StatusServiceUnavailable, code: "not-ready"},

@@ -59,14 +59,16 @@ func parseCondition(expression string, operand func(string) (string, bool)) (con
 }
 
 // holds reports whether the condition selects a value. Null is selected by
-// EQ null and by NOT of anything else.
+// EQ null and by NOT of anything else. EQ null selects the text "null" as well;
+// NOT null selects all that is not null, that text included.
 func (c condition) holds(text string, present bool) bool {
 	equal := func(operand string) bool { return present && text == operand || !present && operand == null }
+	excluded := func(operand string) bool { return equal(operand) && !(present && operand == null) }
 	switch c.op {
 	case opEqual:
 		return slices.ContainsFunc(c.operands, equal)
 	case opNot:
-		return !slices.ContainsFunc(c.operands, equal)
+		return !slices.ContainsFunc(c.operands, excluded)
 	case opLess:
 		return present && slices.ContainsFunc(c.operands, func(o string) bool { return text < o })
 	case opGreater:

@@ -14,7 +14,7 @@ const (
 )
 
 // negotiate refuses a request whose answer the client would not take, or whose
-// body is of another media type than the API's (contract A1).
+// body is of another media type than the API's, or encoded (contract A1).
 func negotiate(r *http.Request) error {
 	if !acceptable(r.Header.Values("Accept")) {
 		return errNotAcceptable
@@ -26,7 +26,21 @@ func negotiate(r *http.Request) error {
 	if err != nil || sent != jsonAPI && sent != plainJSON {
 		return errMediaType
 	}
+	if encoded(r.Header.Values("Content-Encoding")) {
+		return errEncoding
+	}
 	return nil
+}
+
+// encoded reports whether a Content-Encoding header tells of any coding at all
+// (RFC 9110, section 8.4).
+func encoded(codings []string) bool {
+	for coding := range strings.SplitSeq(strings.Join(codings, ","), ",") {
+		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+			return true
+		}
+	}
+	return false
 }
 
 // acceptable reports whether an Accept header admits the API's media type. The

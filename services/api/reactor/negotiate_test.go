@@ -59,3 +59,26 @@ func TestBodiesOfBothMediaTypes(t *testing.T) {
 		}
 	}
 }
+
+func TestBodiesAreNotEncoded(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		codings []string
+		want    error
+	}{
+		{nil, nil},
+		{[]string{""}, nil},
+		{[]string{"identity"}, nil},
+		{[]string{" Identity , identity"}, nil},
+		{[]string{"gzip"}, errEncoding},
+		{[]string{"identity", "br"}, errEncoding},
+		{[]string{"identity, zstd"}, errEncoding},
+	} {
+		r := &http.Request{Method: http.MethodPost, Header: http.Header{
+			"Content-Type": {jsonAPI}, "Content-Encoding": tt.codings,
+		}}
+		if got := negotiate(r); got != tt.want {
+			t.Errorf("%q: %v, want %v", tt.codings, got, tt.want)
+		}
+	}
+}

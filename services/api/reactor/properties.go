@@ -117,28 +117,28 @@ func (d *door) createProperty(ctx context.Context, r *request) (reply, error) {
 	})
 }
 
-func (d *door) getProperty(_ context.Context, r *request) (reply, error) {
-	return d.propertyReply(r, r.id)
+func (d *door) getProperty(ctx context.Context, r *request) (reply, error) {
+	return d.propertyReply(ctx, r, r.id)
 }
 
-func (d *door) getPropertyOfEnvironment(_ context.Context, r *request) (reply, error) {
-	e, err := d.service.Environment(r.caller, r.id)
+func (d *door) getPropertyOfEnvironment(ctx context.Context, r *request) (reply, error) {
+	e, err := d.service.Environment(ctx, r.caller, r.id)
 	if err != nil {
 		return reply{}, err
 	}
-	return d.propertyReply(r, e.Property)
+	return d.propertyReply(ctx, r, e.Property)
 }
 
-func (d *door) getPropertyOfSecret(_ context.Context, r *request) (reply, error) {
-	s, err := d.service.Secret(r.caller, r.id)
+func (d *door) getPropertyOfSecret(ctx context.Context, r *request) (reply, error) {
+	s, err := d.service.Secret(ctx, r.caller, r.id)
 	if err != nil {
 		return reply{}, err
 	}
-	return d.propertyReply(r, s.Property)
+	return d.propertyReply(ctx, r, s.Property)
 }
 
-func (d *door) propertyReply(r *request, id string) (reply, error) {
-	p, err := d.service.Property(r.caller, id)
+func (d *door) propertyReply(ctx context.Context, r *request, id string) (reply, error) {
+	p, err := d.service.Property(ctx, r.caller, id)
 	if err != nil {
 		return reply{}, err
 	}

@@ -26,6 +26,20 @@ type field[T any] struct {
 	// operand brings what a client compares with into the form of text. It
 	// reports false when that cannot be. Nil takes it as it is.
 	operand func(string) (string, bool)
+	// names returns the names of a value that has several; CONTAINS looks in
+	// all of them, for the operand as it is. Nil means text.
+	names func(T) []string
+}
+
+// match returns the condition that an expression makes of the field, or false.
+func (f field[T]) match(expression string) (func(T) bool, bool) {
+	c, ok := parseCondition(expression, f.operand)
+	if f.names == nil || !strings.HasPrefix(expression, string(opContains)+" ") {
+		return func(v T) bool { return c.holds(f.text(v)) }, ok
+	}
+	c, ok = parseCondition(expression, nil)
+	inName := func(name string) bool { return c.holds(name, true) }
+	return func(v T) bool { return slices.ContainsFunc(f.names(v), inName) }, ok
 }
 
 // fields are those of one list, by name.
@@ -69,8 +83,8 @@ func (fs fields[T]) filter(params url.Values) func(T) bool {
 				expression = string(opEqual) + " " + expression
 			}
 		}
-		if c, ok := parseCondition(expression, a.operand); ok {
-			conditions = append(conditions, func(v T) bool { return c.holds(a.text(v)) })
+		if holds, ok := a.match(expression); ok {
+			conditions = append(conditions, holds)
 		}
 	}
 	if conditions == nil {

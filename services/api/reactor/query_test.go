@@ -112,42 +112,52 @@ func TestFilterAndSort(t *testing.T) {
 		{"Alpha", "token", `"token":"t"`, in(tr.staging)},
 		{"Lucas Alpha", "simple-http", `"username":"u","password":"p"`, in(tr.development)},
 		{"Bravo (P)", "oauth2", `"client_id":"c","client_secret":"s","token_url":"https://idp.test/t"`, `{}`},
+		{"null", "token", `"token":"t"`, in(tr.development)},
 		{"Delta P x (", "oauth2-client_credentials", `"client_id":"c","client_secret":"s","token_url":"https://idp.test/t"`, in(tr.staging)},
 	} {
 		ids[row[0]] = s.make(t, "/properties/"+tr.edge+"/secrets", fmt.Sprintf(
 			`{"data":{"attributes":{"name":%q,"type_of":%q,"credentials":{%s}},"relationships":%s}}`, row[0], row[1], row[2], row[3]))
 	}
-	bravo, err := s.Service.Secret(apitest.Caller(), ids["Bravo (P)"])
+	bravo, err := s.Service.Secret(t.Context(), apitest.Caller(), ids["Bravo (P)"])
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := url.QueryEscape(bravo.CreatedAt.Format("2006-01-02T15:04:05.999Z07:00"))
-	all := "Delta P x (|Bravo (P)|Lucas Alpha|Alpha"
+	all := "Delta P x (|null|Bravo (P)|Lucas Alpha|Alpha"
 	rows := []struct{ query, want string }{
 		{"", all},
 		{"filter[name]=EQ Alpha", "Alpha"},
 		{"filter[name]=EQ alpha", ""},
 		{"filter[name]=EQ Alpha,EQ Bravo (P)", "Bravo (P)|Alpha"},
 		{"filter[name]=EQ Alpha,Bravo (P)", "Bravo (P)|Alpha"},
-		{"filter[name]=NOT Alpha,NOT Bravo (P)", "Delta P x (|Lucas Alpha"},
+		{"filter[name]=NOT Alpha,NOT Bravo (P)", "Delta P x (|null|Lucas Alpha"},
 		{"filter[name]=CONTAINS alpha", "Lucas Alpha|Alpha"},
 		{"filter[name]=CONTAINS lucas,CONTAINS bravo", "Bravo (P)|Lucas Alpha"},
 		{"filter[name]=CONTAINS P%25(", "Delta P x ("},
 		{"filter[name]=CONTAINS %25", all},
-		{"filter[name]=GT Bravo", "Delta P x (|Bravo (P)|Lucas Alpha"},
+		{"filter[name]=GT Bravo", "Delta P x (|null|Bravo (P)|Lucas Alpha"},
 		{"filter[name]=LT Bravo", "Alpha"},
 		{"filter[name]=BETWEEN Alpha,Bravo (P)", "Bravo (P)|Alpha"},
-		{"filter[environment_id]=NOT null", "Delta P x (|Lucas Alpha|Alpha"},
+		{"filter[environment_id]=NOT null", "Delta P x (|null|Lucas Alpha|Alpha"},
 		{"filter[environment_id]=EQ null", "Bravo (P)"},
 		{"filter[environment_id]=EQ " + tr.staging, "Delta P x (|Alpha"},
-		{"filter[environment_id]=NOT " + tr.staging, "Bravo (P)|Lucas Alpha"},
-		{"filter[environment_id]=GT A", "Delta P x (|Lucas Alpha|Alpha"},
+		{"filter[environment_id]=NOT " + tr.staging, "null|Bravo (P)|Lucas Alpha"},
+		{"filter[environment_id]=GT A", "Delta P x (|null|Lucas Alpha|Alpha"},
 		{"filter[type_of]=EQ oauth2", "Delta P x (|Bravo (P)"},
 		{"filter[type_of]=EQ oauth2-client_credentials", "Delta P x (|Bravo (P)"},
-		{"filter[type_of]=EQ token,EQ simple-http", "Lucas Alpha|Alpha"},
+		{"filter[type_of]=EQ token,EQ simple-http", "null|Lucas Alpha|Alpha"},
+		{"filter[type_of]=CONTAINS client", "Delta P x (|Bravo (P)"},
+		{"filter[type_of]=CONTAINS OAuth2", "Delta P x (|Bravo (P)"},
+		{"filter[type_of]=CONTAINS oauth2-client_credentials", "Delta P x (|Bravo (P)"},
+		{"filter[type_of]=CONTAINS http,CONTAINS tok", "null|Lucas Alpha|Alpha"},
+		{"filter[type_of]=NOT null", all},
+		{"filter[name]=NOT null", all},
+		{"filter[name]=NOT null,NOT Alpha", "Delta P x (|null|Bravo (P)|Lucas Alpha"},
+		{"filter[name]=EQ null", "null"},
+		{"name=null", "null"},
 		{"filter[status]=EQ pending&filter[name]=CONTAINS o", "Bravo (P)"},
 		{"filter[status]=EQ failed", ""},
-		{"filter[created_at]=GT " + at, "Delta P x ("},
+		{"filter[created_at]=GT " + at, "Delta P x (|null"},
 		{"filter[created_at]=LT " + at, "Lucas Alpha|Alpha"},
 		{"filter[created_at]=BETWEEN " + at + "," + at, "Bravo (P)"},
 		{"filter[updated_at]=EQ " + at, "Bravo (P)"},
@@ -166,13 +176,13 @@ func TestFilterAndSort(t *testing.T) {
 		{"filter[]=EQ c&filter=EQ d", all},
 		{"filter[name]=EQ " + strings.Repeat("a,", 200), all},
 
-		{"sort=name", "Alpha|Bravo (P)|Delta P x (|Lucas Alpha"},
-		{"sort=+name", "Alpha|Bravo (P)|Delta P x (|Lucas Alpha"},
-		{"sort=%2Bname", "Alpha|Bravo (P)|Delta P x (|Lucas Alpha"},
-		{"sort=-name", "Lucas Alpha|Delta P x (|Bravo (P)|Alpha"},
-		{"sort=type_of,-name", "Delta P x (|Bravo (P)|Lucas Alpha|Alpha"},
-		{"sort=type_of, -created_at", "Delta P x (|Bravo (P)|Lucas Alpha|Alpha"},
-		{"sort=created_at", "Alpha|Lucas Alpha|Bravo (P)|Delta P x ("},
+		{"sort=name", "Alpha|Bravo (P)|Delta P x (|Lucas Alpha|null"},
+		{"sort=+name", "Alpha|Bravo (P)|Delta P x (|Lucas Alpha|null"},
+		{"sort=%2Bname", "Alpha|Bravo (P)|Delta P x (|Lucas Alpha|null"},
+		{"sort=-name", "null|Lucas Alpha|Delta P x (|Bravo (P)|Alpha"},
+		{"sort=type_of,-name", "Delta P x (|Bravo (P)|Lucas Alpha|null|Alpha"},
+		{"sort=type_of, -created_at", "Delta P x (|Bravo (P)|Lucas Alpha|null|Alpha"},
+		{"sort=created_at", "Alpha|Lucas Alpha|Bravo (P)|null|Delta P x ("},
 		{"sort=credentials,,-", all},
 	}
 	for _, row := range rows {

@@ -4,7 +4,10 @@
 //
 // It promises
 //   - the contract's documents, member for member, errors included: whatever a
-//     request is like, the answer to it is a document of the contract;
+//     request is like, the answer to it is a document of the contract. Only
+//     what net/http refuses before any handler sees it (a request line it
+//     cannot read, no Host, a header beyond all bounds) is refused in plain
+//     text;
 //   - that no request can make it panic, grow without limit or wait for ever,
 //     and that a bug is a 500 without a word about its cause;
 //   - that log lines, metrics and spans name routes, never ids, queries, bodies
@@ -105,6 +108,8 @@ func (d *door) routes() []route {
 		{"GET /environments/{id}", "", d.getEnvironment},
 		{"DELETE /environments/{id}", auth.ManageEnvironments, d.deleteEnvironment},
 		{"GET /environments/{id}/property", "", d.getPropertyOfEnvironment},
+		{"GET /environments/{id}/library", "", d.getLibraryOfEnvironment},
+		{"GET /environments/{id}/builds", "", d.listBuildsOfEnvironment},
 		{"GET /environments/{id}/relationships/host", "", d.getHostOfEnvironment},
 		{"GET /environments/{id}/secrets", "", d.listSecretsOfEnvironment},
 
@@ -112,6 +117,8 @@ func (d *door) routes() []route {
 		{"DELETE /secrets/{id}", auth.Develop, d.deleteSecret},
 		{"GET /secrets/{id}/environment", "", d.getEnvironmentOfSecret},
 		{"GET /secrets/{id}/property", "", d.getPropertyOfSecret},
+		{"GET /secrets/{id}/notes", "", d.listNothingOfSecret},
+		{"GET /secrets/{id}/data_elements", "", d.listNothingOfSecret},
 	}
 }
 

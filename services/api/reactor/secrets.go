@@ -122,23 +122,36 @@ func filterableSecrets() fields[*secret.Secret] {
 		"type_of": {
 			text:    func(s *secret.Secret) (string, bool) { return string(s.Kind.Canonical()), true },
 			operand: func(k string) (string, bool) { return string(secret.Kind(k).Canonical()), true },
+			names:   func(s *secret.Secret) []string { return namesOf(s.Kind) },
 		},
 		"updated_at": moment(func(s *secret.Secret) time.Time { return s.UpdatedAt }),
 	}
 }
 
-func (d *door) listSecretsOfProperty(_ context.Context, r *request) (reply, error) {
-	return secretsReply(r, d.service.SecretsOfProperty)
+// namesOf returns all names of a kind: they are equal in filters (contract
+// A17.1).
+func namesOf(kind secret.Kind) []string {
+	names := []string{string(kind)}
+	for _, k := range secret.Kinds() {
+		if k != kind && k.Canonical() == kind.Canonical() {
+			names = append(names, string(k))
+		}
+	}
+	return names
 }
 
-func (d *door) listSecretsOfEnvironment(_ context.Context, r *request) (reply, error) {
-	return secretsReply(r, d.service.SecretsOfEnvironment)
+func (d *door) listSecretsOfProperty(ctx context.Context, r *request) (reply, error) {
+	return secretsReply(ctx, r, d.service.SecretsOfProperty)
+}
+
+func (d *door) listSecretsOfEnvironment(ctx context.Context, r *request) (reply, error) {
+	return secretsReply(ctx, r, d.service.SecretsOfEnvironment)
 }
 
 // secretsReply answers with a page of one of the two lists of secrets.
-func secretsReply(r *request, ask func(api.Caller, string, api.Query[*secret.Secret]) (api.Page[*secret.Secret], error)) (reply, error) {
+func secretsReply(ctx context.Context, r *request, ask func(context.Context, api.Caller, string, api.Query[*secret.Secret]) (api.Page[*secret.Secret], error)) (reply, error) {
 	q := filterableSecrets().query(r.http.URL.Query())
-	page, err := ask(r.caller, r.id, q)
+	page, err := ask(ctx, r.caller, r.id, q)
 	if err != nil {
 		return reply{}, err
 	}
@@ -155,12 +168,20 @@ func (d *door) createSecret(ctx context.Context, r *request) (reply, error) {
 	})
 }
 
-func (d *door) getSecret(_ context.Context, r *request) (reply, error) {
-	s, err := d.service.Secret(r.caller, r.id)
+func (d *door) getSecret(ctx context.Context, r *request) (reply, error) {
+	s, err := d.service.Secret(ctx, r.caller, r.id)
 	if err != nil {
 		return reply{}, err
 	}
 	return found(single[secretResource]{r.view.secret(s)}), nil
+}
+
+// listNothingOfSecret lists a secret's notes or data elements.
+func (d *door) listNothingOfSecret(ctx context.Context, r *request) (reply, error) {
+	if _, err := d.service.Secret(ctx, r.caller, r.id); err != nil {
+		return reply{}, err
+	}
+	return empty(r), nil
 }
 
 func (d *door) deleteSecret(ctx context.Context, r *request) (reply, error) {
