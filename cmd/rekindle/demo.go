@@ -27,7 +27,12 @@ func newDemo() *cobra.Command {
 		Long: "Start a fleet and a sandbox in this process, with validity windows of seconds,\n" +
 			"create a few secrets, and show live how they are exchanged and refreshed again\n" +
 			"and again. Nothing is left behind.",
-	}, func(c *cobra.Command) error { return demo(c.Context(), rounds, c.OutOrStdout()) })
+	}, func(c *cobra.Command) error {
+		if rounds < 0 {
+			return &usageError{errors.New("--rounds must not be negative")}
+		}
+		return demo(c.Context(), rounds, c.OutOrStdout())
+	})
 	c.Flags().IntVar(&rounds, "rounds", 0, "stop when every secret that expires has been refreshed that often; 0 for never")
 	return c
 }

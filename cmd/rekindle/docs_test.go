@@ -85,7 +85,7 @@ func TestFileIsDocumented(t *testing.T) {
 	if !ok {
 		t.Fatal("there is no file on the page")
 	}
-	s := settings{target: targetAll, listen: ":0", opsListen: ":0", logLevel: "info"}
+	s := settings{target: targetAll, listen: ":0", opsListen: ":0", logLevel: "info", dataDir: "data"}
 	if err := config.Decode("page", strings.NewReader(example), &s.file); err != nil {
 		t.Fatal(err)
 	}

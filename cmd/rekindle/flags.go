@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/rekindle-dev/rekindle/pkg/config"
 )
@@ -24,12 +25,27 @@ func isUsage(err error) bool {
 	return ok
 }
 
+// flagProblem says what is wrong with a flag. The errors of pflag show its
+// value.
+func flagProblem(err error) error {
+	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return fmt.Errorf("--%s: not a valid %s", e.GetFlag().Name, e.GetFlag().Value.Type())
+	}
+	if e, ok := errors.AsType[*pflag.NotExistError](err); ok && e.GetSpecifiedShortnames() != "" {
+		return errors.New("unknown flag with a single dash: flags have two")
+	}
+	if _, ok := errors.AsType[*pflag.InvalidSyntaxError](err); ok {
+		return errors.New("a flag without a name")
+	}
+	return err
+}
+
 // command makes a command whose flags may come from the environment, too: from
 // the variables that begin with prefix.
 func command(prefix string, c cobra.Command, do func(*cobra.Command) error) *cobra.Command {
 	c.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return &usageError{fmt.Errorf("%q is too much: %s takes flags only", args[0], c.Use)}
+			return &usageError{fmt.Errorf("%s takes flags only", c.Use)}
 		}
 		return nil
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/ops"
 	"github.com/rekindle-dev/rekindle/pkg/run"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
+	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/api/auth"
 	"github.com/rekindle-dev/rekindle/services/api/reactor"
@@ -31,6 +34,9 @@ const tracerName = "github.com/rekindle-dev/rekindle"
 type fleet struct {
 	*settings
 	ops *ops.Ops
+
+	// How what the fleet stands on is, beside its tasks.
+	connected, sealing func(ok bool, why string)
 
 	nats  *natsd.Server // nil when another server is used
 	bus   *bus.Bus
@@ -49,10 +55,15 @@ func (f *fleet) tasks() []run.Task {
 	}
 	tasks = append(tasks, run.Task{Name: "ops", Run: f.ops.Run})
 	add(f.embedded(), "nats", f.runNATS)
-	add(true, "bus", f.runBus)
+	f.connected = f.ops.Readiness.Add("bus")
+	tasks = append(tasks, run.Task{Name: "bus", Run: f.runBus})
 	add(f.runs(targetExchanger), targetExchanger, f.runExchanger)
 	add(f.runs(targetScheduler), targetScheduler, f.runScheduler)
 	add(f.runs(targetAPI), "projection", f.runProjection)
+	if f.runs(targetAPI) {
+		f.sealing = f.ops.Readiness.Add("keyset")
+		f.sealing(false, "no exchanger has published the fleet's keyset yet")
+	}
 	add(f.runs(targetAPI), targetAPI, f.runAPI)
 	return tasks
 }
@@ -76,12 +87,13 @@ func (f *fleet) runNATS(ctx context.Context, ready func()) (err error) {
 		return err
 	}
 	ready()
-	<-ctx.Done()
-	return f.nats.Stop()
+	err = f.nats.Wait(ctx)
+	return errors.Join(err, f.nats.Stop())
 }
 
 func (f *fleet) runBus(ctx context.Context, ready func()) (err error) {
 	cfg := bus.Config{URL: f.natsURL, Name: "rekindle " + f.target, Replicas: f.file.NATS.Replicas, Logger: f.ops.Logger}
+	cfg.OnConnected = func(ok bool) { f.connected(ok, "not connected to NATS") }
 	if f.nats != nil {
 		cfg.URL = f.nats.URL()
 		cfg.User, cfg.Password = f.nats.Credentials()
@@ -99,7 +111,7 @@ func (f *fleet) runBus(ctx context.Context, ready func()) (err error) {
 }
 
 func (f *fleet) runExchanger(ctx context.Context, ready func()) error {
-	ring, err := f.loadKeyring()
+	ring, err := f.loadKeyring(ctx)
 	if err != nil {
 		return err
 	}
@@ -118,7 +130,10 @@ func (f *fleet) runExchanger(ctx context.Context, ready func()) error {
 
 // loadKeyring reads the private keys, and makes them at the very first start.
 // That is safe: an exchanger whose keys are not the fleet's is refused.
-func (f *fleet) loadKeyring() (*seal.Keyring, error) {
+func (f *fleet) loadKeyring(ctx context.Context) (*seal.Keyring, error) {
+	if err := f.checkKeyring(ctx); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(filepath.Dir(f.keyring), 0o700); err != nil {
 		return nil, fmt.Errorf("keyring: %w", err)
 	}
@@ -127,9 +142,25 @@ func (f *fleet) loadKeyring() (*seal.Keyring, error) {
 		return nil, fmt.Errorf("keyring: %w", err)
 	}
 	if created {
-		f.ops.Logger.Warn("made a new keyring; back it up: without it nothing that is stored can be opened", "path", f.keyring)
+		f.ops.Logger.WarnContext(ctx, "made a new keyring; back it up: without it nothing that is stored can be opened", "path", f.keyring)
 	}
 	return ring, nil
+}
+
+// checkKeyring refuses to make a keyring for a fleet that has one. It asks for
+// the fleet's keyset first: whoever published that had the file by then.
+func (f *fleet) checkKeyring(ctx context.Context) error {
+	_, _, err := f.state.Get(ctx, state.KeysetKey)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(f.keyring); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no %s, but the fleet has a keyring already: give this exchanger a copy of it (--keyring)", f.keyring)
+	}
+	return nil // what else may be wrong, reading it tells
 }
 
 func (f *fleet) runScheduler(ctx context.Context, ready func()) error {
@@ -148,11 +179,18 @@ func (f *fleet) runProjection(ctx context.Context, ready func()) error {
 	f.api = api.New(api.Config{Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy}, api.Deps{
 		State: f.state, Events: f.bus, Logger: f.ops.Logger, Metrics: f.ops.Registry,
 	})
+	go func() {
+		select {
+		case <-f.api.Sealing():
+			f.sealing(true, "")
+		case <-ctx.Done():
+		}
+	}()
 	return f.api.Run(ctx, ready)
 }
 
 func (f *fleet) runAPI(ctx context.Context, ready func()) error {
-	token, err := f.bootstrapToken()
+	token, err := f.firstToken()
 	if err != nil {
 		return err
 	}

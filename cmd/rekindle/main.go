@@ -35,6 +35,8 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop)
 
 	root := newRoot()
+	understood := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -44,7 +46,7 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return 0
 	}
 	fmt.Fprintln(stderr, "rekindle:", err)
-	if isUsage(err) {
+	if isUsage(err) || !understood {
 		return 2
 	}
 	return 1
@@ -65,7 +67,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate("rekindle {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return &usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
+		return &usageError{fmt.Errorf("%w (see %s --help)", flagProblem(err), c.CommandPath())}
 	})
 	root.AddCommand(newServe(), newSandbox(), newDemo())
 	return root

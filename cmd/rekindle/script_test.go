@@ -35,7 +35,7 @@ func cmdFleet(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	f.processes["nats"] = f.launch(ts, "nats", "nats-server", "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", filepath.Join(f.dir, "nats"))
-	f.processes["nats"].wait(ts, "nats")
+	ts.Setenv("NATS", f.processes["nats"].wait(ts, "nats"))
 	for _, name := range []string{"exchanger-1", "exchanger-2", "scheduler-1", "scheduler-2", "api"} {
 		f.serve(ts, name)
 	}
@@ -59,17 +59,32 @@ func (f *testFleet) serve(ts *testscript.TestScript, name string) {
 		f.base = p.wait(ts, "api")
 		ts.Setenv("API", f.base)
 	}
-	f.check(ts, p.wait(ts, "ops")+"/readyz")
+	awaitReadiness(ts, p, http.StatusOK)
 }
 
-func (f *testFleet) check(ts *testscript.TestScript, url string) {
-	resp, err := http.Get(url)
-	ts.Check(err)
-	body, _ := io.ReadAll(resp.Body)
-	ts.Check(resp.Body.Close())
-	if resp.StatusCode != http.StatusOK {
-		ts.Fatalf("%s answered %d: %s", url, resp.StatusCode, body)
+// cmdReady waits until a process is ready: "ready api". With "!" until it is not.
+func cmdReady(ts *testscript.TestScript, neg bool, args []string) {
+	want := http.StatusOK
+	if neg {
+		want = http.StatusServiceUnavailable
 	}
+	awaitReadiness(ts, fleetOf(ts).process(ts, args[0]), want)
+}
+
+// awaitReadiness asks a process until it answers with a status, and prints the
+// answer.
+func awaitReadiness(ts *testscript.TestScript, p *process, want int) {
+	url := p.wait(ts, "ops") + "/readyz"
+	var answer []byte
+	eventually(ts, fmt.Sprintf("%s of %s answers %d", url, p.name, want), func() bool {
+		resp, err := http.Get(url)
+		ts.Check(err)
+		defer resp.Body.Close()
+		answer, err = io.ReadAll(resp.Body)
+		ts.Check(err)
+		return resp.StatusCode == want
+	}, func() string { return string(answer) })
+	fmt.Fprintf(ts.Stdout(), "%s", answer)
 }
 
 // cmdSandbox starts the authorization server: "sandbox [flags]".
@@ -223,8 +238,9 @@ func cmdExchanges(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdAbsent looks for a text in every file below directories and fails when it
-// is there: "absent canary data log". With "!" it must be there.
+// cmdAbsent looks for a text, as it is and as records would hold it, in every
+// file below directories and fails when it is there: "absent canary data log".
+// With "!" it must be there.
 func cmdAbsent(ts *testscript.TestScript, neg bool, args []string) {
 	found, files := "", 0
 	for _, dir := range args[1:] {
@@ -233,8 +249,8 @@ func cmdAbsent(ts *testscript.TestScript, neg bool, args []string) {
 				return err
 			}
 			body, err := os.ReadFile(path)
-			if bytes.Contains(body, []byte(args[0])) {
-				found = path
+			if how := shows(body, args[0]); how != "" {
+				found = path + " (" + how + ")"
 			}
 			files++
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,10 @@ func newServe() *cobra.Command {
 			"made at the first start and written to the data directory.",
 		Example: "  rekindle serve\n" +
 			"  rekindle serve --target exchanger --nats-url nats://nats:4222",
-	}, func(c *cobra.Command) error { return serve(c.Context(), &s, c.ErrOrStderr()) })
+	}, func(c *cobra.Command) error {
+		s.bootstrap = os.Getenv(envBootstrap)
+		return serve(c.Context(), &s, c.ErrOrStderr())
+	})
 	s.bind(c.Flags())
 	_ = c.RegisterFlagCompletionFunc("target", cobra.FixedCompletions(targets, cobra.ShellCompDirectiveNoFileComp)) //nolint:errcheck // it fails for an unknown flag only
 	return c

@@ -1,18 +1,24 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 
+	"github.com/rekindle-dev/rekindle/pkg/bus"
 	"github.com/rekindle-dev/rekindle/pkg/config"
 	"github.com/rekindle-dev/rekindle/pkg/ops"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -33,6 +39,9 @@ type settings struct {
 	egressAllow []string
 	logFormat   string
 	logLevel    string
+
+	// bootstrap is the first administrator's bearer token, if it is given.
+	bootstrap string
 
 	file fileSettings
 
@@ -98,17 +107,20 @@ func (s *settings) bind(f *pflag.FlagSet) {
 // resolve reads the configuration file and checks everything; its error names
 // all that is wrong.
 func (s *settings) resolve() error {
+	var unread error
 	if s.configFile != "" {
-		if err := config.Load(s.configFile, &s.file); err != nil {
-			return err
-		}
+		unread = config.Load(s.configFile, &s.file)
 	}
 	var errs config.Errors
 	errs.Check(slices.Contains(targets, s.target), "--target", "there is no such target", "use "+strings.Join(targets, ", "))
 	errs.Check(s.natsURL != "" || s.target == targetAll, "--nats-url", "a single target needs a NATS server to share with the others", "name one, or run --target all")
-	checkAddress(&errs, "--listen", s.listen)
-	checkAddress(&errs, "--ops-listen", s.opsListen)
+	errs.Check(s.natsURL == "" || bus.CheckURL(s.natsURL) == nil, "--nats-url", "not the URL of a NATS server",
+		"use one like nats://host:4222, with special letters of a password percent-encoded")
+	errs.Check(s.dataDir != "", "--data-dir", "empty", "name a directory")
+	errs.Check(s.bootstrap == "" || isToken(s.bootstrap), envBootstrap, "not a bearer token", "use "+tokenForm)
+	s.checkListeners(&errs)
 	s.checkPublicURL(&errs)
+	s.checkCompany(&errs)
 	s.checkLogs(&errs)
 	s.checkAllow(&errs)
 	s.checkWindows(&errs)
@@ -116,7 +128,7 @@ func (s *settings) resolve() error {
 	errs.Check(s.file.Exchanger.Workers >= 0 && s.file.Exchanger.Workers <= maxWorkers, "exchanger.workers", "out of bounds",
 		fmt.Sprintf("use 1 to %d, or leave it out for %d", maxWorkers, exchanger.DefaultWorkers))
 	errs.Check(time.Duration(s.file.Exchanger.Timeout) <= time.Minute, "exchanger.timeout", "too long", "use at most 1m, or leave it out for 10s")
-	if err := errs.Err(); err != nil {
+	if err := errors.Join(unread, errs.Err()); err != nil {
 		return &usageError{err}
 	}
 	if s.keyring == "" {
@@ -134,9 +146,35 @@ func (s *settings) runs(target string) bool { return s.target == targetAll || s.
 
 func (s *settings) embedded() bool { return s.natsURL == "" }
 
+func (s *settings) checkListeners(errs *config.Errors) {
+	checkAddress(errs, "--listen", s.listen)
+	checkAddress(errs, "--ops-listen", s.opsListen)
+	_, port, _ := net.SplitHostPort(s.listen) //nolint:errcheck // it was checked
+	errs.Check(s.listen != s.opsListen || port == "0" || !s.runs(targetAPI), "--ops-listen", "the same address as --listen", "use another port")
+}
+
 func checkAddress(errs *config.Errors, flag, address string) {
 	_, port, err := net.SplitHostPort(address)
-	errs.Check(err == nil && port != "", flag, "not an address", "use host:port, e.g. 127.0.0.1:8080, or :8080 for all interfaces")
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	errs.Check(err == nil, flag, "not an address", "use host:port, e.g. 127.0.0.1:8080, or :8080 for all interfaces")
+}
+
+// Bounds of what the file says of the company, in characters.
+const (
+	maxOrg  = 128
+	maxName = 255
+)
+
+// checkCompany holds the organisation to what a header can carry.
+func (s *settings) checkCompany(errs *config.Errors) {
+	org, name := s.file.Company.Org, s.file.Company.Name
+	unprintable := func(r rune) bool { return r < ' ' || r > '~' }
+	errs.Check(len(org) <= maxOrg && strings.TrimSpace(org) == org && !strings.ContainsFunc(org, unprintable), "company.org",
+		"not an organisation", fmt.Sprintf("use at most %d printable ASCII characters, without a space at either end", maxOrg))
+	errs.Check(utf8.RuneCountInString(name) <= maxName && !strings.ContainsFunc(name, unicode.IsControl), "company.name",
+		"not a name", fmt.Sprintf("use at most %d characters, none of them a control character", maxName))
 }
 
 func (s *settings) checkPublicURL(errs *config.Errors) {
@@ -144,7 +182,7 @@ func (s *settings) checkPublicURL(errs *config.Errors) {
 		return
 	}
 	u, err := url.Parse(s.publicURL)
-	errs.Check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil,
+	errs.Check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && !strings.ContainsAny(s.publicURL, "?#"),
 		"--public-url", "not a base URL", "use one like https://rekindle.example.com")
 	s.publicURL = strings.TrimRight(s.publicURL, "/")
 }
@@ -155,9 +193,10 @@ func (s *settings) checkLogs(errs *config.Errors) {
 }
 
 func (s *settings) checkAllow(errs *config.Errors) {
-	for _, text := range s.egressAllow {
+	for i, text := range s.egressAllow {
 		p, err := netip.ParsePrefix(strings.TrimSpace(text))
-		errs.Check(err == nil, "--egress-allow", fmt.Sprintf("%.60q is not a network", text), "use CIDR notation, e.g. 10.0.0.0/8,fd00::/8")
+		errs.Check(err == nil, "--egress-allow", fmt.Sprintf("entry %d is not a network", i+1), "use CIDR notation, e.g. 10.0.0.0/8,fd00::/8")
+		errs.Check(!p.Addr().Is4In6(), "--egress-allow", fmt.Sprintf("entry %d is an IPv4 network written as IPv6", i+1), "write it as IPv4, e.g. 10.0.0.0/8")
 		if err == nil {
 			s.allow = append(s.allow, p.Masked())
 		}
@@ -166,23 +205,35 @@ func (s *settings) checkAllow(errs *config.Errors) {
 
 func (s *settings) checkWindows(errs *config.Errors) {
 	s.policy = secret.DefaultPolicy()
-	for name, w := range s.file.Windows {
+	named := map[secret.Kind]string{}
+	for _, name := range slices.Sorted(maps.Keys(s.file.Windows)) {
 		kind := secret.Kind(name)
 		field := "windows." + name
 		if !kind.Known() || !kind.Expires() {
 			errs.Check(false, field, "not a kind with validity windows", "use oauth2")
 			continue
 		}
-		window := s.policy.Window(kind)
-		override(&window.MinValidity, w.MinValidity)
-		override(&window.MinInterval, w.MinInterval)
-		override(&window.DefaultOffset, w.DefaultOffset)
-		errs.Check(window.MinInterval+window.DefaultOffset <= window.MinValidity, field,
-			"a token of the least validity, refreshed at the default offset, would break the least interval",
-			"make min_validity at least min_interval + default_offset")
-		errs.Check(window.DefaultOffset%time.Second == 0, field+".default_offset", "not in whole seconds", "use whole seconds")
-		s.policy[kind.Canonical()] = window
+		if other, twice := named[kind.Canonical()]; twice {
+			errs.Check(false, field, "is another name of "+other+", which is there too", "use one")
+			continue
+		}
+		named[kind.Canonical()] = name
+		s.policy[kind.Canonical()] = checkWindow(errs, field, s.policy.Window(kind), s.file.Windows[name])
 	}
+}
+
+// checkWindow returns the window with what the file says of it.
+func checkWindow(errs *config.Errors, field string, window secret.Window, by windowSettings) secret.Window {
+	override(&window.MinValidity, by.MinValidity)
+	override(&window.MinInterval, by.MinInterval)
+	override(&window.DefaultOffset, by.DefaultOffset)
+	errs.Check(max(window.MinValidity, window.MinInterval, window.DefaultOffset) <= secret.MaxLifetime, field,
+		"longer than a hundred years", "use less")
+	errs.Check(window.MinValidity-window.MinInterval >= window.DefaultOffset, field, // as a sum it could overflow
+		"a token of the least validity, refreshed at the default offset, would break the least interval",
+		"make min_validity at least min_interval + default_offset")
+	errs.Check(window.DefaultOffset%time.Second == 0, field+".default_offset", "not in whole seconds", "use whole seconds")
+	return window
 }
 
 // override replaces a default by what the file says, if it says anything.

@@ -23,7 +23,10 @@ type Config struct {
 	Name string
 	// Replicas of every stream: 1, or 3 or 5 on a cluster.
 	Replicas int
-	Logger   *slog.Logger
+	// OnConnected, if not nil, is told when the connection stands and when it is
+	// lost, in the order of events and never twice at a time. It must not block.
+	OnConnected func(connected bool)
+	Logger      *slog.Logger
 }
 
 // Bus is a connection to the fleet's NATS. It reconnects for ever, unless the
@@ -99,16 +102,25 @@ func final(err error) bool {
 }
 
 func (b *Bus) options(cfg Config) []nats.Option {
+	tell := cfg.OnConnected
+	if tell == nil {
+		tell = func(bool) {}
+	}
 	opts := []nats.Option{
 		nats.Name(cfg.Name), nats.MaxReconnects(-1), nats.ReconnectWait(retryPause),
 		nats.PingInterval(pingInterval),
 		nats.ReconnectBufSize(-1), // what cannot be sent must fail, not be kept and forgotten
+		nats.ConnectHandler(func(*nats.Conn) { tell(true) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			tell(false)
 			if err != nil {
 				b.log.Warn("connection to NATS lost", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { b.log.Info("connection to NATS restored") }),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			tell(true)
+			b.log.Info("connection to NATS restored")
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			b.log.Warn("NATS reports a problem", "error", err)
 		}),

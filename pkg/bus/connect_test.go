@@ -60,6 +60,7 @@ func TestConnectRefuses(t *testing.T) {
 		"slash and digits": {Config{URL: "nats://fleet:3/hunter3-secret@localhost:4222"}, "cannot be read"},
 		"hash":             {Config{URL: "nats://fleet:hunter3#secret@localhost"}, "cannot be read"},
 		"port":             {Config{URL: "nats://fleet:hunter3-secret@localhost:no"}, "cannot be read"},
+		"scheme":           {Config{URL: "hunter3-secret://localhost:4222"}, "cannot be read"},
 		"nothing":          {Config{}, "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -203,6 +204,31 @@ func TestNewerConsumer(t *testing.T) {
 	}
 	if got := c.CachedInfo().Config.AckWait; got != 2*AckWait {
 		t.Errorf("ack wait is %v, want what a later version declared", got)
+	}
+}
+
+// TestOnConnected holds what is told to the order of what happened.
+func TestOnConnected(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	cfg := s.config(t)
+	told := make(chan bool, 10)
+	cfg.OnConnected = func(connected bool) { told <- connected }
+	b := connect(t, cfg, usual())
+	if !next(t, told) {
+		t.Error("the first connection was told as a loss")
+	}
+	s.stop()
+	if next(t, told) {
+		t.Error("the loss was told as a connection")
+	}
+	s.start(t)
+	if !next(t, told) {
+		t.Error("the restored connection was told as a loss")
+	}
+	b.Close()
+	if next(t, told) {
+		t.Error("the end was told as a connection")
 	}
 }
 
