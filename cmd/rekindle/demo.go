@@ -87,7 +87,10 @@ func demo(ctx context.Context, rounds int, out io.Writer) (err error) {
 			if err != nil {
 				return err
 			}
-			d := demonstration{client.New(base, token), provider, rounds, out}
+			d := demonstration{
+				client: client.New(base, token), provider: provider, rounds: rounds, out: out,
+				values: map[string]time.Time{}, count: map[string]int{},
+			}
 			return d.run(ctx, tokenURL)
 		case <-ctx.Done():
 			return nil
@@ -119,6 +122,8 @@ type demonstration struct {
 	provider *sandbox.Server
 	rounds   int
 	out      io.Writer
+	values   map[string]time.Time // when a secret's present value was activated, by id
+	count    map[string]int       // how many values it has had
 }
 
 // run creates the secrets and shows them until ctx ends or all have been

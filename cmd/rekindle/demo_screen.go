@@ -77,7 +77,12 @@ func (d demonstration) lines(secrets []client.Secret, now time.Time) (lines []li
 			}
 		}
 		lines = append(lines, demoLine(s, asked, now))
-		if s.Attributes.ExpiresAt != nil && asked <= uint64(d.rounds) || s.Attributes.Status == "pending" {
+		id := s.ID.ID
+		if at := s.Attributes.ActivatedAt; at != nil && at.After(d.values[id]) {
+			d.values[id] = *at
+			d.count[id]++
+		}
+		if s.Attributes.ExpiresAt != nil && d.count[id] <= d.rounds || s.Attributes.Status == "pending" {
 			done = false
 		}
 	}

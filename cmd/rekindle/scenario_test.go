@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -40,13 +41,20 @@ func natsServer() {
 
 // TestScenarios runs every scenario on each topology: all of the fleet in one
 // process on its embedded server, and a process for each service over a NATS
-// server of its own. The commands of the scripts are in script_test.go.
+// server of its own. One runs on the mixture, too: one process for all of the
+// fleet, over a NATS server outside of it. The commands of the scripts are in script_test.go.
 func TestScenarios(t *testing.T) {
-	for _, topology := range []string{"all", "split"} {
+	everything, err := filepath.Glob("testdata/scenario/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for topology, scenarios := range map[string][]string{
+		"all": everything, "split": everything, "outside": {"testdata/scenario/refresh.txtar"},
+	} {
 		t.Run(topology, func(t *testing.T) {
 			t.Parallel()
 			testscript.Run(t, testscript.Params{
-				Dir:                 "testdata/scenario",
+				Files:               scenarios,
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
 				Setup: func(env *testscript.Env) error {
@@ -55,7 +63,7 @@ func TestScenarios(t *testing.T) {
 				},
 				Condition: func(name string) (bool, error) {
 					switch name {
-					case "all", "split":
+					case "all", "split", "outside":
 						return name == topology, nil
 					default:
 						return false, fmt.Errorf("unknown condition %q", name)

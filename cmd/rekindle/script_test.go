@@ -36,6 +36,10 @@ func cmdFleet(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	f.processes["nats"] = f.launch(ts, "nats", "nats-server", "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", filepath.Join(f.dir, "nats"))
 	ts.Setenv("NATS", f.processes["nats"].wait(ts, "nats"))
+	if f.topology == "outside" {
+		f.serve(ts, "fleet")
+		return
+	}
 	for _, name := range []string{"exchanger-1", "exchanger-2", "scheduler-1", "scheduler-2", "api"} {
 		f.serve(ts, name)
 	}
@@ -51,7 +55,10 @@ func (f *testFleet) serve(ts *testscript.TestScript, name string) {
 	last := targetAPI
 	if f.topology == "split" {
 		last, _, _ = strings.Cut(name, "-")
-		args = append(args, "--target", last, "--nats-url", f.processes["nats"].has("nats"))
+		args = append(args, "--target", last)
+	}
+	if f.topology != "all" {
+		args = append(args, "--nats-url", f.processes["nats"].has("nats"))
 	}
 	p := f.launch(ts, name, append(args, f.flags...)...)
 	p.wait(ts, "ready "+last)
@@ -123,7 +130,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func (f *testFleet) process(ts *testscript.TestScript, name string) *process {
-	if f.topology == "all" && name != "sandbox" {
+	if f.topology != "split" && name != "sandbox" && name != "nats" {
 		name = "fleet"
 	}
 	p := f.processes[name]
@@ -302,23 +309,43 @@ type span struct {
 }
 
 // cmdOneTrace fails unless the spans of the given names share a trace, over all
-// processes: "one-trace 'POST /properties' 'exchange due' refresh exchange".
-func cmdOneTrace(ts *testscript.TestScript, neg bool, names []string) {
+// processes, and the event of the given type is part of it: "one-trace
+// ExchangeSucceeded 'POST /properties' 'exchange due' refresh exchange".
+func cmdOneTrace(ts *testscript.TestScript, neg bool, args []string) {
 	noNeg(ts, neg)
 	f := fleetOf(ts)
+	event, names := args[0], args[1:]
 	var traces map[string]map[string]bool
-	eventually(ts, "one trace with "+strings.Join(names, ", "), func() bool {
+	eventually(ts, "one trace with "+strings.Join(args, ", "), func() bool {
 		traces = map[string]map[string]bool{}
 		for name := range f.processes {
 			f.readSpans(ts, name, traces)
 		}
-		for _, seen := range traces {
-			if hasAll(seen, names) {
+		for id, seen := range traces {
+			if hasAll(seen, names) && f.stored(ts, event, id) {
 				return true
 			}
 		}
 		return false
 	}, func() string { return fmt.Sprint(traces) })
+}
+
+// stored reports whether the event log on disk has an event of the type that
+// carries the trace.
+func (f *testFleet) stored(ts *testscript.TestScript, event, trace string) (found bool) {
+	err := filepath.WalkDir(f.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || !strings.Contains(path, "/EVENTS/msgs/") {
+			return err
+		}
+		body, err := os.ReadFile(path)
+		for message := range bytes.SplitSeq(body, []byte("NATS/1.0")) {
+			header, _, _ := bytes.Cut(message, []byte("\r\n\r\n"))
+			found = found || bytes.Contains(header, []byte("."+event)) && bytes.Contains(header, []byte("traceparent: 00-"+trace))
+		}
+		return err
+	})
+	ts.Check(err)
+	return found
 }
 
 func (f *testFleet) readSpans(ts *testscript.TestScript, process string, traces map[string]map[string]bool) {
