@@ -210,7 +210,7 @@ func (s *settings) checkWindows(errs *config.Errors) {
 		kind := secret.Kind(name)
 		field := "windows." + name
 		if !kind.Known() || !kind.Expires() {
-			errs.Check(false, field, "not a kind with validity windows", "use oauth2")
+			errs.Check(false, field, "not a kind with validity windows", "use oauth2 or oauth2-jwt")
 			continue
 		}
 		if other, twice := named[kind.Canonical()]; twice {

@@ -14,10 +14,15 @@ const (
 	// sent and are equal everywhere else (contract A9, alias rule).
 	OAuth2                  Kind = "oauth2"
 	OAuth2ClientCredentials Kind = "oauth2-client_credentials"
+	// OAuth2JWT signs a JWT and exchanges it, or hands it out as it is when
+	// there is no token endpoint (contract A10).
+	OAuth2JWT Kind = "oauth2-jwt"
 )
 
 // Kinds lists every accepted name, in the order people are shown.
-func Kinds() []Kind { return []Kind{Token, SimpleHTTP, OAuth2, OAuth2ClientCredentials} }
+func Kinds() []Kind {
+	return []Kind{Token, SimpleHTTP, OAuth2, OAuth2ClientCredentials, OAuth2JWT}
+}
 
 // Known reports whether k is a kind this fleet exchanges.
 func (k Kind) Known() bool { return slices.Contains(Kinds(), k) }
@@ -32,4 +37,7 @@ func (k Kind) Canonical() Kind {
 
 // Expires reports whether what the exchange yields has an end, and so whether
 // the secret has dates and is refreshed.
-func (k Kind) Expires() bool { return k.Canonical() == OAuth2 }
+func (k Kind) Expires() bool {
+	c := k.Canonical()
+	return c == OAuth2 || c == OAuth2JWT
+}

@@ -39,6 +39,7 @@
 package secret
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"time"
@@ -117,6 +118,21 @@ const (
 type Credentials struct {
 	Username string `json:"username,omitempty"`
 	ClientID string `json:"client_id,omitempty"`
+
+	// The claims of a JWT (RFC 7519): who signs, for whom, about whom, and for
+	// how many seconds it is good.
+	Iss string `json:"iss,omitempty"`
+	Aud string `json:"aud,omitempty"`
+	Sub string `json:"sub,omitempty"`
+	TTL int64  `json:"ttl,omitempty"`
+	// Alg is how it is signed: RS256.
+	Alg string `json:"alg,omitempty"`
+	// CustomClaims is a JSON object of further claims. It holds none of those
+	// above, nor iat or exp.
+	CustomClaims json.RawMessage `json:"custom_claims,omitempty"`
+	// PrivateKeyID is the key id (kid) in the header of the JWT.
+	PrivateKeyID string `json:"private_key_id,omitempty"`
+
 	TokenURL string `json:"token_url,omitempty"`
 	// RefreshOffset is how many seconds before expiry a token is refreshed, not
 	// negative; nil for kinds that do not expire.

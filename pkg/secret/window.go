@@ -23,7 +23,8 @@ type Policy map[Kind]Window
 // DefaultPolicy returns the contract's windows.
 func DefaultPolicy() Policy {
 	return Policy{
-		OAuth2: {MinValidity: 8 * time.Hour, MinInterval: 4 * time.Hour, DefaultOffset: 4 * time.Hour},
+		OAuth2:    {MinValidity: 8 * time.Hour, MinInterval: 4 * time.Hour, DefaultOffset: 4 * time.Hour},
+		OAuth2JWT: {MinValidity: time.Hour, MinInterval: 30 * time.Minute, DefaultOffset: 30 * time.Minute},
 	}
 }
 

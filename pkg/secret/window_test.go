@@ -159,7 +159,8 @@ func TestKinds(t *testing.T) {
 		{secret.SimpleHTTP, secret.SimpleHTTP, true, false},
 		{secret.OAuth2, secret.OAuth2, true, true},
 		{secret.OAuth2ClientCredentials, secret.OAuth2, true, true},
-		{"oauth2-jwt", "oauth2-jwt", false, false},
+		{secret.OAuth2JWT, secret.OAuth2JWT, true, true},
+		{"oauth2-quantum", "oauth2-quantum", false, false},
 		{"OAuth2", "OAuth2", false, false},
 		{"", "", false, false},
 	} {

@@ -64,6 +64,10 @@ func readCredentials(c *Object, kind secret.Kind, policy secret.Policy) (secret.
 		public.TokenURL = tokenURL(c)
 		public.RefreshOffset = refreshOffset(c, policy.Window(kind))
 		public.Options = options(c)
+	case secret.OAuth2JWT:
+		readJWT(c, &public, policy.Window(kind))
+		hidden.read(c, "private_key")
+		checkPrivateKey(c, hidden["private_key"])
 	}
 	return public, hidden
 }

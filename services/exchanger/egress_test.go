@@ -128,7 +128,7 @@ func newClientFor(t testing.TB, cfg EgressConfig) *Client {
 }
 
 func newRequest(url string) TokenRequest {
-	return TokenRequest{URL: url, ClientID: "c1", ClientSecret: seal.NewPlaintext(canarySecret)}
+	return TokenRequest{Grant: grantClientCredentials, URL: url, ClientID: "c1", ClientSecret: seal.NewPlaintext(canarySecret)}
 }
 
 // wantReason returns the error as what it must be.

@@ -88,6 +88,9 @@ func (x *Exchanger) try(ctx context.Context, c *claim) (o *secret.Outcome, err e
 		if err := x.Policy.Window(s.Kind).Check(got.lifetime, offset); err != nil {
 			return nil, failed(events.ReasonWindow, "%s", err.Error())
 		}
+		if !got.since.IsZero() {
+			requestedAt = got.since
+		}
 		o.ExpiresAt, o.RefreshAt = secret.Dates(requestedAt, got.lifetime, offset)
 	}
 	if s.Environment == "" {
@@ -103,6 +106,7 @@ type got struct {
 	value    seal.Plaintext
 	class    seal.Class
 	lifetime time.Duration // 0 for values that do not end
+	since    time.Time     // from when it counts; zero: from before the request
 }
 
 // value gets the value of a secret.
@@ -115,6 +119,8 @@ func (x *Exchanger) value(ctx context.Context, c *claim) (got, error) {
 		return x.basic(ctx, c)
 	case secret.OAuth2:
 		return x.clientCredentials(ctx, c)
+	case secret.OAuth2JWT:
+		return x.jwt(ctx, c)
 	default:
 		return got{}, failed(events.ReasonUnsupported, "this exchanger does not know the type %s: upgrade it", s.Kind)
 	}
@@ -145,7 +151,7 @@ func (x *Exchanger) clientCredentials(ctx context.Context, c *claim) (got, error
 	defer clientSecret.Wipe()
 	public := c.secret.Credentials
 	answer, err := x.Client.Exchange(ctx, TokenRequest{
-		URL: public.TokenURL, Style: InParams,
+		URL: public.TokenURL, Style: InParams, Grant: grantClientCredentials,
 		ClientID: public.ClientID, ClientSecret: clientSecret, Options: public.Options,
 	})
 	return got{value: answer.AccessToken, class: seal.ShortLived, lifetime: answer.Lifetime}, err

@@ -31,6 +31,9 @@ const (
 	// InHeader sends them by HTTP Basic, each form-encoded first (RFC 6749
 	// section 2.3.1), and not in the form.
 	InHeader
+	// Unauthenticated sends neither: the grant itself proves who asks
+	// (RFC 7523 section 2.1).
+	Unauthenticated
 )
 
 // TokenRequest is one request to a token endpoint.
@@ -40,11 +43,24 @@ type TokenRequest struct {
 	Style        AuthStyle
 	ClientID     string
 	ClientSecret seal.Plaintext
+	// Grant is the grant_type.
+	Grant string
+	// Fields are what the grant consists of, in the order in which they are
+	// sent.
+	Fields []Field
 	// Options are further fields of the form. grant_type among them replaces
-	// client_credentials; client_id and client_secret are refused when a secret
-	// is created and are never taken from here.
+	// Grant; client_id and client_secret are refused when a secret is created
+	// and are never taken from here.
 	Options map[string]string
 }
+
+// Field is a field of the form whose value nobody else may see.
+type Field struct {
+	Name  string
+	Value seal.Plaintext
+}
+
+const grantClientCredentials = "client_credentials" // RFC 6749 section 4.4
 
 const (
 	maxAnswerBytes = 64 << 10 // contract A10
@@ -129,31 +145,52 @@ func (r TokenRequest) build(ctx context.Context) (*http.Request, error) {
 
 // form encodes the fields, in the order of contract A10 and the options by name.
 func (r TokenRequest) form() []byte {
-	revealed := r.ClientSecret.Reveal()
-	defer clear(revealed)
+	secret := r.ClientSecret.Reveal()
+	defer clear(secret)
 	grant, ok := r.Options["grant_type"]
 	if !ok {
-		grant = "client_credentials"
+		grant = r.Grant
 	}
-	options := slices.Sorted(maps.Keys(r.Options))
-	options = slices.DeleteFunc(options, func(name string) bool {
-		return name == "grant_type" || name == "client_id" || name == "client_secret"
-	})
-	size := len("grant_type=&client_id=&client_secret=") + 3*(len(grant)+len(r.ClientID)+len(revealed))
-	for _, name := range options {
-		size += len("&=") + 3*(len(name)+len(r.Options[name]))
-	}
-	form := make([]byte, 0, size) // never grown, which would leave copies
-	form = appendEscaped(append(form, "grant_type="...), grant)
+	form := make([]byte, 0, r.formSize(grant))
+	form = appendField(form, "grant_type", grant)
 	if r.Style == InParams {
-		form = appendEscaped(append(form, "&client_id="...), r.ClientID)
-		form = appendEscaped(append(form, "&client_secret="...), revealed)
+		form = appendField(form, "client_id", r.ClientID)
+		form = appendField(form, "client_secret", secret)
 	}
-	for _, name := range options {
-		form = appendEscaped(append(form, '&'), name)
-		form = appendEscaped(append(form, '='), r.Options[name])
+	for _, f := range r.Fields {
+		value := f.Value.Reveal()
+		form = appendField(form, f.Name, value)
+		clear(value)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Options)) {
+		switch name {
+		case "grant_type", "client_id", "client_secret":
+		default:
+			form = appendField(form, name, r.Options[name])
+		}
 	}
 	return form
+}
+
+// formSize is the most that form can need: a form that had to grow would leave
+// copies of secrets behind.
+func (r TokenRequest) formSize(grant string) int {
+	const escaped = 3 // bytes of form for a byte of value
+	size := len("grant_type=&client_id=&client_secret=") + escaped*(len(grant)+len(r.ClientID)+r.ClientSecret.Len())
+	for _, f := range r.Fields {
+		size += len("&=") + escaped*(len(f.Name)+f.Value.Len())
+	}
+	for name, value := range r.Options {
+		size += len("&=") + escaped*(len(name)+len(value))
+	}
+	return size
+}
+
+func appendField[T string | []byte](form []byte, name string, value T) []byte {
+	if len(form) > 0 {
+		form = append(form, '&')
+	}
+	return appendEscaped(append(appendEscaped(form, name), '='), value)
 }
 
 func (r TokenRequest) basic() string {

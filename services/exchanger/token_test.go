@@ -31,12 +31,13 @@ func TestTokenRequest(t *testing.T) {
 	}{
 		{
 			"no options",
-			TokenRequest{ClientID: "c1", ClientSecret: seal.NewPlaintext("s1")},
+			TokenRequest{Grant: grantClientCredentials, ClientID: "c1", ClientSecret: seal.NewPlaintext("s1")},
 			arrival{"/token", "grant_type=client_credentials&client_id=c1&client_secret=s1", ""},
 		},
 		{
 			"options in the order of their names",
 			TokenRequest{
+				Grant:    grantClientCredentials,
 				ClientID: "c1", ClientSecret: seal.NewPlaintext("s1"),
 				Options: map[string]string{"scope": "read write", "audience": "https://a.test/?b=c&d", "empty": ""},
 			},
@@ -44,17 +45,18 @@ func TestTokenRequest(t *testing.T) {
 		},
 		{
 			"query kept as it is",
-			TokenRequest{URL: "?tenant=7&b=%20x&a", ClientID: "c1", ClientSecret: seal.NewPlaintext("s1")},
+			TokenRequest{Grant: grantClientCredentials, URL: "?tenant=7&b=%20x&a", ClientID: "c1", ClientSecret: seal.NewPlaintext("s1")},
 			arrival{"/token?tenant=7&b=%20x&a", "grant_type=client_credentials&client_id=c1&client_secret=s1", ""},
 		},
 		{
 			"fragment dropped",
-			TokenRequest{URL: "#part", ClientID: "c1", ClientSecret: seal.NewPlaintext("s1")},
+			TokenRequest{Grant: grantClientCredentials, URL: "#part", ClientID: "c1", ClientSecret: seal.NewPlaintext("s1")},
 			arrival{"/token", "grant_type=client_credentials&client_id=c1&client_secret=s1", ""},
 		},
 		{
 			"grant_type overridden, credentials not",
 			TokenRequest{
+				Grant:    grantClientCredentials,
 				ClientID: "c1", ClientSecret: seal.NewPlaintext("s1"),
 				Options: map[string]string{"grant_type": "account_credentials", "client_id": "c2", "client_secret": "s2"},
 			},
@@ -62,12 +64,12 @@ func TestTokenRequest(t *testing.T) {
 		},
 		{
 			"escaped",
-			TokenRequest{ClientID: "a b&c=ö", ClientSecret: seal.NewPlaintext("+/%\x00\xff~.-_")},
+			TokenRequest{Grant: grantClientCredentials, ClientID: "a b&c=ö", ClientSecret: seal.NewPlaintext("+/%\x00\xff~.-_")},
 			arrival{"/token", "grant_type=client_credentials&client_id=a+b%26c%3D%C3%B6&client_secret=%2B%2F%25%00%FF~.-_", ""},
 		},
 		{
 			"in the header, form-encoded before base64 (RFC 6749 section 2.3.1)",
-			TokenRequest{Style: InHeader, ClientID: "c:1", ClientSecret: seal.NewPlaintext("s 1/"), Options: map[string]string{"scope": "x"}},
+			TokenRequest{Grant: grantClientCredentials, Style: InHeader, ClientID: "c:1", ClientSecret: seal.NewPlaintext("s 1/"), Options: map[string]string{"scope": "x"}},
 			arrival{"/token", "grant_type=client_credentials&scope=x", "Basic YyUzQTE6cysxJTJG"}, // c%3A1:s+1%2F
 		},
 	}
@@ -142,12 +144,13 @@ func TestAppendEscapedIsQueryEscape(t *testing.T) {
 func TestFormIsWiped(t *testing.T) {
 	t.Parallel()
 	r := TokenRequest{
+		Grant:        grantClientCredentials,
 		ClientID:     "ü",
 		ClientSecret: seal.NewPlaintext("%&="),
 		Options:      map[string]string{"grant_type": "ö", "ä": "/"},
 	}
 	form := r.form()
-	if len(form) != cap(form) { // every byte of ours is escaped: the most there can be
+	if cap(form) != cap(make([]byte, 0, r.formSize("ö"))) {
 		t.Errorf("%d bytes in %d: the form was copied as it grew", len(form), cap(form))
 	}
 	body := &formBody{form: form, rest: form}

@@ -186,6 +186,12 @@ func (w *world) create(kind secret.Kind, edits ...func(*secret.Secret)) *secret.
 		hidden["token"] = plantedToken
 	case secret.SimpleHTTP:
 		s.Credentials.Username, hidden["password"] = "ada", plantedPassword
+	case secret.OAuth2JWT:
+		seconds := int64(tokenOffset / time.Second)
+		s.Credentials = secret.Credentials{
+			Iss: "issuer", Aud: "audience", TTL: int64(tokenLifetime / time.Second), Alg: "RS256", RefreshOffset: &seconds,
+		}
+		hidden["private_key"] = signingKeyPEM()
 	default:
 		seconds := int64(tokenOffset / time.Second)
 		s.Credentials = secret.Credentials{ClientID: s.ID, TokenURL: w.provider.url + "/token?secret=" + s.ID, RefreshOffset: &seconds}
