@@ -95,7 +95,7 @@ func demoLine(s client.Secret, asked uint64, now time.Time) line {
 	if s.Meta.RefreshStatus != "" {
 		state += ", refresh " + s.Meta.RefreshStatus
 	}
-	news := fmt.Sprintf("%-13s %-27s", a.Name, state)
+	news := fmt.Sprintf("%-13s %-28s", a.Name, state)
 	switch {
 	case a.Status == "failed":
 		return line{news: news + " " + s.Meta.StatusDetails.String()}
