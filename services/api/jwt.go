@@ -1,10 +1,8 @@
 package api
 
 import (
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
+	"errors"
 	"fmt"
 
 	"github.com/rekindle-dev/rekindle/pkg/seal"
@@ -73,20 +71,13 @@ func checkPrivateKey(c *Object, p seal.Plaintext) {
 	}
 	text := p.Reveal()
 	defer clear(text)
-	block, _ := pem.Decode(text)
-	if block == nil {
+	key, err := secret.SigningKey(text)
+	switch {
+	case errors.Is(err, secret.ErrNotPEM):
 		c.fault("private_key", "must be a private key in PEM")
-		return
-	}
-	defer clear(block.Bytes)
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	}
-	switch k, ok := key.(*rsa.PrivateKey); {
-	case err != nil || !ok:
+	case err != nil:
 		c.fault("private_key", "must be an RSA private key (PKCS #8 or PKCS #1), not encrypted")
-	case k.N.BitLen() < minRSABits:
+	case key.N.BitLen() < minRSABits:
 		c.fault("private_key", fmt.Sprintf("must have at least %d bits", minRSABits))
 	}
 }

@@ -6,10 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
+	"errors"
 	"maps"
 	"time"
 
@@ -119,17 +118,11 @@ func signingInput(header, claims map[string]any) ([]byte, error) {
 func parseKey(p seal.Plaintext) (*rsa.PrivateKey, error) {
 	text := p.Reveal()
 	defer clear(text)
-	block, _ := pem.Decode(text)
-	if block == nil {
+	key, err := secret.SigningKey(text)
+	switch {
+	case errors.Is(err, secret.ErrNotPEM):
 		return nil, failed(events.ReasonCannotOpen, "the stored private_key is not PEM: send it again")
-	}
-	defer clear(block.Bytes)
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	}
-	key, ok := parsed.(*rsa.PrivateKey)
-	if err != nil || !ok {
+	case err != nil:
 		return nil, failed(events.ReasonCannotOpen, "the stored private_key is not an RSA key: send it again")
 	}
 	return key, nil
