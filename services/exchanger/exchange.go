@@ -30,7 +30,7 @@ func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*s
 		attribute.String("rekindle.kind", string(c.secret.Kind)), attribute.String("rekindle.action", string(due.Action)),
 	))
 	defer span.End()
-	started := x.now()
+	started := x.Now()
 	x.metrics.lateness.WithLabelValues(string(due.Action)).Observe(started.Sub(due.At).Seconds())
 
 	var o *secret.Outcome
@@ -39,8 +39,8 @@ func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*s
 	if err != nil {
 		return nil, lost
 	}
-	o.StartedAt = started
-	x.record(ctx, c.secret, o, due.Action, x.now().Sub(started))
+	o.StartedAt = started.UTC().Truncate(time.Millisecond)
+	x.record(ctx, c.secret, o, due.Action, x.Now().Sub(started))
 	return o, nil
 }
 
