@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"net/http"
 	"time"
 )
 
@@ -105,11 +104,6 @@ func (c *Client) CreateEnvironment(ctx context.Context, property, name, stage st
 	return create[Environment](ctx, c, "/properties/"+property+"/environments", resource("environments", map[string]any{"name": name, "stage": stage}))
 }
 
-// DeleteEnvironment deletes an environment; its secrets stay, unattached.
-func (c *Client) DeleteEnvironment(ctx context.Context, id string) error {
-	return c.do(ctx, http.MethodDelete, "/environments/"+id, nil, nil)
-}
-
 // CreateSecret makes a secret, which begins its first exchange.
 func (c *Client) CreateSecret(ctx context.Context, property string, s NewSecret) (Secret, error) {
 	doc := resource("secrets", map[string]any{"name": s.Name, "type_of": s.TypeOf, "credentials": s.Credentials})
@@ -127,11 +121,6 @@ func (c *Client) Secret(ctx context.Context, id string) (Secret, error) {
 // Secrets lists the secrets of a property.
 func (c *Client) Secrets(ctx context.Context, property string) ([]Secret, error) {
 	return list[Secret](ctx, c, "/properties/"+property+"/secrets")
-}
-
-// DeleteSecret deletes a secret and its value.
-func (c *Client) DeleteSecret(ctx context.Context, id string) error {
-	return c.do(ctx, http.MethodDelete, "/secrets/"+id, nil, nil)
 }
 
 func resource(kind string, attributes map[string]any) map[string]any {
