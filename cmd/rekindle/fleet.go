@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nuid"
@@ -33,7 +34,8 @@ const tracerName = "github.com/rekindle-dev/rekindle"
 // target runs some. Each task may use what those before it have made.
 type fleet struct {
 	*settings
-	ops *ops.Ops
+	name string // of this process, in claims, leases and logs
+	ops  *ops.Ops
 
 	// How what the fleet stands on is, beside its tasks.
 	connected, sealing func(ok bool, why string)
@@ -118,7 +120,7 @@ func (f *fleet) runExchanger(ctx context.Context, ready func()) error {
 	client := exchanger.NewClient(exchanger.EgressConfig{Allow: f.allow, Timeout: time.Duration(f.file.Exchanger.Timeout)})
 	defer client.Close()
 	x, err := exchanger.New(exchanger.Deps{
-		Name: processName(), State: f.state, Jobs: f.bus, Events: f.bus, Keyring: ring, Client: client,
+		Name: f.name, State: f.state, Jobs: f.bus, Events: f.bus, Keyring: ring, Client: client,
 		Policy: f.policy, Workers: f.file.Exchanger.Workers, Logger: f.ops.Logger,
 		Tracer: f.ops.TracerProvider.Tracer(tracerName), Registry: f.ops.Registry,
 	})
@@ -164,7 +166,7 @@ func (f *fleet) checkKeyring(ctx context.Context) error {
 }
 
 func (f *fleet) runScheduler(ctx context.Context, ready func()) error {
-	leases, err := f.bus.Leases(ctx, processName())
+	leases, err := f.bus.Leases(ctx, f.name)
 	if err != nil {
 		return err
 	}
@@ -179,13 +181,17 @@ func (f *fleet) runProjection(ctx context.Context, ready func()) error {
 	f.api = api.New(api.Config{Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy}, api.Deps{
 		State: f.state, Events: f.bus, Logger: f.ops.Logger, Metrics: f.ops.Registry,
 	})
-	go func() {
+	ctx, stop := context.WithCancel(ctx)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer stop()
+	waiting.Go(func() {
 		select {
 		case <-f.api.Sealing():
 			f.sealing(true, "")
 		case <-ctx.Done():
 		}
-	}()
+	})
 	return f.api.Run(ctx, ready)
 }
 

@@ -53,6 +53,6 @@ func serve(ctx context.Context, s *settings, stderr io.Writer) (err error) {
 			err = errors.Join(err, fmt.Errorf("export the last traces: %w", e))
 		}
 	}()
-	f := &fleet{settings: s, ops: o}
+	f := &fleet{settings: s, name: processName(), ops: o}
 	return run.All(ctx, run.Options{Logger: o.Logger}, f.tasks()...)
 }
