@@ -3,7 +3,7 @@
 // the standard library only, so that any program can import it.
 //
 // An event is a fact in the past tense ("SecretCreated"); a job is an order for
-// one exchanger ("RefreshDue"). Both are CloudEvents 1.0 in the binary content
+// one exchanger ("RefreshDue", "TestRequested"). Both are CloudEvents 1.0 in the binary content
 // mode of the NATS binding: the context attributes are message headers with the
 // prefix "ce-" (percent-encoded where a header could not hold them), the body is
 // the JSON of the data, and the W3C trace context rides beside them as
@@ -11,9 +11,14 @@
 //
 // Subjects, all spelled in this package:
 //
-//	rekindle.v1.event.<org>.<type>.<secret>   facts, for everyone
+//	rekindle.v1.event.<org>.<type>.<about>    facts, for everyone
 //	rekindle.v1.job.<secret>                  orders, one handler each
+//	rekindle.v1.answer.<random>               the answer to one job, for who asked
 //	rekindle.v1.parked.<lane>.<secret>        what needs a person
+//
+// An event is about a secret of an organisation, or about a provider
+// ("RegistrationExpiring") for the whole deployment: then <about> is the
+// provider's name and <org> is "=", which stands for none.
 //
 // Events announce; nothing in the fleet depends on one being published. They
 // arrive at least once: the same event always carries the same id.

@@ -17,7 +17,8 @@ type Event struct {
 	ID string
 	// Source says who published it, as a URI reference: "/rekindle/api".
 	Source string
-	// Org is the organisation the secret belongs to (extension attribute "org").
+	// Org is the organisation the secret belongs to (extension attribute "org");
+	// empty for what is about the deployment.
 	Org string
 	// Time is when it happened.
 	Time time.Time
@@ -134,7 +135,7 @@ func Decode(h Header, body []byte) (Event, error) {
 		return Event{}, err
 	}
 	if subject != e.Data.About() {
-		return Event{}, fmt.Errorf("header %s differs from the secret in the body", HeaderSubject)
+		return Event{}, fmt.Errorf("header %s differs from what the body is about", HeaderSubject)
 	}
 	if trace := h.Get(HeaderTrace); isTrace(trace) {
 		e.Trace = trace

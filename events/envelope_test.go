@@ -104,13 +104,14 @@ func TestDecodeErrors(t *testing.T) {
 func TestEncodeErrors(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*events.Event){
-		"no data":    func(e *events.Event) { e.Data = nil },
-		"no id":      func(e *events.Event) { e.ID = "" },
-		"no source":  func(e *events.Event) { e.Source = "" },
-		"no secret":  func(e *events.Event) { e.Data = events.SecretCreated{} },
-		"no time":    func(e *events.Event) { e.Time = time.Time{} },
-		"far future": func(e *events.Event) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
-		"not UTF-8":  func(e *events.Event) { e.ID = "a\xff" },
+		"no data":     func(e *events.Event) { e.Data = nil },
+		"no id":       func(e *events.Event) { e.ID = "" },
+		"no source":   func(e *events.Event) { e.Source = "" },
+		"no secret":   func(e *events.Event) { e.Data = events.SecretCreated{} },
+		"no provider": func(e *events.Event) { e.Data = events.RegistrationExpiring{ClientID: "c"} },
+		"no time":     func(e *events.Event) { e.Time = time.Time{} },
+		"far future":  func(e *events.Event) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"not UTF-8":   func(e *events.Event) { e.ID = "a\xff" },
 		"too long": func(e *events.Event) {
 			e.Data = events.SecretCreated{Secret: secretID, Name: strings.Repeat("x", events.MaxBody)}
 		},
@@ -198,6 +199,24 @@ func TestDecodeRefreshDue(t *testing.T) {
 	for _, bad := range []string{"", "[]", `{"decision":-1}`, `{"decision":"CANARY"}`, strings.Repeat(" ", events.MaxBody) + "{}"} {
 		got, err := events.DecodeRefreshDue([]byte(bad))
 		if err == nil || got != (events.RefreshDue{}) || strings.Contains(err.Error(), "CANARY") {
+			t.Errorf("%.20q: got %+v, error %v", bad, got, err)
+		}
+	}
+}
+
+func TestDecodeTestRequested(t *testing.T) {
+	t.Parallel()
+	want := samples()["TestRequested"]
+	_, body, err := events.Encode(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := events.DecodeTestRequested(body); err != nil || !reflect.DeepEqual(got, want.Data) {
+		t.Errorf("got %+v, error %v", got, err)
+	}
+	for _, bad := range []string{"", "[]", `{"key":"CANARY!"}`, `{"key":7}`, `{"before":"CANARY"}`, strings.Repeat(" ", events.MaxBody) + "{}"} {
+		got, err := events.DecodeTestRequested([]byte(bad))
+		if err == nil || !reflect.DeepEqual(got, events.TestRequested{}) || strings.Contains(err.Error(), "CANARY") {
 			t.Errorf("%.20q: got %+v, error %v", bad, got, err)
 		}
 	}

@@ -40,11 +40,22 @@ func samples() map[string]events.Event {
 	least.Org, least.Trace = "", ""
 	strange := wrap("a b/%\"é\n€😀", events.SecretDeleted{Secret: secretID, Property: property, Name: "<b>&\u2028", Kind: "token"})
 	strange.Org = "My Company, Ünited"
+	expiring := wrap("registration.google.30", events.RegistrationExpiring{
+		Provider: "google", ClientID: "42.apps.example.test", SecretExpiresAt: noon().Add(30 * 24 * time.Hour), DaysLeft: 30,
+	})
+	expiring.Org = ""
 	return map[string]events.Event{
 		"SecretCreated": wrap(secretID+".created", events.SecretCreated{
 			Secret: secretID, Property: property, Environment: env, Name: "billing API", Kind: "oauth2-client_credentials",
 		}),
 		"SecretCreated-least": least,
+		"SecretUpdated": wrap(secretID+".updated", events.SecretUpdated{
+			Secret: secretID, Property: property, Environment: env, Name: "billing API", Kind: "oauth2",
+			Changed: []string{"name", "credentials", "environment"},
+		}),
+		"SecretUpdated-least": wrap(secretID+".updated", events.SecretUpdated{
+			Secret: secretID, Property: property, Name: "n", Kind: "token", Changed: []string{"environment"},
+		}),
 		"SecretDeleted": wrap(secretID+".deleted", events.SecretDeleted{
 			Secret: secretID, Property: property, Environment: env, Name: "billing API", Kind: "oauth2",
 		}),
@@ -59,6 +70,10 @@ func samples() map[string]events.Event {
 		"ExchangeSucceeded-least": wrap(secretID+".1.succeeded", events.ExchangeSucceeded{
 			Secret: secretID, Property: property, Kind: "token", Action: "exchange", Generation: 1,
 		}),
+		"ExchangeSucceeded-authorize": wrap(secretID+".2.succeeded", events.ExchangeSucceeded{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2-google", Action: "authorize",
+			Generation: 2, ExpiresAt: noon().Add(time.Hour), RefreshAt: noon().Add(30 * time.Minute),
+		}),
 		"ExchangeFailed": wrap(secretID+".8.failed", events.ExchangeFailed{
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", Action: "refresh",
 			Reason: events.ReasonTimeout, Detail: "no complete answer came within 10 s",
@@ -67,6 +82,29 @@ func samples() map[string]events.Event {
 		"ExchangeFailed-least": wrap(secretID+".1.failed", events.ExchangeFailed{
 			Secret: secretID, Property: property, Kind: "oauth2", Action: "exchange",
 			Reason: events.ReasonRejected, Detail: "the provider refused the credentials",
+		}),
+		"RetryRequested": wrap(secretID+".9.retry", events.RetryRequested{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2",
+		}),
+		"ReauthorizeRequested": wrap(secretID+".dialog.1", events.ReauthorizeRequested{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2-google", Until: noon().Add(time.Hour),
+		}),
+		"ConsentReceived": wrap(secretID+".dialog.1.consent", events.ConsentReceived{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2-google",
+		}),
+		"ConsentHeld": wrap(secretID+".10.held", events.ConsentHeld{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2-google",
+		}),
+		"ReauthorizationDue": wrap(secretID+".due.30", events.ReauthorizationDue{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2-linkedin",
+			ReauthorizeBy: noon().Add(30 * 24 * time.Hour), DaysLeft: 30,
+		}),
+		"ReauthorizationDue-ended": wrap(secretID+".due.ended", events.ReauthorizationDue{
+			Secret: secretID, Property: property, Kind: "oauth2-linkedin", Ended: true,
+		}),
+		"RegistrationExpiring": expiring,
+		"TestRequested": wrap(secretID+".test", events.TestRequested{
+			Secret: secretID, Key: []byte(`{"type":"rekindle.keyset.v1"}`), Before: noon().Add(20 * time.Second),
 		}),
 	}
 }
@@ -192,8 +230,9 @@ func TestTimesAreUTC(t *testing.T) {
 func TestMembers(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
-		"action", "attempts", "decision", "detail", "due_at", "environment", "expires_at", "generation", "kind",
-		"name", "next_attempt_at", "property", "reason", "refresh_at", "secret", "works_until",
+		"action", "attempts", "before", "changed", "client_id", "days_left", "decision", "detail", "due_at", "ended",
+		"environment", "expires_at", "generation", "key", "kind", "name", "next_attempt_at", "property", "provider",
+		"reason", "reauthorize_by", "refresh_at", "secret", "secret_expires_at", "until", "works_until",
 	}
 	for name, e := range samples() {
 		body, err := json.Marshal(e.Data)

@@ -25,6 +25,19 @@ const (
 	ReasonTooLarge Reason = "too_large"
 	// ReasonRejected: the provider refused the credentials or the request.
 	ReasonRejected Reason = "rejected"
+	// ReasonGrantEnded: the provider no longer accepts the refresh token: a person
+	// has to authorize the secret again.
+	ReasonGrantEnded Reason = "grant_ended"
+	// ReasonAppRefused: the provider refused the app itself, its id, its secret or
+	// what it may ask for: the app's registration needs mending.
+	ReasonAppRefused Reason = "app_refused"
+	// ReasonNotRegistered: no app is registered here for the provider.
+	ReasonNotRegistered Reason = "not_registered"
+	// ReasonConsentRefused: the person or the provider refused in the dialog.
+	ReasonConsentRefused Reason = "consent_refused"
+	// ReasonNoRefreshToken: the consent yielded no refresh token, although the
+	// provider issues one with every consent.
+	ReasonNoRefreshToken Reason = "no_refresh_token"
 	// ReasonThrottled: the provider asked for fewer requests.
 	ReasonThrottled Reason = "throttled"
 	// ReasonProviderError: the provider failed (a 5xx or another unexpected status).
@@ -47,7 +60,9 @@ func Reasons() []Reason {
 	return []Reason{
 		ReasonUnreachable, ReasonNoSuchHost, ReasonUntrusted, ReasonAddressRefused,
 		ReasonTimeout, ReasonDisconnected, ReasonRedirected, ReasonTooLarge,
-		ReasonRejected, ReasonThrottled, ReasonProviderError, ReasonMalformed,
-		ReasonNoLifetime, ReasonWindow, ReasonCannotOpen, ReasonUnsupported,
+		ReasonRejected, ReasonGrantEnded, ReasonAppRefused, ReasonNotRegistered,
+		ReasonConsentRefused, ReasonNoRefreshToken, ReasonThrottled,
+		ReasonProviderError, ReasonMalformed, ReasonNoLifetime, ReasonWindow,
+		ReasonCannotOpen, ReasonUnsupported,
 	}
 }

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"crypto/rand"
 	"fmt"
 	"strings"
 )
@@ -16,9 +17,10 @@ const (
 	AllParked = Root + ".parked.>"
 )
 
-// EventSubject is where an event of type t about a secret of org travels.
-func EventSubject(org string, t Type, secret string) string {
-	return strings.Join([]string{Root, "event", Token(org), string(t), Token(secret)}, ".")
+// EventSubject is where an event of type t travels. About is as [Data] says; an
+// event about the deployment has no org, which its subject writes as "=".
+func EventSubject(org string, t Type, about string) string {
+	return strings.Join([]string{Root, "event", Token(org), string(t), Token(about)}, ".")
 }
 
 // JobSubject is where jobs for a secret travel. There is one subject for each
@@ -29,6 +31,25 @@ func JobSubject(secret string) string { return Root + ".job." + Token(secret) }
 // is kept for a person.
 func ParkedSubject(lane, secret string) string {
 	return strings.Join([]string{Root, "parked", Token(lane), Token(secret)}, ".")
+}
+
+const (
+	answers = Root + ".answer."
+	// A token of 128 random bits has 26 letters; longer ones leave room for more.
+	minAnswer, maxAnswer = 26, 64
+)
+
+// NewAnswerSubject makes up the subject where the answer to one job is awaited.
+// Nobody can guess it.
+func NewAnswerSubject() string { return answers + rand.Text() }
+
+// IsAnswerSubject reports whether s has the form of what [NewAnswerSubject]
+// returns. Whoever answers a job publishes nowhere else, whatever a message asks
+// for.
+func IsAnswerSubject(s string) bool {
+	token, ok := strings.CutPrefix(s, answers)
+	return ok && len(token) >= minAnswer && len(token) <= maxAnswer &&
+		strings.IndexFunc(token, func(c rune) bool { return c > '~' || !plain(byte(c)) }) < 0
 }
 
 // Token makes one subject token of any text. Letters, digits, "-" and "_" stay;

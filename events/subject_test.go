@@ -19,6 +19,7 @@ func TestSubjects(t *testing.T) {
 	for got, want := range map[string]string{
 		events.EventSubject("ORG@TestOrg", events.TypeSecretCreated, "SE1"): "rekindle.v1.event.ORG=40TestOrg.SecretCreated.SE1",
 		events.EventSubject("", events.TypeExchangeFailed, "SE1"):           "rekindle.v1.event.=.ExchangeFailed.SE1",
+		events.EventSubject("", events.TypeRegistrationExpiring, "a.b"):     "rekindle.v1.event.=.RegistrationExpiring.a=2Eb",
 		events.JobSubject("SE1"):           "rekindle.v1.job.SE1",
 		events.JobSubject("SE1.>"):         "rekindle.v1.job.SE1=2E=3E",
 		events.ParkedSubject("job", "SE1"): "rekindle.v1.parked.job.SE1",
@@ -41,13 +42,16 @@ func TestSubjectsAsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fill := strings.NewReplacer("<org>", "acme", "<type>", string(events.TypeRefreshDue), "<secret>", secretID, "<lane>", "job")
+	answer := events.NewAnswerSubject()
+	random := answer[strings.LastIndexByte(answer, '.')+1:]
+	fill := strings.NewReplacer("<org>", "acme", "<type>", string(events.TypeSecretCreated), "<about>", secretID,
+		"<secret>", secretID, "<lane>", "job", "<random>", random)
 	var documented []string
 	for _, line := range regexp.MustCompile(`(?m)^//\t(rekindle\S+)`).FindAllStringSubmatch(string(doc), -1) {
 		documented = append(documented, fill.Replace(line[1]))
 	}
 	want := []string{
-		events.EventSubject("acme", events.TypeRefreshDue, secretID), events.JobSubject(secretID), events.ParkedSubject("job", secretID),
+		events.EventSubject("acme", events.TypeSecretCreated, secretID), events.JobSubject(secretID), answer, events.ParkedSubject("job", secretID),
 	}
 	if !slices.Equal(documented, want) {
 		t.Errorf("doc.go says %q, want %q", documented, want)
@@ -60,6 +64,44 @@ func TestSubjectsAsDocumented(t *testing.T) {
 	for _, quoted := range regexp.MustCompile(`"(\w+)"`).FindAllStringSubmatch(string(doc), -1) {
 		if _, ok := samples()[quoted[1]]; !ok {
 			t.Errorf("doc.go names the event %s, which is none", quoted[1])
+		}
+	}
+}
+
+// An answer goes where it was made up to go, and to no other subject.
+func TestAnswerSubject(t *testing.T) {
+	t.Parallel()
+	a, b := events.NewAnswerSubject(), events.NewAnswerSubject()
+	if a == b || !events.IsAnswerSubject(a) || !events.IsAnswerSubject(b) {
+		t.Errorf("made up %q and %q", a, b)
+	}
+	const token = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	for subject, want := range map[string]bool{
+		"rekindle.v1.answer." + token:                     true,
+		"rekindle.v1.answer." + token + "-_09az":          true,
+		"rekindle.v1.answer." + strings.Repeat("a", 64):   true,
+		"rekindle.v1.answer." + strings.Repeat("a", 65):   false,
+		"rekindle.v1.answer." + token[1:]:                 false,
+		"rekindle.v1.answer.":                             false,
+		"":                                                false,
+		token:                                             false,
+		"rekindle.v1.answer." + token + ".x":              false,
+		"rekindle.v1.answer." + token + "*":               false,
+		"rekindle.v1.answer.*" + token:                    false,
+		"rekindle.v1.answer." + token + ">":               false,
+		"rekindle.v1.answer." + token + " 0":              false,
+		"rekindle.v1.answer." + token + "\r\nPUB x 0\r\n": false,
+		"rekindle.v1.answer." + token + "\x00":            false,
+		"rekindle.v1.answer." + token + "é":               false,
+		"rekindle.v1.answer." + token + "\u0141":          false, // its last byte is a letter
+		"rekindle.v1.answer." + token + "\xff":            false,
+		"rekindle.v1.job." + token:                        false,
+		" rekindle.v1.answer." + token:                    false,
+		"$JS.API.STREAM.DELETE.KV_state":                  false,
+		"$KV.state.secret." + token:                       false,
+	} {
+		if got := events.IsAnswerSubject(subject); got != want {
+			t.Errorf("%q is where an answer goes: %v, want %v", subject, got, want)
 		}
 	}
 }
@@ -134,8 +176,12 @@ func TestClosedSets(t *testing.T) {
 		}
 	}
 	for _, name := range constants(t, "types.go", "Type") {
+		about := secretID
+		if name == string(events.TypeRegistrationExpiring) {
+			about = "google"
+		}
 		e, ok := samples()[name]
-		if !ok || string(e.Data.Type()) != name || e.Data.About() != secretID {
+		if !ok || string(e.Data.Type()) != name || e.Data.About() != about {
 			t.Errorf("no sample of type %s", name)
 		}
 	}

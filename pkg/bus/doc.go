@@ -20,6 +20,12 @@
 // a dead process comes back after [AckWait]. A worker holds no job that it does
 // not work on.
 //
+// # Answers
+//
+// Whoever offers a job may ask for an answer. It goes from the handler straight
+// to who asked, on a subject made up for it; no stream keeps it, and it comes at
+// most once to an asker who waits.
+//
 // # Interruptions
 //
 // Whatever works or follows goes on when the server comes back, from where it

@@ -23,18 +23,32 @@ func (b *Bus) Publish(ctx context.Context, e events.Event) error {
 }
 
 // Offer puts a job into its secret's lane. It reports false when a job for the
-// secret is queued or being worked on: that one will see whatever is due.
+// secret is queued or being worked on. That one may be for something else: what
+// is due is to be offered again.
 func (b *Bus) Offer(ctx context.Context, e events.Event) (accepted bool, err error) {
-	m, err := message(ctx, e)
+	m, err := job(ctx, e)
 	if err != nil {
 		return false, err
 	}
-	m.Subject = events.JobSubject(e.Data.About())
+	return b.offer(ctx, m)
+}
+
+func (b *Bus) offer(ctx context.Context, m *nats.Msg) (accepted bool, err error) {
 	_, err = b.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
 	if queued(err) {
 		return false, nil
 	}
 	return err == nil, translate(err)
+}
+
+// job wraps an event to go into its secret's lane.
+func job(ctx context.Context, e events.Event) (*nats.Msg, error) {
+	m, err := message(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	m.Subject = events.JobSubject(e.Data.About())
+	return m, nil
 }
 
 // message wraps an event, to go anywhere. The trace is that of the event or

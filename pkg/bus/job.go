@@ -41,6 +41,7 @@ func (l *lane) job(m *nats.Msg) {
 	}
 	err = l.call(traced(l.hard, m.Header), work.Message{
 		ID: e.ID, Type: string(e.Data.Type()), Subject: e.Data.About(), Data: m.Data, Delivery: deliveries,
+		Answer: l.b.answerTo(m),
 	})
 	l.settle(m, deliveries, err)
 }

@@ -15,6 +15,17 @@
 // A process that is given a [Keyset] can build a [Sealer] and nothing else.
 // No function of this package leads from a Keyset or a Sealer to an [Opener].
 //
+// A process that may ask a question makes a [Reply], a key pair for the one
+// answer:
+//
+//	Reply ── Key() ──► the question ──► SealReply(key, binding, plaintext)
+//	  └──── Open(binding, sealed) ◄──── the answer ◄────┘
+//
+// It opens what was sealed to that pair and nothing else: no Reply is made of
+// keys from elsewhere, and none gives its private half away. So a process that
+// holds Replies and a Keyset, as the api does, reads the answers to its own
+// questions and no stored value.
+//
 // # What it promises
 //
 //   - Confidentiality: a sealed value is opened only with the private key it
@@ -25,10 +36,10 @@
 //   - Integrity: every byte of a sealed value, header included, is
 //     authenticated. A changed value never opens; where its header still reads
 //     and names a key that is held, the answer is [ErrCannotOpen] and no more.
-//   - Silence: [Plaintext], [Keyring] and [Opener] give "[redacted]" to every
-//     printer, logger and marshaller of the standard library, and a code
-//     address where fmt asks no methods (in unexported fields). No error of
-//     this package quotes secret material or the input it was found in.
+//   - Silence: [Plaintext], [Keyring], [Opener] and [Reply] give "[redacted]"
+//     to every printer, logger and marshaller of the standard library, and a
+//     code address where fmt asks no methods (in unexported fields). No error
+//     of this package quotes secret material or the input it was found in.
 //
 // # What it does not promise
 //

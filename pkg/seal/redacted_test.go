@@ -31,15 +31,16 @@ type held struct {
 	forms  []string
 }
 
-// allHeld lists the three types that hold secret material, each in every
+// allHeld lists the types that hold secret material, each in every
 // position a value can have.
 func allHeld(t *testing.T) []held {
 	t.Helper()
-	ring := newRing(t)
+	ring, reply := newRing(t), must(seal.NewReply())
 	return []held{
 		{"Plaintext", shapesOf(seal.NewPlaintext(canary)), printedForms([]byte(canary))},
 		{"Keyring", shapesOf(ring), keyForms(t, ring)},
 		{"Opener", shapesOf(seal.NewOpener(ring)), keyForms(t, ring)},
+		{"Reply", shapesOf(reply), keyForms(t, reply.Ring())},
 	}
 }
 
@@ -203,7 +204,7 @@ func TestFormsFindAnUnprotectedSecret(t *testing.T) {
 func TestRedactionIsFixed(t *testing.T) {
 	t.Parallel()
 	p := seal.NewPlaintext(canary)
-	for _, v := range []any{p, &p, newRing(t), seal.NewOpener(newRing(t)), seal.Plaintext{}} {
+	for _, v := range []any{p, &p, newRing(t), seal.NewOpener(newRing(t)), must(seal.NewReply()), seal.Plaintext{}} {
 		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%z", "%20.3s"} {
 			if got := fmt.Sprintf(format, v); got != "[redacted]" {
 				t.Errorf("%T with %s: %q", v, format, got)

@@ -35,6 +35,11 @@ type Message struct {
 	Data []byte
 	// Delivery counts the deliveries of this message, this one included.
 	Delivery int
+	// Answer sends body to whoever waits for the answer to this message; nil when
+	// nobody asked for one. That it returns no error says that the answer is on
+	// its way, not that anybody still waits. What may not be seen by all who
+	// carry messages must be sealed.
+	Answer func(ctx context.Context, body []byte) error
 }
 
 // Handler deals with one message at a time; it is called from many goroutines.

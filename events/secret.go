@@ -1,0 +1,114 @@
+package events
+
+import "time"
+
+// SecretCreated says: a secret was stored and waits for its first exchange.
+type SecretCreated struct {
+	Secret      string `json:"secret"`
+	Property    string `json:"property"`
+	Environment string `json:"environment,omitempty"`
+	Name        string `json:"name"`
+	// Kind is the wire name the client used (contract A9).
+	Kind string `json:"kind"`
+}
+
+// SecretUpdated says: somebody changed what a secret is.
+type SecretUpdated struct {
+	Secret      string `json:"secret"`
+	Property    string `json:"property"`
+	Environment string `json:"environment,omitempty"`
+	// Name is the name after the change.
+	Name string `json:"name"`
+	Kind string `json:"kind"`
+	// Changed lists what did: "name", "credentials", "environment".
+	Changed []string `json:"changed"`
+}
+
+// SecretDeleted says: a secret is gone; its remains are being erased.
+type SecretDeleted struct {
+	Secret      string `json:"secret"`
+	Property    string `json:"property"`
+	Environment string `json:"environment,omitempty"`
+	Name        string `json:"name"`
+	Kind        string `json:"kind"`
+}
+
+// ExchangeSucceeded says: an exchange ended well and its result is stored.
+type ExchangeSucceeded struct {
+	Secret      string `json:"secret"`
+	Property    string `json:"property"`
+	Environment string `json:"environment,omitempty"`
+	Kind        string `json:"kind"`
+	// Action is exchange (somebody asked), refresh (it was time) or authorize
+	// (a person had consented).
+	Action string `json:"action"`
+	// Generation is the version of the value.
+	Generation uint64 `json:"generation"`
+	// ExpiresAt and RefreshAt are absent for values that do not end.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	RefreshAt time.Time `json:"refresh_at,omitzero"`
+}
+
+// ExchangeFailed says: an exchange ended badly; the earlier value, if any, stays.
+type ExchangeFailed struct {
+	Secret      string `json:"secret"`
+	Property    string `json:"property"`
+	Environment string `json:"environment,omitempty"`
+	Kind        string `json:"kind"`
+	// Action is as in ExchangeSucceeded.
+	Action string `json:"action"`
+	Reason Reason `json:"reason"`
+	// Detail explains the reason in a sentence of our own.
+	Detail string `json:"detail"`
+	// Attempts counts the failed attempts of this refresh.
+	Attempts int `json:"attempts,omitempty"`
+	// NextAttemptAt is absent when no further attempt is planned.
+	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
+	// WorksUntil is when the value in use ends; absent when there is none.
+	WorksUntil time.Time `json:"works_until,omitzero"`
+}
+
+// RetryRequested says: somebody asked for another exchange of a secret that had
+// failed.
+type RetryRequested struct {
+	Secret      string `json:"secret"`
+	Property    string `json:"property"`
+	Environment string `json:"environment,omitempty"`
+	Kind        string `json:"kind"`
+}
+
+// Type implements Data.
+func (SecretCreated) Type() Type { return TypeSecretCreated }
+
+// About implements Data.
+func (e SecretCreated) About() string { return e.Secret }
+
+// Type implements Data.
+func (SecretUpdated) Type() Type { return TypeSecretUpdated }
+
+// About implements Data.
+func (e SecretUpdated) About() string { return e.Secret }
+
+// Type implements Data.
+func (SecretDeleted) Type() Type { return TypeSecretDeleted }
+
+// About implements Data.
+func (e SecretDeleted) About() string { return e.Secret }
+
+// Type implements Data.
+func (ExchangeSucceeded) Type() Type { return TypeExchangeSucceeded }
+
+// About implements Data.
+func (e ExchangeSucceeded) About() string { return e.Secret }
+
+// Type implements Data.
+func (ExchangeFailed) Type() Type { return TypeExchangeFailed }
+
+// About implements Data.
+func (e ExchangeFailed) About() string { return e.Secret }
+
+// Type implements Data.
+func (RetryRequested) Type() Type { return TypeRetryRequested }
+
+// About implements Data.
+func (e RetryRequested) About() string { return e.Secret }
