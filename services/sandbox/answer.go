@@ -18,6 +18,10 @@ type answer struct {
 	lifetime  time.Duration
 	scope     string
 	challenge bool // the caller used the Authorization header
+
+	refreshToken string        // empty is none
+	refreshFor   time.Duration // how long refresh tokens live; 0 is unsaid
+	idToken      string        // empty is none
 }
 
 // pause waits for the step's delay and then for its release, or for ever if it
@@ -101,7 +105,7 @@ func (a answer) compose(step Step) (status int, contentType string, body []byte)
 	status, contentType = http.StatusOK, typeJSON
 	switch {
 	case step.Body != nil:
-		body = []byte(strings.ReplaceAll(*step.Body, accessToken, a.token))
+		body = []byte(strings.NewReplacer(accessToken, a.token, refreshToken, a.refreshToken).Replace(*step.Body))
 	case step.Error != "":
 		status = errorStatus(step.Error)
 		body = object(map[string]json.RawMessage{"error": quote(step.Error)}, step)
@@ -127,8 +131,13 @@ func (a answer) members() map[string]json.RawMessage {
 		"token_type":   json.RawMessage(`"Bearer"`),
 		"expires_in":   strconv.AppendInt(nil, int64(a.lifetime/time.Second), 10),
 	}
-	if a.scope != "" {
-		m["scope"] = quote(a.scope)
+	for name, text := range map[string]string{"scope": a.scope, "refresh_token": a.refreshToken, "id_token": a.idToken} {
+		if text != "" {
+			m[name] = quote(text)
+		}
+	}
+	if a.refreshFor != 0 {
+		m["refresh_token_expires_in"] = strconv.AppendInt(nil, int64(a.refreshFor/time.Second), 10)
 	}
 	return m
 }

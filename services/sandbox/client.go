@@ -14,6 +14,9 @@ import (
 var (
 	// ErrUnknownClient says that no client of that id is registered.
 	ErrUnknownClient = errors.New("sandbox: unknown client")
+	// ErrUnknownGrant says that the client has no grant of that number, or that
+	// it is forgotten.
+	ErrUnknownGrant = errors.New("sandbox: unknown grant")
 	// ErrInvalid says that a client document breaks a rule; the text names each.
 	ErrInvalid = errors.New("sandbox: invalid client")
 	// ErrFull says that Config.MaxClients are registered already.
@@ -44,6 +47,8 @@ type Client struct {
 	// Default is played when there is no script or it is over; its zero value
 	// issues tokens as a well-behaved server would.
 	Default Step `json:"default,omitzero"`
+	// CodeFlow lets the client send people to /authorize; nil does not.
+	CodeFlow *CodeFlow `json:"code_flow,omitzero"`
 }
 
 // Secret is a client secret: it cannot be printed, logged or marshalled.
@@ -109,6 +114,7 @@ func (c Client) validate() error {
 	if c.Default.Times != 0 {
 		errs = append(errs, errors.New("default.times: the default has no end"))
 	}
+	errs = append(errs, within("code_flow", c.CodeFlow.validate())...)
 	if len(errs) == 0 {
 		return nil
 	}
@@ -130,5 +136,6 @@ func (c Client) clone() Client {
 		c.Script[i] = c.Script[i].clone()
 	}
 	c.Default = c.Default.clone()
+	c.CodeFlow = c.CodeFlow.clone()
 	return c
 }

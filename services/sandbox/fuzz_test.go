@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"encoding/json"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -17,6 +18,8 @@ func FuzzDecodeClient(f *testing.F) {
 		`{"id":"a","script":[{"lifetime":"1m","times":2},{"fault":"slow-drip","bytes_per_second":1048576}]}`,
 		`{"id":"a","default":{"fields":{"expires_in":null},"omit":["scope"],"headers":{"Retry-After":"1"}}}`,
 		`{"id":"a","default":{"fault":"redirect","status":302}}`, `{"id":"a","default":{"body":"{{access_token}}"}}`,
+		`{"id":"a","code_flow":{"redirect_uris":["http://h/?a=b"],"dialog":"page","consents":[{"account":"x","params":{"a":"b"}}],"lifetime":"1h"}}`,
+		`{"id":"a","code_flow":{"any_redirect":true,"refresh_tokens":{"issue":"offline","rotation":"rotate","grace":30,"detect_reuse":true}}}`,
 	} {
 		f.Add([]byte(doc))
 	}
@@ -47,6 +50,8 @@ func FuzzDecodeClient(f *testing.F) {
 func FuzzToken(f *testing.F) {
 	f.Add("grant_type=client_credentials&client_id=a&client_secret=s", "", "")
 	f.Add("grant_type=client_credentials", "Basic YTpz", "tenant=x")
+	f.Add("grant_type=authorization_code&client_id=a&code=sandbox-token-AAAA", "", "")
+	f.Add("grant_type=refresh_token&client_id=a&refresh_token=sandbox-token-AAAA", "", "")
 	f.Add("a=%zz&b;c", "Basic !", "%")
 	f.Fuzz(func(t *testing.T, body, authorization, query string) {
 		s := sandbox.New(sandbox.Config{OpenClients: true})
@@ -67,6 +72,48 @@ func FuzzToken(f *testing.F) {
 		}
 		if w.Code == 200 && !s.Introspect(a.Token).Active {
 			t.Error("issued a dead token")
+		}
+	})
+}
+
+// FuzzAuthorize: no query crashes the authorization endpoint or leads a browser
+// to where the client is not, and what comes back is what was asked with.
+func FuzzAuthorize(f *testing.F) {
+	const back = "http://client.example/back?x=1"
+	f.Add("response_type=code&client_id=a&redirect_uri=http%3A%2F%2Fclient.example%2Fback%3Fx%3D1&state=s", "")
+	f.Add("response_type=code&client_id=a&redirect_uri=http%3A%2F%2Fclient.example%2Fback%3Fx%3D1&scope=a,b+c&access_type=offline", "decision=allow&account=x")
+	f.Add("client_id=a&redirect_uri=http%3A%2F%2Fclient.example%2Fback%3Fx%3D1%0d%0a", "decision=deny")
+	f.Add("%zz&client_id=%00", "decision=")
+	f.Fuzz(func(t *testing.T, query, body string) {
+		s := sandbox.New(sandbox.Config{})
+		if err := s.Put(sandbox.Client{ID: "a", CodeFlow: &sandbox.CodeFlow{RedirectURIs: []string{back}}}); err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest("GET", "/authorize", strings.NewReader(body))
+		if body != "" {
+			r.Method = "POST"
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		r.URL.RawQuery = query
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		location := w.Header().Get("Location")
+		switch w.Code {
+		case 400:
+			if location != "" {
+				t.Errorf("a refusal leads to %q", location)
+			}
+		case 302, 303:
+			u, err := url.Parse(location)
+			if err != nil || !strings.HasPrefix(location, back+"&") {
+				t.Fatalf("%q leads to %q: %v", query, location, err)
+			}
+			asked, _ := url.ParseQuery(query)
+			if got := u.Query(); got.Get("state") != asked.Get("state") || got.Has("code") == got.Has("error") {
+				t.Errorf("%q came back with %v", query, got)
+			}
+		default:
+			t.Errorf("status %d", w.Code)
 		}
 	})
 }

@@ -13,15 +13,21 @@ import (
 // routes builds the one table of endpoints.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.page)
+	mux.HandleFunc("GET /{$}", s.frontPage)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /authorize", s.authorize)
+	mux.HandleFunc("POST /authorize", s.authorize)
 	mux.HandleFunc("POST /token", s.token)
+	mux.HandleFunc("GET /userinfo", s.userinfo)
 	mux.HandleFunc("POST /introspect", s.introspect)
 	mux.HandleFunc("GET /sandbox/clients", s.listClients)
 	mux.HandleFunc("PUT /sandbox/clients/{id}", s.putClient)
 	mux.HandleFunc("GET /sandbox/clients/{id}", s.getClient)
 	mux.HandleFunc("DELETE /sandbox/clients/{id}", s.deleteClient)
 	mux.HandleFunc("POST /sandbox/clients/{id}/release", s.releaseClient)
+	mux.HandleFunc("GET /sandbox/clients/{id}/grants", s.listGrants)
+	mux.HandleFunc("POST /sandbox/clients/{id}/revoke", s.revokeGrant)
+	mux.HandleFunc("POST /sandbox/clients/{id}/expire", s.expireGrant)
 	mux.HandleFunc("GET /sandbox/requests", s.listRequests)
 	mux.HandleFunc("POST /sandbox/reset", s.resetAll)
 	return mux
@@ -29,13 +35,18 @@ func (s *Server) routes() http.Handler {
 
 const pageText = `Rekindle sandbox: a scriptable OAuth 2.0 authorization server for demos and tests.
 
-POST   /token                          grant_type=client_credentials
+GET    /authorize                      response_type=code, by any client that has a code_flow
+POST   /token                          grant_type=client_credentials, authorization_code or refresh_token
 POST   /introspect                     token=...
+GET    /userinfo                       whose access token it is
 GET    /sandbox/clients                all clients and their counters
 PUT    /sandbox/clients/{id}           register or re-script a client
 GET    /sandbox/clients/{id}
 DELETE /sandbox/clients/{id}
 POST   /sandbox/clients/{id}/release   answer its held requests
+GET    /sandbox/clients/{id}/grants    what people consented to, and its refresh tokens
+POST   /sandbox/clients/{id}/revoke    end its grants; ?grant=N for one
+POST   /sandbox/clients/{id}/expire    let its refresh tokens expire; ?grant=N for one
 GET    /sandbox/requests               the ledger; ?client=ID, and with it ?wait=N requests
 POST   /sandbox/reset                  forget everything
 GET    /healthz
@@ -45,9 +56,16 @@ A client whose first two requests fail, and whose tokens then live a minute:
 curl -X PUT http://%[1]s/sandbox/clients/demo -d '{"secret": "s3cret", "script": [
   {"status": 503, "headers": {"Retry-After": "2"}}, {"fault": "reset"}, {"lifetime": "1m"}]}'
 curl http://%[1]s/token -d grant_type=client_credentials -d client_id=demo -d client_secret=s3cret
+
+A client whose people see a page with two buttons, and whose refresh tokens are
+replaced by each use:
+
+curl -X PUT http://%[1]s/sandbox/clients/app -d '{"secret": "s3cret", "code_flow": {
+  "redirect_uris": ["http://127.0.0.1:8080/oauth2/callback"], "dialog": "page",
+  "refresh_tokens": {"rotation": "rotate", "grace": "30s", "detect_reuse": true}}}'
 `
 
-func (s *Server) page(w http.ResponseWriter, r *http.Request) {
+func (s *Server) frontPage(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(w, pageText, r.Host) //nolint:gosec // plain text, and said to be: nothing in it is run
 }
@@ -109,6 +127,44 @@ func (s *Server) deleteClient(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) releaseClient(w http.ResponseWriter, r *http.Request) {
 	writeDone(w, s.Release(r.PathValue("id")))
+}
+
+func (s *Server) listGrants(w http.ResponseWriter, r *http.Request) {
+	list, err := s.Grants(r.PathValue("id"))
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string][]Grant{"grants": list})
+}
+
+func (s *Server) revokeGrant(w http.ResponseWriter, r *http.Request) {
+	number, err := grantNumber(r)
+	if err == nil {
+		err = s.Revoke(r.PathValue("id"), number)
+	}
+	writeDone(w, err)
+}
+
+func (s *Server) expireGrant(w http.ResponseWriter, r *http.Request) {
+	number, err := grantNumber(r)
+	if err == nil {
+		err = s.Expire(r.PathValue("id"), number)
+	}
+	writeDone(w, err)
+}
+
+// grantNumber reads ?grant=N; 0, for all, when there is none.
+func grantNumber(r *http.Request) (uint64, error) {
+	text := r.URL.Query().Get("grant")
+	if text == "" {
+		return 0, nil
+	}
+	number, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || number == 0 {
+		return 0, fmt.Errorf("%w: grant: want a number from 1", ErrInvalid)
+	}
+	return number, nil
 }
 
 func (s *Server) resetAll(w http.ResponseWriter, _ *http.Request) {
@@ -188,7 +244,7 @@ func writeDone(w http.ResponseWriter, err error) {
 func writeError(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
 	switch {
-	case errors.Is(err, ErrUnknownClient):
+	case errors.Is(err, ErrUnknownClient), errors.Is(err, ErrUnknownGrant):
 		status = http.StatusNotFound
 	case errors.Is(err, ErrInvalid):
 		status = http.StatusBadRequest

@@ -22,6 +22,16 @@ type Counters struct {
 	MaxInFlight int              `json:"max_in_flight"`
 	LastRequest time.Time        `json:"last_request,omitzero"`
 	Faults      map[Fault]uint64 `json:"faults,omitzero"` // played, by name
+
+	// Codes and Refreshes are the requests that came with the grant type of a
+	// code and of a refresh token.
+	Codes     uint64 `json:"codes,omitzero"`
+	Refreshes uint64 `json:"refreshes,omitzero"`
+	// Authorizations and Userinfo are requests to other endpoints: those for
+	// consent that were sent back, with a code or not, and those about an account
+	// that were answered.
+	Authorizations uint64 `json:"authorizations,omitzero"`
+	Userinfo       uint64 `json:"userinfo,omitzero"`
 }
 
 // add counts the arrival of one request.
@@ -35,6 +45,12 @@ func (c *Counters) add(v verdict, now time.Time) {
 	}
 	if v.issue {
 		c.Issued++
+	}
+	switch v.entry.Grant {
+	case grantCode:
+		c.Codes++
+	case grantRefresh:
+		c.Refreshes++
 	}
 	if v.step.Fault != FaultNone {
 		if c.Faults == nil {
@@ -69,6 +85,13 @@ type Request struct {
 	Outcome Outcome           `json:"outcome"`
 	Error   string            `json:"error,omitzero"` // OAuth error code
 	Fault   Fault             `json:"fault,omitzero"`
+
+	// GrantNumber is of the grant whose code or refresh token was presented, if
+	// the client has it; RefreshToken is the number of that token.
+	GrantNumber  uint64 `json:"grant_number,omitzero"`
+	RefreshToken uint64 `json:"refresh_token,omitzero"`
+	// IssuedRefreshToken is the number of the refresh token in the answer.
+	IssuedRefreshToken uint64 `json:"issued_refresh_token,omitzero"`
 }
 
 // entry is the ledger's view of a call and its verdict.
@@ -77,6 +100,13 @@ func (c *call) entry(v verdict, seq uint64, now time.Time) Request {
 		Seq: seq, Time: now, Client: clip(c.id, maxID), Grant: clip(c.grant, maxName), Auth: c.style,
 		Fields: c.fields, Query: c.query, Options: c.options,
 		Outcome: OutcomeFailed, Error: v.step.Error, Fault: v.step.Fault,
+		IssuedRefreshToken: v.given.refresh,
+	}
+	if v.on.grant != nil {
+		e.GrantNumber = v.on.grant.Number
+	}
+	if v.on.token != nil {
+		e.RefreshToken = v.on.token.Number
 	}
 	switch {
 	case v.refusal != nil:

@@ -19,6 +19,8 @@ type record struct {
 	played   int // how often it has been played
 	counters Counters
 	ledger   ring
+	consents int // how many of the script's have been played
+	grants   grants
 	arrival  signal // fires at each request
 	freed    signal // fires when held requests are released
 }
@@ -32,6 +34,8 @@ type verdict struct {
 	refusal *refusal        // the call's own fault; nil: the step decides
 	step    Step            // expanded
 	issue   bool            // a token is to be made
+	given   given           // and this besides
+	on      basis           // what was presented; for use under the record's lock
 	hold    <-chan struct{} // non-nil: answer when it closes
 	entry   Request         // as it stands in the ledger
 }
@@ -44,8 +48,14 @@ func (r *record) admit(c *call, now time.Time, seq *atomic.Uint64) verdict {
 	defer r.mu.Unlock()
 	v := verdict{refusal: r.judge(c)}
 	if v.refusal == nil {
+		v.on, v.refusal = r.present(c, now)
+	}
+	if v.refusal == nil {
 		v.step = r.next().expand()
 		v.issue = v.step.issues()
+		if v.issue {
+			v.given = r.give(v.on, c, now)
+		}
 		if v.step.Hold {
 			v.hold = r.freed.wait()
 		}
@@ -65,7 +75,8 @@ func (r *record) leave() {
 	r.mu.Unlock()
 }
 
-// judge tells why the call is refused, or nil.
+// judge tells why the call is refused before its code or refresh token is looked
+// at, or nil.
 func (r *record) judge(c *call) *refusal {
 	if c.refusal != nil {
 		return c.refusal
@@ -77,7 +88,7 @@ func (r *record) judge(c *call) *refusal {
 	if secret != "" && subtle.ConstantTimeCompare([]byte(secret), []byte(c.secret)) != 1 {
 		return wrongSecret
 	}
-	return grantRefusal(c.grant)
+	return grantRefusal(c.grant, r.client.CodeFlow != nil)
 }
 
 // next takes the step that is due.
@@ -94,11 +105,18 @@ func (r *record) next() Step {
 	return step
 }
 
-// redefine replaces the definition and starts its script.
+// redefine replaces the definition and starts its scripts.
 func (r *record) redefine(c Client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.client, r.step, r.played = c, 0, 0
+	r.client, r.step, r.played, r.consents = c, 0, 0, 0
+}
+
+// count changes the counters.
+func (r *record) count(change func(*Counters)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.counters)
 }
 
 func (r *record) state() State {

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -36,16 +37,31 @@ func (g *registry) find(c *call) *record {
 	if r, err := g.get(c.id); err == nil {
 		return r
 	}
-	if g.open && c.refusal == nil && c.id != "" && len(c.id) <= maxID {
-		if r, err := g.getOrAdd(Client{ID: c.id}); err == nil {
+	if c.refusal == nil {
+		r, err := g.welcome(c.id)
+		if err == nil {
 			return r
 		}
-		c.refuse(serverIsFull)
+		if errors.Is(err, ErrFull) {
+			c.refuse(serverIsFull)
+		}
 	}
 	c.refuse(unknownClient)
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	return g.strangers
+}
+
+// welcome returns the record of id, registering an open client that may do
+// everything. The error is ErrUnknownClient or ErrFull.
+func (g *registry) welcome(id string) (*record, error) {
+	if r, err := g.get(id); err == nil {
+		return r, nil
+	}
+	if !g.open || id == "" || len(id) > maxID {
+		return nil, ErrUnknownClient
+	}
+	return g.getOrAdd(Client{ID: id, CodeFlow: &CodeFlow{AnyRedirect: true}})
 }
 
 func (g *registry) get(id string) (*record, error) {

@@ -35,7 +35,7 @@ type Config struct {
 	// OpenClients accepts any client id with any secret and registers it when it
 	// first calls. Registered clients keep their own rules.
 	OpenClients bool
-	// TokenPrefix starts every access token, so that a search for leaks can find
+	// TokenPrefix starts every code and token, so that a search for leaks can find
 	// them. Default "sandbox-token-".
 	TokenPrefix string
 	// Lifetime of a token whose step does not say. Default 10 h, which satisfies
@@ -131,8 +131,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 }
 
 // Put registers a client or replaces the registered one of the same id. A
-// replaced client starts its new script at the first step and keeps its
-// counters, ledger and tokens. The error is ErrInvalid, naming every fault of
+// replaced client starts its new scripts at their beginning and keeps its
+// counters, ledger, grants and tokens. The error is ErrInvalid, naming every fault of
 // the document, or ErrFull.
 func (s *Server) Put(c Client) error {
 	if err := c.validate(); err != nil {
@@ -160,7 +160,7 @@ func (s *Server) Clients() []State {
 	return states
 }
 
-// Delete forgets a client with its counters, ledger and tokens, and lets go of
+// Delete forgets a client with its counters, ledger, grants and tokens, and lets go of
 // its held requests. The error is ErrUnknownClient.
 func (s *Server) Delete(id string) error { return s.clients.remove(id) }
 
@@ -214,11 +214,42 @@ func (s *Server) Release(id string) error {
 	return nil
 }
 
+// Grants lists what is remembered of a client's grants, oldest first.
+func (s *Server) Grants(id string) ([]Grant, error) {
+	r, err := s.clients.get(id)
+	if err != nil {
+		return nil, err
+	}
+	return r.views(), nil
+}
+
+// Revoke ends a grant of the client with all its tokens, as a person does in the
+// settings of the account; 0 is every grant there is. The error is
+// ErrUnknownClient or ErrUnknownGrant.
+func (s *Server) Revoke(id string, number uint64) error {
+	return s.eachGrant(id, number, func(g *grant) { g.end(EndedRevoked) })
+}
+
+// Expire ends the refresh tokens of a grant by their age, as of now; 0 is every
+// grant there is. Access tokens live on. The errors are those of Revoke.
+func (s *Server) Expire(id string, number uint64) error {
+	now := s.cfg.Now()
+	return s.eachGrant(id, number, func(g *grant) { g.ExpiresAt = now })
+}
+
+func (s *Server) eachGrant(id string, number uint64, change func(*grant)) error {
+	r, err := s.clients.get(id)
+	if err != nil {
+		return err
+	}
+	return r.eachGrant(number, change)
+}
+
 // Introspect tells whether an access token works now (RFC 7662). A token works
-// from its issue until its lifetime is over, its client is deleted or the server
-// is reset.
+// from its issue until its lifetime is over, its grant is revoked or forgotten,
+// its client is deleted or the server is reset.
 func (s *Server) Introspect(token string) Introspection {
-	c, ok := s.mint.open(token)
+	c, ok := s.mint.open(kindAccess, token)
 	if !ok || !s.cfg.Now().Before(c.expires) {
 		return Introspection{}
 	}
@@ -226,9 +257,14 @@ func (s *Server) Introspect(token string) Introspection {
 	if err != nil || r.incarnation != c.incarnation {
 		return Introspection{}
 	}
+	account, stands := r.account(c.grant)
+	if !stands {
+		return Introspection{}
+	}
 	return Introspection{
 		Active:    true,
 		ClientID:  c.owner,
+		Subject:   account,
 		TokenType: "Bearer",
 		ExpiresAt: c.expires.Unix(),
 		IssuedAt:  c.issued.Unix(),

@@ -23,8 +23,11 @@ const (
 	maxMembers  = 32 // fields, omissions and headers, each
 )
 
-// accessToken stands for the issued token in Step.Body.
-const accessToken = "{{access_token}}"
+// These stand for the issued tokens in Step.Body.
+const (
+	accessToken  = "{{access_token}}"
+	refreshToken = "{{refresh_token}}"
+)
 
 // Step says how one request is answered. Its zero value is a correct token
 // answer (RFC 6749 §5.1). Members combine: what is answered (Error, Status, Body,
@@ -32,13 +35,15 @@ const accessToken = "{{access_token}}"
 //
 // A step issues a token unless it has an Error, a Status of 300 or more, a Body
 // that does not mention the token, or a fault that precludes it. Only issued
-// tokens are counted and work.
+// tokens are counted and work. A request for which no token is issued uses up
+// neither its code nor its refresh token.
 type Step struct {
 	// Times is how many requests the step serves; see Client.Script.
 	Times int `json:"times,omitzero"`
 
 	// Lifetime of the token: what Introspect goes by, and in whole seconds the
-	// answer's expires_in. It may be zero or negative. Nil is Config.Lifetime.
+	// answer's expires_in. It may be zero or negative. Nil is CodeFlow.Lifetime,
+	// or Config.Lifetime.
 	Lifetime *Duration `json:"lifetime,omitzero"`
 	// Fields are set in the answer's JSON object, replacing what it says itself:
 	// {"expires_in": "3600"}, {"expires_in": null}, {"instance_url": …}.
@@ -51,7 +56,8 @@ type Step struct {
 	// Status of the answer. Default 200; with Error 400, or 401 for
 	// invalid_client. From 300 on, without Error and Body, a line of text.
 	Status int `json:"status,omitzero"`
-	// Body replaces the whole body; "{{access_token}}" in it becomes the token.
+	// Body replaces the whole body; "{{access_token}}" in it becomes the token, and
+	// "{{refresh_token}}" the refresh token, if there is one.
 	Body *string `json:"body,omitzero"`
 	// ContentType of the answer. Default application/json, or text/plain for the
 	// line of text.

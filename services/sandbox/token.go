@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"mime"
@@ -18,8 +19,12 @@ const (
 	maxOption = 256 // bytes of an option's value, cut in the ledger
 )
 
-// The grants known here (RFC 6749 §4).
-const grantClientCredentials = "client_credentials"
+// The grant types known here (RFC 6749 §4 and §6).
+const (
+	grantClientCredentials = "client_credentials"
+	grantCode              = "authorization_code"
+	grantRefresh           = "refresh_token"
+)
 
 // refusal answers a request that is itself at fault (RFC 6749 §5.2).
 type refusal struct {
@@ -35,6 +40,7 @@ var (
 	repeatedField  = &refusal{http.StatusBadRequest, "invalid_request", "a parameter is repeated"}
 	twoStyles      = &refusal{http.StatusBadRequest, "invalid_request", "more than one client authentication"}
 	noGrant        = &refusal{http.StatusBadRequest, "invalid_request", "grant_type is missing"}
+	noCodeFlow     = &refusal{http.StatusBadRequest, "unauthorized_client", "the client is not registered for codes"}
 	unknownGrant   = &refusal{http.StatusBadRequest, "unsupported_grant_type", "this grant is not served"}
 	badCredentials = &refusal{http.StatusUnauthorized, "invalid_client", "the client authentication cannot be read"}
 	unknownClient  = &refusal{http.StatusUnauthorized, "invalid_client", "the client is unknown"}
@@ -43,10 +49,15 @@ var (
 	serverIsFull   = &refusal{http.StatusServiceUnavailable, "temporarily_unavailable", "too many clients"}
 )
 
-// grantRefusal tells why a grant type is not served, or nil.
-func grantRefusal(grant string) *refusal {
+// grantRefusal tells why a grant type is not served to a client, or nil.
+func grantRefusal(grant string, codes bool) *refusal {
 	switch grant {
 	case grantClientCredentials:
+		return nil
+	case grantCode, grantRefresh:
+		if !codes {
+			return noCodeFlow
+		}
 		return nil
 	case "":
 		return noGrant
@@ -65,6 +76,10 @@ type call struct {
 	query      []string
 	options    map[string]string
 	refusal    *refusal // first thing found wrong
+
+	code, redirectURI, verifier string
+	refreshToken                string
+	said                        claims // by the code or the refresh token
 }
 
 // refuse notes why the call is refused; the first reason stays.
@@ -77,18 +92,22 @@ func (c *call) refuse(why *refusal) {
 // token serves POST /token.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	c := readCall(w, r)
+	c.open(s.mint)
 	client := s.clients.find(c)
 	now := s.cfg.Now()
 	v := client.admit(c, now, &s.seq)
 	s.logCall(r, v)
 
-	a := answer{scope: c.scope, challenge: r.Header.Get("Authorization") != ""}
+	a := answer{scope: v.given.scope, challenge: r.Header.Get("Authorization") != ""}
 	if v.issue {
-		a.lifetime = s.cfg.Lifetime
-		if v.step.Lifetime != nil {
-			a.lifetime = time.Duration(*v.step.Lifetime)
+		a.lifetime = s.lifetime(v, now)
+		said := claims{kind: kindAccess, owner: c.id, incarnation: client.incarnation, issued: now, expires: now.Add(a.lifetime), grant: v.given.grant}
+		a.token = s.mint.token(said)
+		a.refreshFor = v.given.refreshFor
+		a.refreshToken = s.refreshToken(c, client, v)
+		if v.given.openid {
+			a.idToken = idToken(issuer(r), c.id, v.given, now, now.Add(a.lifetime))
 		}
-		a.token = s.mint.token(c.id, client.incarnation, now, now.Add(a.lifetime))
 	}
 	err := pause(r.Context(), v)
 	client.leave()
@@ -97,6 +116,41 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.send(w, r, v)
+}
+
+// open reads what the code or the refresh token says, if it is of this server.
+func (c *call) open(m mint) {
+	switch c.grant {
+	case grantCode:
+		c.said, _ = m.open(kindCode, c.code)
+	case grantRefresh:
+		c.said, _ = m.open(kindRefresh, c.refreshToken)
+	}
+}
+
+// lifetime of the access token that the verdict issues.
+func (s *Server) lifetime(v verdict, now time.Time) time.Duration {
+	if v.step.Lifetime != nil {
+		return time.Duration(*v.step.Lifetime)
+	}
+	life := cmp.Or(v.given.lifetime, s.cfg.Lifetime)
+	if ends := v.given.accessEnds; !ends.IsZero() {
+		return min(life, ends.Sub(now))
+	}
+	return life
+}
+
+// refreshToken makes the refresh token of an answer, or repeats the one that was
+// presented; empty when none is given.
+func (s *Server) refreshToken(c *call, client *record, v verdict) string {
+	switch v.given.refresh {
+	case 0:
+		return ""
+	case v.entry.RefreshToken:
+		return c.refreshToken
+	default:
+		return s.mint.token(claims{kind: kindRefresh, owner: c.id, incarnation: client.incarnation, grant: v.given.grant, number: v.given.refresh})
+	}
 }
 
 // logCall writes one Debug record, and into it nothing that the caller sent: the
@@ -153,10 +207,12 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *refusal) {
 	return form, nil
 }
 
-// readForm takes from the form what is no credential.
+// readForm takes from the form what is no credential of the client.
 func (c *call) readForm(form url.Values) {
 	c.grant = form.Get("grant_type")
 	c.scope = form.Get("scope")
+	c.code, c.redirectURI, c.verifier = form.Get("code"), form.Get("redirect_uri"), form.Get("code_verifier")
+	c.refreshToken = form.Get("refresh_token")
 	c.fields = names(form)
 	for _, name := range []string{"scope", "audience", "resource"} {
 		if !form.Has(name) {

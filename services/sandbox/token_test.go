@@ -240,12 +240,15 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 	e.form("/token", credentials("canary-id", "canary-secret"))
 	e.form("/token", credentials("", "canary-secret"))
 	e.form("/token", url.Values{"grant_type": {"canary-grant"}, "client_id": {"canary-id"}})
+	a := app{env: e, callback: "http://canary.example/"}
+	a.control("GET", a.ask("client_id", "canary-id", "state", "canary", "scope", "canary"), "")
+	e.form("/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {"canary-id"}, "refresh_token": {"canary"}})
 	log.Debug("printed", "secret", sandbox.Secret("canary-secret"))
 
 	mu.Lock()
 	defer mu.Unlock()
-	if got := strings.Count(logged.String(), "token request"); got != 3 {
-		t.Errorf("%d records of 3 requests", got)
+	if got := strings.Count(logged.String(), "token request"); got != 4 {
+		t.Errorf("%d records of 4 requests", got)
 	}
 	if text := logged.String(); strings.Contains(text, "canary") || strings.Contains(text, "sandbox-token-") {
 		t.Errorf("the log tells:\n%s", text)
