@@ -1,12 +1,15 @@
 package main
 
 import (
+	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
@@ -77,16 +80,23 @@ func section(t *testing.T, heading string) string {
 	return text
 }
 
+// exampleIn returns the file shown in a section.
+func exampleIn(t *testing.T, heading string) string {
+	t.Helper()
+	_, example, _ := strings.Cut(section(t, heading), "```yaml\n")
+	example, _, ok := strings.Cut(example, "```")
+	if !ok {
+		t.Fatalf("there is no file under %q", heading)
+	}
+	return example
+}
+
 // TestFileIsDocumented decodes the page's file as the program does. It shows
 // every field there is, each with its default.
 func TestFileIsDocumented(t *testing.T) {
-	_, example, _ := strings.Cut(section(t, "The file"), "```yaml\n")
-	example, _, ok := strings.Cut(example, "```")
-	if !ok {
-		t.Fatal("there is no file on the page")
-	}
+	example := exampleIn(t, "The file")
 	s := settings{target: targetAll, listen: ":0", opsListen: ":0", logLevel: "info", dataDir: "data"}
-	if err := config.Decode("page", strings.NewReader(example), &s.file); err != nil {
+	if _, err := config.Decode("page", strings.NewReader(example), &s.file); err != nil {
 		t.Fatal(err)
 	}
 	if missing := unset(reflect.ValueOf(s.file), ""); len(missing) > 0 {
@@ -128,15 +138,75 @@ func unset(v reflect.Value, path string) (fields []string) {
 	return fields
 }
 
+// TestProvidersAreDocumented: the providers of the page are valid, and show
+// every field there is.
+func TestProvidersAreDocumented(t *testing.T) {
+	example := exampleIn(t, "Providers")
+	var file fileSettings
+	if _, err := config.Decode("page", strings.NewReader(example), &file); err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]bool{}
+	for _, p := range file.Providers {
+		show(reflect.ValueOf(p), "", shown)
+	}
+	for _, field := range slices.Sorted(maps.Keys(shown)) {
+		if !shown[field] {
+			t.Errorf("the page does not show providers.*.%s", field)
+		}
+	}
+	// As an api, which does not read the files of the secrets.
+	path := filepath.Join(t.TempDir(), "page.yaml")
+	if err := os.WriteFile(path, []byte(example), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := settings{target: targetAPI, natsURL: "nats://localhost", listen: ":0", opsListen: ":0", logLevel: "info", dataDir: "data", configFile: path}
+	if err := s.resolve(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"acme", "dropbox", "google"}, slices.Sorted(maps.Keys(s.apps))); diff != "" {
+		t.Errorf("apps of the page:\n%s", diff)
+	}
+}
+
+// show notes for each field, in whatever entry of a map or list it is, whether
+// it is set.
+func show(v reflect.Value, path string, shown map[string]bool) {
+	switch v.Kind() {
+	case reflect.Map, reflect.Slice:
+		show(reflect.Zero(v.Type().Elem()), path, shown)
+		for _, entry := range v.Seq2() {
+			show(entry, path, shown)
+		}
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() || v.Type() == reflect.TypeFor[clientSecret]() {
+			shown[path] = shown[path] || !v.IsZero()
+			return
+		}
+		for field, value := range v.Fields() {
+			switch name := field.Tag.Get("yaml"); name {
+			case "-":
+			case ",inline":
+				show(value, path, shown)
+			default:
+				show(value, strings.TrimPrefix(path+"."+name, "."), shown)
+			}
+		}
+	default:
+		shown[path] = shown[path] || !v.IsZero()
+	}
+}
+
 // TestVariablesAreKnown: every variable that any document names is one of the
 // program's.
 func TestVariablesAreKnown(t *testing.T) {
-	known := []string{envBootstrap}
+	known := []string{envBootstrap, envToken}
+	newSecret().PersistentFlags().VisitAll(func(f *pflag.Flag) { known = append(known, config.EnvName(envPrefix, f.Name)) })
 	for prefix, command := range commands() {
 		command.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, config.EnvName(prefix, f.Name)) })
 	}
 	variable := regexp.MustCompile(`\bREKINDLE_[A-Z_]*[A-Z]\b`)
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/configuration.md", "docs/threat-model.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/configuration.md", "docs/commands.md", "docs/threat-model.md"} {
 		text, err := os.ReadFile("../../" + name)
 		if err != nil {
 			t.Fatal(err)

@@ -21,6 +21,8 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/bus"
 	"github.com/rekindle-dev/rekindle/pkg/config"
 	"github.com/rekindle-dev/rekindle/pkg/ops"
+	"github.com/rekindle-dev/rekindle/pkg/provider"
+	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/exchanger"
@@ -52,6 +54,12 @@ type settings struct {
 	allow  []netip.Prefix
 	level  slog.Level
 	policy secret.Policy
+
+	providers provider.Set  // those that are shipped, with what the file says
+	apps      provider.Apps // those the file registers
+	// appSecrets are the client secrets of the apps by provider, where the
+	// process runs an exchanger; elsewhere there are none.
+	appSecrets map[string]seal.Plaintext
 }
 
 // fileSettings is the configuration file.
@@ -63,7 +71,9 @@ type fileSettings struct {
 	} `yaml:"company"`
 	// Windows replaces validity windows, by kind.
 	Windows map[string]windowSettings `yaml:"windows"`
-	NATS    struct {
+	// Providers changes or adds providers, and registers apps, by name.
+	Providers map[string]providerSettings `yaml:"providers"`
+	NATS      struct {
 		// Replicas of the streams when they are made: 1, 3 or 5.
 		Replicas int `yaml:"replicas"`
 	} `yaml:"nats"`
@@ -94,7 +104,7 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.target, "target", targetAll, "what to run: all, api, scheduler or exchanger")
 	f.StringVar(&s.listen, "listen", "127.0.0.1:8080", "address of the HTTP API")
 	f.StringVar(&s.opsListen, "ops-listen", "127.0.0.1:9090", "address for health, readiness, metrics and profiles")
-	f.StringVar(&s.dataDir, "data-dir", "data", "directory for the embedded NATS server, the keyring and the bootstrap token")
+	f.StringVar(&s.dataDir, "data-dir", defaultDataDir, "directory for the embedded NATS server, the keyring and the bootstrap token")
 	f.StringVar(&s.natsURL, "nats-url", "", "NATS server to use instead of the embedded one, e.g. nats://user:password@host:4222")
 	f.StringVar(&s.publicURL, "public-url", "", "base URL of the links in answers (default: http:// and the address of --listen)")
 	f.StringVar(&s.configFile, "config", "", "configuration file (YAML)")
@@ -107,11 +117,12 @@ func (s *settings) bind(f *pflag.FlagSet) {
 // resolve reads the configuration file and checks everything; its error names
 // all that is wrong.
 func (s *settings) resolve() error {
-	var unread error
-	if s.configFile != "" {
-		unread = config.Load(s.configFile, &s.file)
-	}
 	var errs config.Errors
+	var unread error
+	s.file.addShipped()
+	if s.configFile != "" {
+		errs.At, unread = config.Load(s.configFile, &s.file)
+	}
 	errs.Check(slices.Contains(targets, s.target), "--target", "there is no such target", "use "+strings.Join(targets, ", "))
 	errs.Check(s.natsURL != "" || s.target == targetAll, "--nats-url", "a single target needs a NATS server to share with the others", "name one, or run --target all")
 	errs.Check(s.natsURL == "" || bus.CheckURL(s.natsURL) == nil, "--nats-url", "not the URL of a NATS server",
@@ -124,6 +135,7 @@ func (s *settings) resolve() error {
 	s.checkLogs(&errs)
 	s.checkAllow(&errs)
 	s.checkWindows(&errs)
+	s.checkProviders(&errs)
 	errs.Check(slices.Contains([]int{0, 1, 3, 5}, s.file.NATS.Replicas), "nats.replicas", "no such number of replicas", "use 1, 3 or 5")
 	errs.Check(s.file.Exchanger.Workers >= 0 && s.file.Exchanger.Workers <= maxWorkers, "exchanger.workers", "out of bounds",
 		fmt.Sprintf("use 1 to %d, or leave it out for %d", maxWorkers, exchanger.DefaultWorkers))
@@ -209,8 +221,8 @@ func (s *settings) checkWindows(errs *config.Errors) {
 	for _, name := range slices.Sorted(maps.Keys(s.file.Windows)) {
 		kind := secret.Kind(name)
 		field := "windows." + name
-		if !kind.Known() || !kind.Expires() {
-			errs.Check(false, field, "not a kind with validity windows", "use oauth2 or oauth2-jwt")
+		if !kind.Known() || !kind.Expires() || kind.Interactive() {
+			errs.Check(false, field, "not a kind with validity windows", "use oauth2 or oauth2-jwt; that of an interactive kind is its provider's refresh.offset")
 			continue
 		}
 		if other, twice := named[kind.Canonical()]; twice {

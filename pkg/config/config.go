@@ -5,8 +5,8 @@
 // repeated fields, anchors, aliases, merges, tags or directives. It sets what it names and
 // leaves the rest of the struct, the defaults, as it is; a field without a value
 // (null) is not named. Every mistake is reported, with its line and column.
-// [Errors] collects what validation finds afterwards, and [BindEnv] lets
-// environment variables stand in for flags.
+// [Errors] collects what validation finds afterwards, at the [Positions] of the
+// fields, and [BindEnv] lets environment variables stand in for flags.
 //
 // No error of this package shows a value, because a value may be a secret.
 package config
@@ -41,48 +41,48 @@ type FileError struct {
 }
 
 func (e *FileError) Error() string {
-	place := e.File
-	if e.Line > 0 {
-		place = fmt.Sprintf("%s:%d:%d", e.File, e.Line, e.Column)
-	}
+	place := placed(e.File, e.Line, e.Column)
 	if e.Field != "" {
 		place += ": " + e.Field
 	}
 	return place + ": " + e.Problem
 }
 
-// Load decodes the file at path into the struct into points to. Fields are
-// named by their yaml tags; those without are not for the file. What is wrong
-// with the content are *FileErrors, joined; into is then partly set.
+// Load decodes the file at path into the struct into points to, and returns
+// where it names what. Fields are named by their yaml tags; those without are
+// not for the file. Those of a struct tagged `yaml:",inline"` stand among the
+// fields around it. What is wrong with the content are *FileErrors, joined; into
+// is then partly set.
 //
-// A field is a string (any scalar, as it is written), bool, number, struct,
-// slice, map with string keys, pointer to these, or an
-// [encoding.TextUnmarshaler]. A map keeps the entries, and these the fields,
-// that the file does not name; a slice is replaced.
-func Load(path string, into any) error {
+// A field is a string (any scalar, as it is written), bool, number,
+// [time.Duration] (as [Duration]), [time.Time] (RFC 3339, or a date, which is
+// its first moment in UTC), struct, slice, map with string keys, pointer to
+// these, or an [encoding.TextUnmarshaler]. A map keeps the entries, and these
+// the fields, that the file does not name; a slice is replaced.
+func Load(path string, into any) (Positions, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
+		return Positions{}, fmt.Errorf("configuration: %w", err)
 	}
 	defer f.Close()
 	return Decode(path, f, into)
 }
 
 // Decode is Load for a file that is open; name is for errors.
-func Decode(name string, r io.Reader, into any) error {
+func Decode(name string, r io.Reader, into any) (Positions, error) {
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
-		return fmt.Errorf("configuration: cannot decode into %T, want a pointer to a struct", into)
+		return Positions{}, fmt.Errorf("configuration: cannot decode into %T, want a pointer to a struct", into)
 	}
 	text, err := io.ReadAll(io.LimitReader(r, maxSize+1))
 	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
+		return Positions{}, fmt.Errorf("configuration: %w", err)
 	}
-	d := decoder{file: name}
+	d := decoder{file: name, at: map[string]token.Position{}}
 	if body := d.parse(text); body != nil {
 		d.decode(body, "", v.Elem())
 	}
-	return errors.Join(d.errs...)
+	return Positions{file: name, at: d.at}, errors.Join(d.errs...)
 }
 
 // parse returns the body of the document, nil if it is empty or wrong.

@@ -19,6 +19,11 @@ type window struct {
 	Offset Duration `yaml:"default_offset"`
 }
 
+type limits struct {
+	Grace time.Duration   `yaml:"grace"`
+	Steps []time.Duration `yaml:"steps"`
+}
+
 type testConfig struct {
 	Listen  string            `yaml:"listen"`
 	On      bool              `yaml:"on"`
@@ -33,9 +38,11 @@ type testConfig struct {
 	Inner   *struct {
 		Token string `yaml:"token"`
 	} `yaml:"inner"`
-	Any      any    `yaml:"any"`
-	Internal string // not for the file
-	Skipped  string `yaml:"-"`
+	limits   `yaml:",inline"`
+	Until    time.Time `yaml:"until"`
+	Any      any       `yaml:"any"`
+	Internal string    // not for the file
+	Skipped  string    `yaml:"-"`
 }
 
 func defaults() testConfig {
@@ -73,6 +80,11 @@ func TestDecode(t *testing.T) {
 			c.Windows["oauth2"] = window{Min: Duration(10 * time.Second), Offset: Duration(4 * time.Hour)}
 			c.Windows["token"] = window{}
 		}},
+		{"durations and days", "grace: 1d\nsteps: [2d, 90m, 0]\nuntil: 2027-03-01", func(c *testConfig) {
+			c.Grace, c.Steps = 24*time.Hour, []time.Duration{48 * time.Hour, 90 * time.Minute, 0}
+			c.Until = time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
+		}},
+		{"a moment", "until: 2027-03-01T12:00:00+02:00", func(c *testConfig) { c.Until = time.Date(2027, 3, 1, 10, 0, 0, 0, time.UTC) }},
 		{"pointer", "inner: {token: x}", func(c *testConfig) {
 			c.Inner = &struct {
 				Token string `yaml:"token"`
@@ -83,10 +95,10 @@ func TestDecode(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got, want := defaults(), defaults()
 			tt.want(&want)
-			if err := Decode("f.yaml", strings.NewReader(tt.text), &got); err != nil {
+			if _, err := Decode("f.yaml", strings.NewReader(tt.text), &got); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(testConfig{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -95,7 +107,7 @@ func TestDecode(t *testing.T) {
 
 // Wherever a value stands, however wrong, "s3cret" is part of no error.
 func TestDecodeErrors(t *testing.T) {
-	const oneOf = "any, count, inner, labels, list, listen, on, prefix, ratio, small, wait, windows"
+	const oneOf = "any, count, grace, inner, labels, list, listen, on, prefix, ratio, small, steps, until, wait, windows"
 	tests := []struct{ text, want string }{
 		{"listen: s3cret\nlisen: s3cret\n", `f.yaml:2:1: unknown field "lisen", want one of ` + oneOf},
 		{"{listen: s3cret, Listen: s3cret}", `f.yaml:1:18: unknown field "Listen", want one of ` + oneOf},
@@ -114,6 +126,14 @@ func TestDecodeErrors(t *testing.T) {
 		{"ratio: 1.0e99", "f.yaml:1:8: ratio: the number is out of range"},
 		{"wait: s3cret", "f.yaml:1:7: wait: not a duration, write it like 90s, 8h or 2d"},
 		{"wait: {8h: s3cret}", "f.yaml:1:7: wait: needs a single value"},
+		{"grace: 5", "f.yaml:1:8: grace: not a duration, write it like 90s, 8h or 2d"},
+		{"steps: [1h, s3cret]", "f.yaml:1:13: steps[1]: not a duration, write it like 90s, 8h or 2d"},
+		{"until: s3cret", "f.yaml:1:8: until: not a date, write it like 2027-03-01 or 2027-03-01T12:00:00Z"},
+		{"until: [s3cret]", "f.yaml:1:8: until: needs a single value"},
+		{"until: 2027-02-30", "f.yaml:1:8: until: not a date, write it like 2027-03-01 or 2027-03-01T12:00:00Z"},
+		{"limits: s3cret", `f.yaml:1:1: unknown field "limits", want one of ` + oneOf},
+		{"grace: 1h\ngrace: s3cret", `f.yaml:2:1: mapping key "grace" already defined at [1:1]`},
+		{`labels: {"a\nb": s3cret}`, "f.yaml:1:10: labels: not the name of a field"},
 		{"prefix: s3cret", "f.yaml:1:9: prefix: not a valid prefix"},
 		{"listen: [s3cret]", "f.yaml:1:9: listen: needs a text"},
 		{"list: s3cret", "f.yaml:1:7: list: needs a list"},
@@ -142,7 +162,7 @@ func TestDecodeErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		c := defaults()
-		err := Decode("f.yaml", strings.NewReader(tt.text), &c)
+		_, err := Decode("f.yaml", strings.NewReader(tt.text), &c)
 		if err == nil || err.Error() != tt.want {
 			t.Errorf("%.60q:\n got %v\nwant %s", tt.text, err, tt.want)
 			continue
@@ -158,28 +178,28 @@ func TestDecodeErrors(t *testing.T) {
 
 func TestDecodeIntoWhatIsNoStruct(t *testing.T) {
 	for _, into := range []any{nil, testConfig{}, new(string), (*testConfig)(nil)} {
-		if err := Decode("f.yaml", strings.NewReader("listen: a"), into); err == nil {
+		if _, err := Decode("f.yaml", strings.NewReader("listen: a"), into); err == nil {
 			t.Errorf("%T is taken", into)
 		}
 	}
 }
 
 func TestDecodeReadError(t *testing.T) {
-	if err := Decode("f.yaml", iotest.ErrReader(fs.ErrClosed), new(testConfig)); !errors.Is(err, fs.ErrClosed) {
+	if _, err := Decode("f.yaml", iotest.ErrReader(fs.ErrClosed), new(testConfig)); !errors.Is(err, fs.ErrClosed) {
 		t.Error(err)
 	}
 }
 
 func TestLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rekindle.yaml")
-	if err := Load(path, new(testConfig)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Load(path, new(testConfig)); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 	if err := os.WriteFile(path, []byte("listen: a\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var c testConfig
-	if err := Load(path, &c); err != nil || c.Listen != "a" {
+	if _, err := Load(path, &c); err != nil || c.Listen != "a" {
 		t.Errorf("%v, listen %q", err, c.Listen)
 	}
 }
@@ -190,13 +210,13 @@ func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		"", "listen: a\nwindows:\n  oauth2: {min_validity: 8h}\n", "list: [a, \"b\", 'c']\non: true\nsmall: -1\n",
 		"a: &a [*a, *a]\n", "? [a]\n: b\n", "--- |\n a\n...\n---\n", "<<: {}", "\t- : {", "labels: {\"a\\u0041\": >-\n x\n}",
-		"%TAG ! tag:x,2000:\n---\n!a b", "inner: {token: [}", "\xef\xbb\xbflisten: a", "a: !!binary x", "ratio: .inf", "wait: 106751d",
+		"%TAG ! tag:x,2000:\n---\n!a b", "inner: {token: [}", "\xef\xbb\xbflisten: a", "a: !!binary x", "ratio: .inf", "wait: 106751d", "until: 2027-03-01\nsteps:\n- 1d\n",
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		c := defaults()
-		err := Decode("f.yaml", strings.NewReader(text), &c)
+		_, err := Decode("f.yaml", strings.NewReader(text), &c)
 		if err == nil {
 			return
 		}

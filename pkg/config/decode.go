@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
@@ -26,6 +28,7 @@ func (p Problem) Error() string { return string(p) }
 // fields that are not strings, and loses the place of half its errors.
 type decoder struct {
 	file string
+	at   map[string]token.Position // of each field that the document names
 	errs []error
 }
 
@@ -35,6 +38,12 @@ func (d *decoder) fail(at *token.Token, field, problem string) {
 		e.Line, e.Column = at.Position.Line, at.Position.Column
 	}
 	d.errs = append(d.errs, e)
+}
+
+func (d *decoder) note(at *token.Token, field string) {
+	if at != nil && at.Position != nil {
+		d.at[field] = *at.Position
+	}
 }
 
 // decode sets v, which is addressable, to n.
@@ -48,7 +57,7 @@ func (d *decoder) decode(n ast.Node, field string, v reflect.Value) {
 		}
 		v = v.Elem()
 	}
-	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
+	if u := unmarshaler(v); u != nil {
 		d.text(n, field, v.Type(), u)
 		return
 	}
@@ -63,6 +72,20 @@ func (d *decoder) decode(n ast.Node, field string, v reflect.Value) {
 		if problem := setScalar(n, v); problem != "" {
 			d.fail(n.GetToken(), field, problem)
 		}
+	}
+}
+
+// unmarshaler returns what reads a text into v, nil if v is not one text.
+func unmarshaler(v reflect.Value) encoding.TextUnmarshaler {
+	switch p := v.Addr().Interface().(type) {
+	case *time.Duration:
+		return (*Duration)(p)
+	case *time.Time:
+		return (*moment)(p)
+	case encoding.TextUnmarshaler:
+		return p
+	default:
+		return nil
 	}
 }
 
@@ -81,21 +104,32 @@ func (d *decoder) text(n ast.Node, field string, t reflect.Type, u encoding.Text
 }
 
 func (d *decoder) structure(n ast.Node, field string, v reflect.Value) {
-	fields := map[string]int{}
-	for i := range v.NumField() {
-		if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ","); name != "" && name != "-" {
-			fields[name] = i
-		}
-	}
+	fields := fieldsOf(v.Type())
 	d.entries(n, field, func(key *ast.StringNode, value ast.Node) {
-		i, known := fields[key.Value]
+		index, known := fields[key.Value]
 		if !known {
 			names := strings.Join(slices.Sorted(maps.Keys(fields)), ", ")
 			d.fail(key.GetToken(), field, fmt.Sprintf("unknown field %.40q, want one of %s", key.Value, names))
 			return
 		}
-		d.decode(value, join(field, key.Value), v.Field(i))
+		d.decode(value, join(field, key.Value), v.FieldByIndex(index))
 	})
+}
+
+// fieldsOf returns the index of each field of a struct by its name in a file.
+func fieldsOf(t reflect.Type) map[string][]int {
+	fields := map[string][]int{}
+	for i := range t.NumField() {
+		switch name, option, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ","); {
+		case option == "inline":
+			for inner, index := range fieldsOf(t.Field(i).Type) {
+				fields[inner] = append([]int{i}, index...)
+			}
+		case name != "" && name != "-":
+			fields[name] = []int{i}
+		}
+	}
+	return fields
 }
 
 func (d *decoder) mapping(n ast.Node, field string, v reflect.Value) {
@@ -125,7 +159,8 @@ func (d *decoder) entries(n ast.Node, field string, do func(key *ast.StringNode,
 		d.fail(n.GetToken(), field, "needs fields, name: value")
 	}
 	for _, e := range entries {
-		if key, ok := e.Key.(*ast.StringNode); ok {
+		if key, ok := e.Key.(*ast.StringNode); ok && !strings.ContainsFunc(key.Value, unicode.IsControl) {
+			d.note(key.GetToken(), join(field, key.Value))
 			do(key, e.Value)
 		} else {
 			d.fail(e.Key.GetToken(), field, "not the name of a field")
@@ -141,7 +176,9 @@ func (d *decoder) list(n ast.Node, field string, v reflect.Value) {
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values)))
 	for i, item := range seq.Values {
-		d.decode(item, fmt.Sprintf("%s[%d]", field, i), v.Index(i))
+		at := fmt.Sprintf("%s[%d]", field, i)
+		d.note(item.GetToken(), at)
+		d.decode(item, at, v.Index(i))
 	}
 }
 

@@ -57,12 +57,16 @@ func linkedIn() Descriptor {
 		Docs: "https://learn.microsoft.com/en-us/linkedin/shared/authentication/programmatic-refresh-tokens",
 		Notes: "Refresh tokens are for apps approved for them: without one, consent ends with the access token, after 60 days. " +
 			"The default scopes need the product Sign In with LinkedIn using OpenID Connect; name those of the product the app was approved for. " +
+			"An app with a client secret must not use PKCE: LinkedIn refuses its code_verifier as invalid_client. " +
 			"Unverified: which errors a dead refresh token gives.",
 		AuthorizeURL: "https://www.linkedin.com/oauth/v2/authorization",
 		TokenURL:     "https://www.linkedin.com/oauth/v2/accessToken",
 		AuthStyle:    AuthParams,
-		// PKCE is for native apps, at another endpoint, when LinkedIn enables it
-		// ("authorization code flow native").
+		// Not for apps with a client secret: LinkedIn answers a code_verifier
+		// with invalid_client, against RFC 6749 section 3.2, be there a challenge
+		// or none (UsefulSoftwareCo/executor#2087, teamhanko/hanko#2405,
+		// nextauthjs/next-auth#8831). It is for native apps, at another endpoint,
+		// when LinkedIn enables it ("authorization code flow native").
 		PKCE:   "",
 		Scopes: Scopes{Default: []string{"openid", "profile"}},
 		Refresh: Refresh{

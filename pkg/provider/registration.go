@@ -41,3 +41,18 @@ func (r Registration) Validate(d Descriptor) error {
 	}
 	return c.err()
 }
+
+// App is a registration with the provider it is at: what it takes, but for the
+// client secret, to speak to the provider. [Descriptor.At] fills the placeholders
+// with the values of the registration.
+type App struct {
+	Provider     Descriptor
+	Registration Registration
+}
+
+// Validate checks the registration against the descriptor, which it takes for
+// valid. The errors are [*FieldError]s, joined.
+func (a App) Validate() error { return a.Registration.Validate(a.Provider) }
+
+// Apps are the apps of a deployment by the names of their providers: one each.
+type Apps map[string]App

@@ -108,6 +108,9 @@ func TestRegistration(t *testing.T) {
 	if err := ok.Validate(d); err != nil {
 		t.Error(err)
 	}
+	if err := (App{d, ok}).Validate(); err != nil {
+		t.Error(err)
+	}
 	wrong := Registration{Provider: "google", ClientID: "a\nb", Values: map[string]string{"tld": "evil.example", "shop": "x"}}
 	if diff := cmp.Diff([]string{"provider", "client_id", "values.shop", "values.tld"}, fields(wrong.Validate(d))); diff != "" {
 		t.Error(diff)
