@@ -17,11 +17,13 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/bus"
 	"github.com/rekindle-dev/rekindle/pkg/natsd"
 	"github.com/rekindle-dev/rekindle/pkg/ops"
+	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/run"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/api/auth"
+	"github.com/rekindle-dev/rekindle/services/api/callback"
 	"github.com/rekindle-dev/rekindle/services/api/reactor"
 	"github.com/rekindle-dev/rekindle/services/exchanger"
 	"github.com/rekindle-dev/rekindle/services/scheduler"
@@ -117,17 +119,34 @@ func (f *fleet) runExchanger(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
+	apps, err := resolve(f.apps)
+	if err != nil {
+		return err
+	}
+	defer f.announceRegistrations(ctx, apps)()
 	client := exchanger.NewClient(exchanger.EgressConfig{Allow: f.allow, Timeout: time.Duration(f.file.Exchanger.Timeout)})
 	defer client.Close()
 	x, err := exchanger.New(exchanger.Deps{
 		Name: f.name, State: f.state, Jobs: f.bus, Events: f.bus, Keyring: ring, Client: client,
-		Policy: f.policy, Workers: f.file.Exchanger.Workers, Logger: f.ops.Logger,
+		Policy: f.policy, Apps: f.exchangerApps(apps), Workers: f.file.Exchanger.Workers, Logger: f.ops.Logger,
 		Tracer: f.ops.TracerProvider.Tracer(tracerName), Registry: f.ops.Registry,
 	})
 	if err != nil {
 		return err
 	}
 	return x.Run(ctx, run.Hard(ctx), ready)
+}
+
+// announceRegistrations announces the ends of client secrets beside the
+// exchanger, until the function that it returns has ended it.
+func (f *fleet) announceRegistrations(ctx context.Context, apps provider.Apps) (stop func()) {
+	r := exchanger.NewRegistrations(exchanger.RegistrationsDeps{
+		Apps: apps, State: f.state, Events: f.bus, Logger: f.ops.Logger, Registry: f.ops.Registry,
+	})
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { r.Run(ctx) }) //nolint:errcheck // it ends with ctx, without an error
+	return func() { cancel(); running.Wait() }
 }
 
 // loadKeyring reads the private keys, and makes them at the very first start.
@@ -178,8 +197,14 @@ func (f *fleet) runScheduler(ctx context.Context, ready func()) error {
 }
 
 func (f *fleet) runProjection(ctx context.Context, ready func()) error {
-	f.api = api.New(api.Config{Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy}, api.Deps{
-		State: f.state, Events: f.bus, Logger: f.ops.Logger, Metrics: f.ops.Registry,
+	apps, err := resolve(f.apps)
+	if err != nil {
+		return err
+	}
+	f.api = api.New(api.Config{
+		Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy, Apps: apps,
+	}, api.Deps{
+		State: f.state, Events: f.bus, Tester: f.bus, Logger: f.ops.Logger, Metrics: f.ops.Registry,
 	})
 	ctx, stop := context.WithCancel(ctx)
 	var waiting sync.WaitGroup
@@ -209,12 +234,17 @@ func (f *fleet) runAPI(ctx context.Context, ready func()) error {
 		public = "http://" + ln.Addr().String()
 	}
 	f.ops.Logger.InfoContext(ctx, "serving the API", "addr", ln.Addr().String(), "url", public)
-	handler := reactor.New(reactor.Deps{
+	tracer := f.ops.TracerProvider
+	mux := http.NewServeMux()
+	mux.Handle(callback.Path, callback.New(callback.Deps{
+		Service: consents{f.api}, PublicURL: public, Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer,
+	}))
+	mux.Handle("/", reactor.New(reactor.Deps{
 		Service:   f.api,
 		Gate:      auth.NewGate(auth.NewBootstrap(token, auth.Administrator(f.file.Company.Org))),
-		PublicURL: public, Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: f.ops.TracerProvider,
-	})
-	return serveHTTP(ctx, ln, reactor.NewServer(handler, f.ops.Logger), func() {
+		PublicURL: public, Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer,
+	}))
+	return serveHTTP(ctx, ln, reactor.NewServer(mux, f.ops.Logger), func() {
 		ready()
 		if f.serving != nil {
 			f.serving(public)

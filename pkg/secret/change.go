@@ -5,11 +5,15 @@ import "time"
 // Ask decides an exchange that is due at once: a person created the secret,
 // asked for a retry, or changed what goes into the exchange. Whatever was
 // decided before is void. The dates of a value that is in use stay until there
-// is another (contract A8, A12).
+// is another (contract A8, A12). While a secret has no grant there is nothing to
+// exchange: it is pending until a person consents.
 func (s *Secret) Ask(now time.Time) {
 	s.UpdatedAt = moment(now)
 	s.Status, s.StatusDetails = Pending, nil
 	s.endRefresh()
+	if s.withoutGrant() {
+		return
+	}
 	s.Decision++
 	s.NextAttemptAt = s.UpdatedAt
 }

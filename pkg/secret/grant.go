@@ -10,6 +10,35 @@ type Grant struct {
 	Claim *Claim `json:"claim,omitempty"`
 	// Outcome is the result of the last closed claim.
 	Outcome *Outcome `json:"outcome,omitempty"`
+	// Consent is what the consent in use yielded; nil for kinds that need none,
+	// and until there is one.
+	Consent *ConsentGrant `json:"consent,omitempty"`
+	// Held is what a consent of another account yielded; it is not used until
+	// somebody says so.
+	Held *ConsentGrant `json:"held,omitempty"`
+}
+
+// ConsentGrant is what a person's consent yielded, as the last exchange left it.
+type ConsentGrant struct {
+	// Generation is the decision whose exchange yielded the refresh token: it is
+	// part of what the ciphertext is bound to.
+	Generation uint64 `json:"generation"`
+	// Sealed is the refresh token; empty when the provider gave none, and then
+	// the consent ends with the access token.
+	Sealed []byte `json:"sealed,omitempty"`
+	// ClientID is the app that the consent is for. No other can use it.
+	ClientID string `json:"client_id"`
+	// Account is a fingerprint of the account that consented; empty when the
+	// provider does not say which it was.
+	Account string `json:"account,omitempty"`
+	// AuthorizedAt is when the consent was given.
+	AuthorizedAt time.Time `json:"authorized_at"`
+	// EndsAt is when it ends, however often it is refreshed; zero when not known.
+	EndsAt time.Time `json:"ends_at,omitzero"`
+	// Scopes are those that were granted, as far as the provider says.
+	Scopes []string `json:"scopes,omitempty"`
+	// Extra is what else belongs to the grant (provider.Answer.Keep).
+	Extra map[string]string `json:"extra,omitempty"`
 }
 
 // With returns a copy of the grant with another claim and outcome. All else in
@@ -41,11 +70,21 @@ func (g *Grant) Answers(d uint64) bool { return g.Outcome != nil && g.Outcome.De
 // record and its artifact up to date without another exchange.
 type Outcome struct {
 	Decision uint64 `json:"decision"`
+	// Action is what it was the outcome of: exchange, refresh or authorize.
+	Action Action `json:"action,omitempty"`
 	// StartedAt is when the exchange began, zero when that is not known.
 	StartedAt time.Time `json:"started_at,omitzero"`
 	At        time.Time `json:"at"`
 	// Failure is nil when the exchange succeeded.
 	Failure *Failure `json:"failure,omitempty"`
+	// Ended tells that the provider refused the grant for good.
+	Ended bool `json:"ended,omitempty"`
+	// Held tells that the consent was another account's: what it yielded is
+	// kept apart, and the grant in use serves on.
+	Held bool `json:"held,omitempty"`
+	// Authorized is what is known of the grant that was used; nil for kinds that
+	// have none.
+	Authorized *Authorized `json:"authorized,omitempty"`
 	// Environment is where the value goes; empty when the secret had none, and
 	// then there is no Sealed either: the value is thrown away (contract A10).
 	Environment string `json:"environment,omitempty"`
@@ -72,9 +111,16 @@ func (s *Secret) Apply(o *Outcome, now time.Time) bool {
 	}
 	now = moment(now)
 	s.UpdatedAt = now
-	if o.Failure != nil {
+	switch {
+	case o.Failure != nil && o.Action == Authorize:
+		s.consentSpent()
+		s.unauthorized(o.Failure)
+	case o.Failure != nil:
 		s.fail(o, now)
-	} else {
+	case o.Held:
+		s.consentSpent()
+		s.Authorization.HeldAt = now
+	default:
 		s.succeed(o, now)
 	}
 	s.Decision++
@@ -82,7 +128,8 @@ func (s *Secret) Apply(o *Outcome, now time.Time) bool {
 }
 
 func (s *Secret) succeed(o *Outcome, now time.Time) {
-	if s.Status == Succeeded {
+	s.authorized(o)
+	if s.Status == Succeeded && o.Action != Authorize {
 		s.RefreshStatus = Succeeded
 	} else {
 		s.RefreshStatus = ""
@@ -97,7 +144,14 @@ func (s *Secret) succeed(o *Outcome, now time.Time) {
 	if s.Environment == "" || s.Environment != o.Environment {
 		return // the value was thrown away: not active, not refreshed
 	}
+	// Without a moment to refresh at there is nothing to refresh with.
 	s.ActivatedAt, s.NextAttemptAt = now, o.RefreshAt
+}
+
+// consentSpent notes that what a consent brought was used, for better or worse.
+func (s *Secret) consentSpent() {
+	a := s.authorization()
+	a.ConsentedAt, a.Accept = time.Time{}, false
 }
 
 // begun is when the exchange began, as far as it is known.
@@ -111,6 +165,9 @@ func (o *Outcome) begun() time.Time {
 func (s *Secret) fail(o *Outcome, now time.Time) {
 	planned := s.NextAttemptAt
 	s.NextAttemptAt = time.Time{}
+	if o.Ended {
+		s.ended(now)
+	}
 	if s.Status != Succeeded {
 		s.Status, s.StatusDetails = Failed, o.Failure
 		s.endRefresh()

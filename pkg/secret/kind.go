@@ -1,12 +1,15 @@
 package secret
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Kind selects how a secret is exchanged. Its values are the wire names of
 // contract A9 (type_of).
 type Kind string
 
-// The kinds this fleet exchanges.
+// The kinds of contract A9.
 const (
 	Token      Kind = "token"
 	SimpleHTTP Kind = "simple-http"
@@ -17,14 +20,46 @@ const (
 	// OAuth2JWT signs a JWT and exchanges it, or hands it out as it is when
 	// there is no token endpoint (contract A10).
 	OAuth2JWT Kind = "oauth2-jwt"
+	// The interactive kinds: a person consents at the provider (contract A13).
+	OAuth2Google   Kind = "oauth2-google"
+	OAuth2LinkedIn Kind = "oauth2-linkedin"
+	OAuth2Amazon   Kind = "oauth2-amazon"
 )
 
-// Kinds lists every accepted name, in the order people are shown.
+// Kinds lists the names of contract A9, in the order people are shown. There
+// are further interactive kinds, see [ProviderKind].
 func Kinds() []Kind {
-	return []Kind{Token, SimpleHTTP, OAuth2, OAuth2ClientCredentials, OAuth2JWT}
+	return []Kind{
+		Token, SimpleHTTP, OAuth2, OAuth2ClientCredentials, OAuth2JWT,
+		OAuth2Google, OAuth2LinkedIn, OAuth2Amazon,
+	}
 }
 
-// Known reports whether k is a kind this fleet exchanges.
+const providerPrefix = "oauth2-"
+
+// ProviderKind is the kind of the secrets that persons consent to at the
+// provider. It is interactive unless the name is one that contract A9 gives to
+// another kind.
+func ProviderKind(provider string) Kind { return Kind(providerPrefix + provider) }
+
+// Provider is the name of the provider at which a person has to consent to a
+// secret of the kind, "" for the kinds that need nobody.
+func (k Kind) Provider() string {
+	if k == OAuth2ClientCredentials || k == OAuth2JWT {
+		return ""
+	}
+	name, _ := strings.CutPrefix(string(k), providerPrefix)
+	if name == string(k) {
+		return ""
+	}
+	return name
+}
+
+// Interactive reports whether a person has to consent at a provider, and again
+// when that consent ends (contract A13).
+func (k Kind) Interactive() bool { return k.Provider() != "" }
+
+// Known reports whether k is one of [Kinds].
 func (k Kind) Known() bool { return slices.Contains(Kinds(), k) }
 
 // Canonical folds aliases: kinds are the same when their canonical names are.
@@ -39,5 +74,5 @@ func (k Kind) Canonical() Kind {
 // the secret has dates and is refreshed.
 func (k Kind) Expires() bool {
 	c := k.Canonical()
-	return c == OAuth2 || c == OAuth2JWT
+	return c == OAuth2 || c == OAuth2JWT || k.Interactive()
 }

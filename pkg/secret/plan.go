@@ -13,6 +13,10 @@ const (
 	Exchange Action = "exchange"
 	// Refresh: the automatic exchange ahead of expiry.
 	Refresh Action = "refresh"
+	// Authorize: the exchange of the code that a person's consent brought.
+	Authorize Action = "authorize"
+	// Remind: announce that a person has to consent again soon.
+	Remind Action = "remind"
 	// Withdraw: remove the artifact from an environment that is no longer the
 	// secret's.
 	Withdraw Action = "withdraw"
@@ -37,6 +41,21 @@ func (s *Secret) Plan() Next {
 		return Next{Erase, s.DeletedAt}
 	case s.Deployed != "" && s.Deployed != s.Environment:
 		return Next{Withdraw, s.UpdatedAt}
+	case s.Authorization == nil:
+		return s.planExchange()
+	case !s.Authorization.ConsentedAt.IsZero():
+		return Next{Authorize, s.Authorization.ConsentedAt}
+	}
+	next := s.planExchange()
+	if at := s.Authorization.Notices; len(at) > 0 && (next.Action == Rest || at[0].Before(next.At)) {
+		return Next{Remind, at[0]}
+	}
+	return next
+}
+
+// planExchange says when the next exchange is, apart from that of a code.
+func (s *Secret) planExchange() Next {
+	switch {
 	case s.NextAttemptAt.IsZero():
 		return Next{Action: Rest}
 	case s.Status == Pending:
@@ -51,7 +70,11 @@ func (s *Secret) Plan() Next {
 // RefreshState is the refresh status to show at the time now: a refresh that is
 // due and not yet decided shows as pending (contract A12).
 func (s *Secret) RefreshState(now time.Time) Status {
-	if next := s.Plan(); next.Action == Refresh && !s.RefreshAt.After(now) {
+	next := s.Plan()
+	if next.Action == Authorize || next.Action == Remind {
+		next = s.planExchange() // what they come before
+	}
+	if next.Action == Refresh && !s.RefreshAt.After(now) {
 		return Pending
 	}
 	return s.RefreshStatus

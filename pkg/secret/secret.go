@@ -6,10 +6,11 @@
 //
 // # Records
 //
-// Four records belong to a secret, each with its own writers:
+// Five records belong to a secret, each with its own writers:
 //
 //	Secret      api, exchanger   what it is and how it stands; nothing sealed
 //	Credential  api              the hidden credential fields, sealed
+//	Consent     api              open dialogs, and the sealed code of one
 //	Grant       exchanger        claims and outcomes of exchanges; sealed tokens
 //	Artifact    exchanger        the current value for workloads, sealed
 //
@@ -28,6 +29,10 @@
 // [Secret.Status] is the state of the last exchange a person asked for, not of
 // the last automatic refresh: a secret whose refreshes fail stays "succeeded"
 // with RefreshStatus "failed" (contract A12).
+//
+// A secret of an interactive kind stays pending until a person has consented.
+// Asking for another consent leaves its status alone: that it shows as pending
+// meanwhile is [Secret.StatusAt], and what is planned goes on.
 //
 // # Decisions
 //
@@ -91,6 +96,10 @@ type Secret struct {
 	// because nobody was there to make it.
 	RefreshLate bool `json:"refresh_late,omitempty"`
 
+	// Authorization is how matters stand with the person whose consent the
+	// secret needs; nil for kinds that need none.
+	Authorization *Authorization `json:"authorization,omitempty"`
+
 	// Deployed is the environment that may hold this secret's artifact. It is
 	// set before the first exchange for that environment and changes only when
 	// the artifact has been withdrawn, so no artifact is ever lost sight of.
@@ -138,6 +147,8 @@ type Credentials struct {
 	// negative; nil for kinds that do not expire.
 	RefreshOffset *int64            `json:"refresh_offset,omitempty"`
 	Options       map[string]string `json:"options,omitempty"`
+	// Scopes are what a person is asked to consent to.
+	Scopes []string `json:"scopes,omitempty"`
 }
 
 // Offset is RefreshOffset as a duration not above MaxLifetime, 0 when there is

@@ -17,15 +17,19 @@ var ErrNameTaken = errors.New("the name is taken within the property")
 // by many processes over one state.
 type Store struct{ State state.Store }
 
-// Create writes a new secret and its credential and reserves the name within
-// the property: all of it or nothing. It returns ErrNameTaken, or
+// Create writes a new secret, with all that belongs to it, and reserves the name
+// within the property: all of it or nothing. It returns ErrNameTaken, or
 // state.ErrConflict when the id exists already.
-func (st Store) Create(ctx context.Context, s *Secret, c *Credential) (state.Revision, error) {
-	writes, err := encode(
-		record{state.NameKey(s.Property, s.Name), s.ID, 0},
-		record{state.CredentialKey(s.ID), c, 0},
-		record{state.SecretKey(s.ID), s, 0},
-	)
+func (st Store) Create(ctx context.Context, d *Draft) (state.Revision, error) {
+	s := d.Secret
+	records := []record{
+		{state.NameKey(s.Property, s.Name), s.ID, 0},
+		{state.CredentialKey(s.ID), d.Credential, 0},
+	}
+	if d.Consent != nil {
+		records = append(records, record{state.ConsentKey(s.ID), d.Consent, 0})
+	}
+	writes, err := encode(append(records, record{state.SecretKey(s.ID), s, 0})...)
 	if err != nil {
 		return 0, err
 	}
@@ -52,7 +56,7 @@ func (st Store) collision(ctx context.Context, s *Secret) error {
 	case !errors.Is(err, state.ErrNotFound):
 		return err
 	}
-	for _, key := range []string{state.SecretKey(s.ID), state.CredentialKey(s.ID)} {
+	for _, key := range []string{state.SecretKey(s.ID), state.CredentialKey(s.ID), state.ConsentKey(s.ID)} {
 		if _, _, err := st.State.Get(ctx, key); !errors.Is(err, state.ErrNotFound) {
 			return cmp.Or(err, state.ErrConflict)
 		}
@@ -70,8 +74,8 @@ func (st Store) Get(ctx context.Context, id string) (*Secret, state.Revision, er
 // else has written meanwhile; otherwise it reads again and calls change again,
 // so change must be pure. An error of change ends the update, with nothing
 // written, and is returned as it is. When change marks the secret deleted, its
-// name is free from the same moment. Change must leave id, property and name
-// alone.
+// name is free from the same moment. Change must leave id, property, name and
+// what [Store.Edit] writes alone.
 func (st Store) Update(ctx context.Context, id string, change func(*Secret) error) (*Secret, state.Revision, error) {
 	for {
 		s, rev, err := st.Get(ctx, id)
@@ -115,6 +119,12 @@ func (st Store) release(ctx context.Context, s *Secret) ([]state.Write, error) {
 	return []state.Write{{Key: key, Expect: rev}}, err
 }
 
+// Consent returns the dialogs of a secret, or state.ErrNotFound.
+func (st Store) Consent(ctx context.Context, id string) (*Consent, error) {
+	c, _, err := get[Consent](ctx, st.State, state.ConsentKey(id))
+	return c, err
+}
+
 // Vault keeps what exchangers alone may touch: sealed credentials, grants and
 // artifacts.
 type Vault struct{ State state.Store }
@@ -123,6 +133,11 @@ type Vault struct{ State state.Store }
 func (v Vault) Credential(ctx context.Context, id string) (*Credential, error) {
 	c, _, err := get[Credential](ctx, v.State, state.CredentialKey(id))
 	return c, err
+}
+
+// Consent returns what a person's consent brought, or state.ErrNotFound.
+func (v Vault) Consent(ctx context.Context, id string) (*Consent, error) {
+	return Store(v).Consent(ctx, id)
 }
 
 // Grant returns the grant and its revision. A secret that was never exchanged
@@ -178,7 +193,7 @@ func (v Vault) Erase(ctx context.Context, s *Secret) error {
 	if err != nil {
 		return err
 	}
-	keys := make([]string, 0, 6)
+	keys := make([]string, 0, 7)
 	environments := map[string]bool{s.Deployed: true, s.Environment: true}
 	if g.Outcome != nil {
 		environments[g.Outcome.Environment] = true
@@ -187,7 +202,8 @@ func (v Vault) Erase(ctx context.Context, s *Secret) error {
 	for en := range environments {
 		keys = append(keys, state.ArtifactKey(en, s.ID))
 	}
-	for _, key := range append(keys, state.GrantKey(s.ID), state.CredentialKey(s.ID), state.SecretKey(s.ID)) {
+	keys = append(keys, state.GrantKey(s.ID), state.ConsentKey(s.ID), state.CredentialKey(s.ID), state.SecretKey(s.ID))
+	for _, key := range keys {
 		if err := v.remove(ctx, key); err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ func newSecret(name string) *secret.Secret {
 
 func create(t *testing.T, st state.Store, s *secret.Secret) {
 	t.Helper()
-	if _, err := (secret.Store{State: st}).Create(t.Context(), s, fullCredential()); err != nil {
+	if _, err := (secret.Store{State: st}).Create(t.Context(), &secret.Draft{Secret: s, Credential: fullCredential()}); err != nil {
 		t.Fatalf("create %s: %v", s.Name, err)
 	}
 }
@@ -75,7 +75,7 @@ func TestCreate(t *testing.T) {
 	st := statetest.New()
 	store := secret.Store{State: st}
 	a := newSecret("a")
-	rev, err := store.Create(t.Context(), a, fullCredential())
+	rev, err := store.Create(t.Context(), &secret.Draft{Secret: a, Credential: fullCredential()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,15 +92,15 @@ func TestCreate(t *testing.T) {
 	}
 
 	twin := newSecret("a")
-	if _, err := store.Create(t.Context(), twin, fullCredential()); !errors.Is(err, secret.ErrNameTaken) {
+	if _, err := store.Create(t.Context(), &secret.Draft{Secret: twin, Credential: fullCredential()}); !errors.Is(err, secret.ErrNameTaken) {
 		t.Errorf("the same name: got error %v, want ErrNameTaken", err)
 	}
 	again := newSecret("b")
 	again.ID = a.ID
-	if _, err := store.Create(t.Context(), again, fullCredential()); !errors.Is(err, state.ErrConflict) {
+	if _, err := store.Create(t.Context(), &secret.Draft{Secret: again, Credential: fullCredential()}); !errors.Is(err, state.ErrConflict) {
 		t.Errorf("the same id: got error %v, want ErrConflict", err)
 	}
-	if _, err := store.Create(t.Context(), a, fullCredential()); !errors.Is(err, state.ErrConflict) {
+	if _, err := store.Create(t.Context(), &secret.Draft{Secret: a, Credential: fullCredential()}); !errors.Is(err, state.ErrConflict) {
 		t.Errorf("the same id and name: got error %v, want ErrConflict", err)
 	}
 	wants(t, st, remains(a)...)
@@ -124,7 +124,7 @@ func TestCreateRace(t *testing.T) {
 		group.Go(func() {
 			for i := range names {
 				s := newSecret(fmt.Sprint(i))
-				_, err := secret.Store{State: st}.Create(t.Context(), s, fullCredential())
+				_, err := secret.Store{State: st}.Create(t.Context(), &secret.Draft{Secret: s, Credential: fullCredential()})
 				mu.Lock()
 				if err == nil {
 					won[s.Name] = append(won[s.Name], remains(s)...)
@@ -160,7 +160,7 @@ func TestCreateAfterHolderWent(t *testing.T) {
 			deleteSecret(t, inner, holder.ID)
 		}
 	}}
-	if _, err := (secret.Store{State: st}).Create(t.Context(), s, fullCredential()); err != nil {
+	if _, err := (secret.Store{State: st}).Create(t.Context(), &secret.Draft{Secret: s, Credential: fullCredential()}); err != nil {
 		t.Fatal(err)
 	}
 	wants(t, inner, append(remains(s), remains(holder)[1:]...)...)
@@ -173,12 +173,12 @@ func TestCreateStoreFails(t *testing.T) {
 	create(t, inner, newSecret("a"))
 	broken := errors.New("broken")
 	st := &failingGet{Store: inner, err: broken}
-	if _, err := (secret.Store{State: st}).Create(t.Context(), newSecret("a"), fullCredential()); !errors.Is(err, broken) {
+	if _, err := (secret.Store{State: st}).Create(t.Context(), &secret.Draft{Secret: newSecret("a"), Credential: fullCredential()}); !errors.Is(err, broken) {
 		t.Errorf("got error %v, want %v", err, broken)
 	}
 	faulty := statetest.NewFaulty(statetest.New())
 	faulty.FailCommit(1, statetest.Before)
-	if _, err := (secret.Store{State: faulty}).Create(t.Context(), newSecret("a"), fullCredential()); !errors.Is(err, statetest.ErrFault) {
+	if _, err := (secret.Store{State: faulty}).Create(t.Context(), &secret.Draft{Secret: newSecret("a"), Credential: fullCredential()}); !errors.Is(err, statetest.ErrFault) {
 		t.Errorf("got error %v, want ErrFault", err)
 	}
 }
@@ -370,7 +370,7 @@ func TestDeleteRace(t *testing.T) {
 		group.Go(func() {
 			for range 20 {
 				s := newSecret("a")
-				_, err := secret.Store{State: st}.Create(t.Context(), s, fullCredential())
+				_, err := secret.Store{State: st}.Create(t.Context(), &secret.Draft{Secret: s, Credential: fullCredential()})
 				if errors.Is(err, secret.ErrNameTaken) {
 					continue
 				}

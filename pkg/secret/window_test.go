@@ -160,7 +160,8 @@ func TestKinds(t *testing.T) {
 		{secret.OAuth2, secret.OAuth2, true, true},
 		{secret.OAuth2ClientCredentials, secret.OAuth2, true, true},
 		{secret.OAuth2JWT, secret.OAuth2JWT, true, true},
-		{"oauth2-quantum", "oauth2-quantum", false, false},
+		{secret.OAuth2Google, secret.OAuth2Google, true, true},
+		{"oauth2-quantum", "oauth2-quantum", false, true}, // of a provider that a deployment may have
 		{"OAuth2", "OAuth2", false, false},
 		{"", "", false, false},
 	} {

@@ -11,6 +11,9 @@ func SecretKey(id string) string { return "secret." + id }
 // CredentialKey is the key of a secret's sealed credentials.
 func CredentialKey(id string) string { return "credential." + id }
 
+// ConsentKey is the key of a secret's dialogs, in which a person may consent.
+func ConsentKey(id string) string { return "consent." + id }
+
 // GrantKey is the key of a secret's grant.
 func GrantKey(id string) string { return "grant." + id }
 
@@ -25,6 +28,10 @@ func NameKey(property, name string) string {
 
 // KeysetKey is the key of the fleet's public keyset.
 const KeysetKey = "keyset.fleet"
+
+// RegistrationKey is the key of what was announced of the app that is registered
+// with a provider.
+func RegistrationKey(provider string) string { return "registration." + provider }
 
 // Split returns the kind of record a key is for, and the rest of the key.
 func Split(key string) (kind, rest string) {

@@ -8,12 +8,14 @@
 //
 //	secret.<SE>             what a secret is and how it stands
 //	credential.<SE>         its sealed credentials
+//	consent.<SE>            the dialogs in which a person may consent
 //	grant.<SE>              claims and outcomes of its exchanges
 //	artifact.<EN>.<SE>      its current value, sealed
 //	name.<PR>.<name>        who holds a name within a property
 //	company.<CO> property.<PR> environment.<EN> slot.<PR>.<stage>
 //	                        the tree the secrets hang in
 //	keyset.fleet            the public keys everything is sealed to
+//	registration.<provider> what was announced of the end of an app's client secret
 package state
 
 import (

@@ -2,12 +2,14 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
 // source is where the events of this package come from.
@@ -42,6 +44,36 @@ func (s *Service) announceCreated(ctx context.Context, n *secret.Secret) {
 func (s *Service) announceDeleted(ctx context.Context, d *secret.Secret) {
 	s.announce(ctx, d, d.ID+".deleted", d.DeletedAt, events.SecretDeleted{
 		Secret: d.ID, Property: d.Property, Environment: d.Environment, Name: d.Name, Kind: string(d.Kind),
+	})
+}
+
+// idOf names an event about a change of which there can be many: by the revision
+// that the change has in the state.
+func idOf(s *secret.Secret, what string, rev state.Revision) string {
+	return fmt.Sprintf("%s.%s.%d", s.ID, what, rev)
+}
+
+func (s *Service) announceUpdated(ctx context.Context, u *secret.Secret, rev state.Revision, changed []string) {
+	s.announce(ctx, u, idOf(u, "updated", rev), u.UpdatedAt, events.SecretUpdated{
+		Secret: u.ID, Property: u.Property, Environment: u.Environment, Name: u.Name, Kind: string(u.Kind), Changed: changed,
+	})
+}
+
+func (s *Service) announceRetry(ctx context.Context, r *secret.Secret, rev state.Revision) {
+	s.announce(ctx, r, idOf(r, "retry", rev), r.UpdatedAt, events.RetryRequested{
+		Secret: r.ID, Property: r.Property, Environment: r.Environment, Kind: string(r.Kind),
+	})
+}
+
+func (s *Service) announceReauthorize(ctx context.Context, r *secret.Secret, rev state.Revision, until time.Time) {
+	s.announce(ctx, r, idOf(r, "reauthorize", rev), r.UpdatedAt, events.ReauthorizeRequested{
+		Secret: r.ID, Property: r.Property, Environment: r.Environment, Kind: string(r.Kind), Until: until,
+	})
+}
+
+func (s *Service) announceConsent(ctx context.Context, c *secret.Secret, rev state.Revision) {
+	s.announce(ctx, c, idOf(c, "consent", rev), c.UpdatedAt, events.ConsentReceived{
+		Secret: c.ID, Property: c.Property, Environment: c.Environment, Kind: string(c.Kind),
 	})
 }
 

@@ -71,9 +71,13 @@ func newToken(t testing.TB, s *api.Service, property, environment, name string) 
 	if environment != "" {
 		relationships = fmt.Sprintf(`{"environment":{"data":{"id":%q,"type":"environments"}}}`, environment)
 	}
-	return s.CreateSecret(t.Context(), apitest.Caller(), property,
+	made, err := s.CreateSecret(t.Context(), apitest.Caller(), property,
 		document(t, `{"data":{"attributes":{"name":%q,"type_of":"token","credentials":{"token":"t0p"}},"relationships":%s}}`,
 			name, relationships))
+	if err != nil {
+		return nil, err
+	}
+	return made.Secret, nil
 }
 
 func must[T any](t testing.TB) func(T, error) T {

@@ -16,7 +16,7 @@ func TestCreateSealsAndAsks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	environment := must[*api.Environment](t)(newEnvironment(t, w.Service, w.property.ID, "development"))
-	made := must[*secret.Secret](t)(w.Service.CreateSecret(t.Context(), apitest.Caller(), w.property.ID, document(t, `{
+	made := must[*api.Changed](t)(w.Service.CreateSecret(t.Context(), apitest.Caller(), w.property.ID, document(t, `{
 		"data":{"type":"secrets","attributes":{"name":"crm","type_of":"oauth2","credentials":{
 			"client_id":"c1","client_secret":"a-client-secret-of-some-length","token_url":"https://idp.test/t?tenant=7",
 			"options":{"scope":"read"}}},
@@ -106,7 +106,7 @@ func TestSecretsAreReadAsWritten(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			made := must[*secret.Secret](t)(w.Service.CreateSecret(t.Context(), apitest.Caller(), w.property.ID,
+			made := must[*api.Changed](t)(w.Service.CreateSecret(t.Context(), apitest.Caller(), w.property.ID,
 				document(t, `{"data":{"attributes":{"name":%q,"type_of":%q,"credentials":%s}}}`, tt.name, tt.kind, tt.credentials)))
 			if diff := cmp.Diff(tt.public, made.Credentials); diff != "" {
 				t.Errorf("public credentials (-want +got):\n%s", diff)

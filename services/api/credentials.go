@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 )
@@ -23,6 +24,8 @@ const (
 	maxOptions     = 32
 	maxOptionName  = 128     // bytes
 	maxOptionValue = 2 << 10 // bytes
+	maxScopes      = 32
+	maxScope       = 256 // bytes
 	maxOffset      = int64(secret.MaxLifetime / time.Second)
 )
 
@@ -37,39 +40,93 @@ func (h hiddenFields) wipe() {
 	}
 }
 
-// read takes a hidden field from the credentials.
-func (h hiddenFields) read(c *Object, name string) {
-	c.require(name)
-	if p, ok := c.hidden(name, maxHidden); ok {
-		h[name] = p
+// hiddenNames are the hidden credentials of a kind (contract A9).
+func hiddenNames(kind secret.Kind) []string {
+	switch kind.Canonical() {
+	case secret.Token:
+		return []string{"token"}
+	case secret.SimpleHTTP:
+		return []string{"password"}
+	case secret.OAuth2:
+		return []string{"client_secret"}
+	case secret.OAuth2JWT:
+		return []string{"private_key"}
+	default:
+		return nil
 	}
 }
 
-// readCredentials reads the credentials of a secret of the kind (contract A9)
-// and notes all that is wrong with them.
-func readCredentials(c *Object, kind secret.Kind, policy secret.Policy) (secret.Credentials, hiddenFields) {
-	var public secret.Credentials
+// readHidden reads the hidden credentials that were sent, once: what they were
+// read from is overwritten. What is wrong with them is noted.
+func readHidden(c *Object, kind secret.Kind) hiddenFields {
 	hidden := make(hiddenFields)
+	for _, name := range hiddenNames(kind) {
+		if p, ok := c.hidden(name, maxHidden); ok {
+			hidden[name] = p
+		}
+	}
+	switch kind.Canonical() {
+	case secret.SimpleHTTP:
+		noControls(c, "password", hidden["password"])
+	case secret.OAuth2JWT:
+		checkPrivateKey(c, hidden["private_key"])
+	}
+	return hidden
+}
+
+// readPublic reads the public credentials of a secret of the kind (contract A9)
+// and notes all that is wrong with them.
+func (s *Service) readPublic(c *Object, kind secret.Kind) secret.Credentials {
+	var public secret.Credentials
+	window := s.cfg.Policy.Window(kind)
 	switch kind.Canonical() {
 	case secret.Token:
-		hidden.read(c, "token")
 	case secret.SimpleHTTP:
 		public.Username = username(c)
-		hidden.read(c, "password")
-		noControls(c, "password", hidden["password"])
 	case secret.OAuth2:
 		c.require("client_id")
 		public.ClientID, _ = c.text("client_id", maxIdentifier)
-		hidden.read(c, "client_secret")
 		public.TokenURL = tokenURL(c)
-		public.RefreshOffset = refreshOffset(c, policy.Window(kind))
+		public.RefreshOffset = refreshOffset(c, window)
 		public.Options = options(c)
 	case secret.OAuth2JWT:
-		readJWT(c, &public, policy.Window(kind))
-		hidden.read(c, "private_key")
-		checkPrivateKey(c, hidden["private_key"])
+		readJWT(c, &public, window)
+	default:
+		public.Scopes = scopes(c, s.cfg.Apps[kind.Provider()].Provider)
 	}
-	return public, hidden
+	return public
+}
+
+// scopes reads what a person is to be asked to consent to.
+func scopes(c *Object, p provider.Descriptor) []string {
+	const name = "scopes"
+	if len(p.Scopes.Default) == 0 && len(p.Scopes.Allowed) > 0 {
+		c.require(name)
+	}
+	var read []string
+	if !c.decode(name, &read, "a list of strings") {
+		return nil
+	}
+	if len(read) == 0 || len(read) > maxScopes {
+		c.fault(name, fmt.Sprintf("must be a list of 1 to %d scopes", maxScopes))
+		return nil
+	}
+	for i, scope := range read {
+		switch {
+		case len(scope) > maxScope || !isScope(scope):
+			c.fault(name, fmt.Sprintf("must have scopes of 1 to %d visible characters: number %d is none", maxScope, i+1))
+		case slices.Contains(read[:i], scope):
+			c.fault(name, fmt.Sprintf("must not have a scope twice: number %d", i+1))
+		case len(p.Scopes.Allowed) > 0 && !slices.Contains(p.Scopes.Allowed, scope):
+			c.fault(name, fmt.Sprintf("must be among %s: number %d is not", strings.Join(p.Scopes.Allowed, ", "), i+1))
+		}
+	}
+	return read
+}
+
+// isScope reports whether s is a scope-token (RFC 6749 appendix A.4).
+func isScope(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' })
 }
 
 // username reads the user-id of RFC 7617, section 2, which ends at the first

@@ -205,7 +205,7 @@ func TestACreateThatIsTooLate(t *testing.T) {
 	}
 	late := *made
 	late.ID, late.Name = secret.NewID(secret.PrefixSecret), "second"
-	if _, err := (secret.Store{State: w.State}).Create(t.Context(), &late, &secret.Credential{Generation: 1}); err != nil {
+	if _, err := (secret.Store{State: w.State}).Create(t.Context(), &secret.Draft{Secret: &late, Credential: &secret.Credential{Generation: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	settled(t, w.State, doomed.ID, 2)

@@ -45,7 +45,7 @@ func TestJWTIsReadAsWritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		made := must[*secret.Secret](t)(w.Service.CreateSecret(t.Context(), apitest.Caller(), w.property.ID,
+		made := must[*api.Changed](t)(w.Service.CreateSecret(t.Context(), apitest.Caller(), w.property.ID,
 			document(t, `{"data":{"attributes":{"name":%q,"type_of":"oauth2-jwt","credentials":{
 				"iss":"i","aud":"a","sub":"s","ttl":3600,"alg":"RS256","custom_claims":{"scope":"x"},"private_key_id":"k",
 				"private_key":%s,"token_url":"https://h/t","options":{"jwt_param":"jwt"}}}}}`, name, key)))

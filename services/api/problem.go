@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Errors of the use cases besides [RefusedError].
@@ -17,6 +18,17 @@ var (
 	// been written or not.
 	ErrUnavailable = errors.New("the state is not available")
 )
+
+// TooManyError refuses a request because there were too many like it; nothing was
+// changed.
+type TooManyError struct {
+	// Wait is after how long the next one is admitted, in whole seconds.
+	Wait time.Duration
+}
+
+func (e *TooManyError) Error() string {
+	return fmt.Sprintf("too many tests: the next one is admitted in %v", e.Wait)
+}
 
 // Code says what kind of problem a problem is: a closed set of words that
 // clients see (contract A5).
@@ -33,6 +45,8 @@ const (
 	NotFound            Code = "not-found"
 	NotUnique           Code = "not-unique"
 	Conflict            Code = "conflict"
+	InvalidAction       Code = "invalid-action"
+	ReadOnly            Code = "read-only"
 )
 
 // Problem is one thing that is wrong with a request.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
@@ -45,9 +47,9 @@ func (s *Service) Secret(ctx context.Context, who Caller, id string) (*secret.Se
 }
 
 // CreateSecret makes a secret of the resource data within a property and asks
-// for its first exchange. It returns ErrNotFound, a RefusedError, ErrNotReady
-// or ErrUnavailable.
-func (s *Service) CreateSecret(ctx context.Context, who Caller, property string, data *Object) (*secret.Secret, error) {
+// for its first exchange, or, if a person has to consent to it, opens a dialog.
+// It returns ErrNotFound, a RefusedError, ErrNotReady or ErrUnavailable.
+func (s *Service) CreateSecret(ctx context.Context, who Caller, property string, data *Object) (*Changed, error) {
 	parent, err := s.Property(ctx, who, property)
 	if err != nil {
 		return nil, err
@@ -69,23 +71,29 @@ func (s *Service) CreateSecret(ctx context.Context, who Caller, property string,
 	if err != nil {
 		return nil, err
 	}
-	rev, err := s.storeSecret(ctx, n, credential)
+	made := &Changed{Secret: n}
+	draft := &secret.Draft{Secret: n, Credential: credential}
+	if n.Kind.Interactive() {
+		if made.Dialog, err = s.openDialog(draft, sealer, who); err != nil {
+			return nil, err
+		}
+		n.OpenDialog(n.CreatedAt, made.Dialog.Until)
+	}
+	rev, err := s.secrets.Create(ctx, draft)
 	if err != nil {
-		return nil, err
+		return nil, nameTaken(err, n.Name)
 	}
 	s.announceCreated(ctx, n)
 	s.see(ctx, rev)
-	return n, nil
+	return made, nil
 }
 
-// storeSecret stores a new secret unless its name is taken.
-func (s *Service) storeSecret(ctx context.Context, n *secret.Secret, c *secret.Credential) (state.Revision, error) {
-	rev, err := s.secrets.Create(ctx, n, c)
+// nameTaken makes of an error of the store what callers are told.
+func nameTaken(err error, name string) error {
 	if errors.Is(err, secret.ErrNameTaken) {
-		return 0, refuse(NotUnique, "/data/attributes/name",
-			fmt.Sprintf("another secret of this property is called %s", n.Name))
+		return refuse(NotUnique, "/data/attributes/name", fmt.Sprintf("another secret of this property is called %s", name))
 	}
-	return rev, unavailable(err)
+	return unavailable(err)
 }
 
 // readSecret reads what a person decides about a secret (contract A8). The
@@ -101,12 +109,14 @@ func (s *Service) readSecret(ctx context.Context, who Caller, parent *Property, 
 	a.require("name", "type_of")
 	n := &secret.Secret{Org: parent.Org, Property: parent.ID}
 	n.Name, _ = a.text("name", maxName)
-	kind, known := a.oneOf("type_of", kinds()...)
-	n.Kind = secret.Kind(kind)
+	kind, known := s.readKind(a)
+	n.Kind = kind
 	credentials, _ := a.object("credentials")
 	var hidden hiddenFields
 	if known && !a.faulty("credentials") {
-		n.Credentials, hidden = readCredentials(credentials, n.Kind, s.cfg.Policy)
+		hidden = readHidden(credentials, n.Kind)
+		n.Credentials = s.readPublic(credentials, n.Kind)
+		credentials.require(hiddenNames(n.Kind)...)
 	}
 	e, err := s.target(ctx, who, parent, data)
 	if err != nil {
@@ -139,17 +149,30 @@ func (s *Service) target(ctx context.Context, who Caller, parent *Property, data
 	return e, nil
 }
 
-func kinds() []string {
-	known := secret.Kinds()
-	names := make([]string, len(known))
-	for i, k := range known {
-		names[i] = string(k)
+// readKind reads the type of a secret. Those that a person consents to take an
+// app that is registered with the provider.
+func (s *Service) readKind(a *Object) (secret.Kind, bool) {
+	names := make([]string, 0, len(secret.Kinds())+len(s.cfg.Apps))
+	for _, k := range secret.Kinds() {
+		names = append(names, string(k))
 	}
-	return names
+	for _, provider := range slices.Sorted(maps.Keys(s.cfg.Apps)) {
+		if k := secret.ProviderKind(provider); !k.Known() {
+			names = append(names, string(k))
+		}
+	}
+	name, ok := a.oneOf("type_of", names...)
+	if !ok {
+		return "", false
+	}
+	kind := secret.Kind(name)
+	if _, registered := s.cfg.Apps[kind.Provider()]; kind.Interactive() && !registered {
+		a.fault("type_of", fmt.Sprintf("needs an app that is registered with the provider, and this deployment has none: "+
+			"set providers.%s.client_id in its configuration", kind.Provider()))
+		return "", false
+	}
+	return kind, true
 }
-
-// errGone ends an update of a secret that was deleted meanwhile.
-var errGone = errors.New("the secret is deleted")
 
 // DeleteSecret deletes a secret; what the state holds decides. Its name is free at once; its artifact and its
 // records go as soon as an exchanger comes to it. It returns ErrNotFound or

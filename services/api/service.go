@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
@@ -38,12 +39,24 @@ type Config struct {
 	// Policy gives the refresh offset of secrets that name none. Default
 	// secret.DefaultPolicy.
 	Policy secret.Policy
+	// Apps are the apps that are registered with providers. Without one there
+	// can be no secrets that a person consents to there.
+	Apps provider.Apps
+}
+
+// Tester has exchangers make exchanges of which nothing is kept.
+type Tester interface {
+	// Ask puts the job into its secret's lane, waits until it has been done, and
+	// returns the answer. It gives up when ctx ends.
+	Ask(ctx context.Context, job events.Event) ([]byte, error)
 }
 
 // Deps is what a Service stands on.
 type Deps struct {
-	State   state.Store
-	Events  Publisher
+	State  state.Store
+	Events Publisher
+	// Tester may be nil: then there are no tests.
+	Tester  Tester
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	// Now is the clock. Default time.Now.
@@ -55,6 +68,8 @@ type Caller struct {
 	// Org is the organisation whose records it may see; others' do not exist.
 	Org   string
 	Actor secret.Actor
+	// Callback is the URL at which consents come back that this caller asks for.
+	Callback string
 }
 
 // Service carries out the use cases. It is safe for concurrent use.
@@ -64,6 +79,7 @@ type Service struct {
 	secrets secret.Store
 	view    *projection
 	unsaid  *prometheus.CounterVec
+	tests   pace
 }
 
 // New returns a Service that knows nothing until Run.

@@ -12,8 +12,16 @@ import (
 // record s. The id follows from the decision, so that an announcement that is
 // made again is known as the same.
 func (x *Exchanger) announce(ctx context.Context, s *secret.Secret, o *secret.Outcome) error {
+	if o.Ended && s.Attempts <= 1 {
+		if err := x.announceEnd(ctx, s, o); err != nil {
+			return err
+		}
+	}
 	e := events.Event{Source: Source, Org: s.Org, Time: o.At}
-	if f := o.Failure; f != nil {
+	if o.Held {
+		e.ID = fmt.Sprintf("%s.%d.held", s.ID, o.Decision)
+		e.Data = events.ConsentHeld{Secret: s.ID, Property: s.Property, Environment: s.Environment, Kind: string(s.Kind)}
+	} else if f := o.Failure; f != nil {
 		e.ID = fmt.Sprintf("%s.%d.failed", s.ID, o.Decision)
 		e.Data = events.ExchangeFailed{
 			Secret: s.ID, Property: s.Property, Environment: s.Environment, Kind: string(s.Kind), Action: string(action(s, o)),
@@ -42,15 +50,23 @@ func (x *Exchanger) announceAgain(ctx context.Context, s *secret.Secret, o *secr
 
 // applied reports whether the outcome is in the record. A void one is not.
 func applied(s *secret.Secret, o *secret.Outcome) bool {
-	if o.Failure == nil {
+	a := s.Authorization
+	switch {
+	case o.Held:
+		return a != nil && !a.HeldAt.IsZero()
+	case o.Failure == nil:
 		return s.Generation == o.Decision
+	default:
+		return is(s.StatusDetails, o.Failure) || is(s.RefreshStatusDetails, o.Failure) || a != nil && is(a.Failure, o.Failure)
 	}
-	return is(s.StatusDetails, o.Failure) || is(s.RefreshStatusDetails, o.Failure)
 }
 
 // action says what an applied outcome was the outcome of. A job cannot say it:
 // what it ordered may not be what was done.
 func action(s *secret.Secret, o *secret.Outcome) secret.Action {
+	if o.Action != "" {
+		return o.Action
+	}
 	if f := o.Failure; f != nil && is(s.RefreshStatusDetails, f) || f == nil && s.RefreshStatus == secret.Succeeded {
 		return secret.Refresh
 	}

@@ -186,10 +186,10 @@ func (c *claim) keep(ctx context.Context, lost func(error)) {
 
 // commit closes the claim with its outcome. It does not give up while the store
 // is away: the outcome exists nowhere else.
-func (c *claim) commit(ctx context.Context, o *secret.Outcome) error {
+func (c *claim) commit(ctx context.Context, r *result) error {
 	deadline := c.x.now().Add(commitPatience)
 	for {
-		err := c.put(ctx, c.grant.With(nil, o))
+		err := c.put(ctx, r.in(c.grant))
 		if err == nil || errors.Is(err, errFenced) || c.x.now().After(deadline) {
 			return err
 		}

@@ -1,9 +1,12 @@
 package exchanger
 
 import (
+	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -37,6 +40,8 @@ const (
 	defaultMaxConnsPerHost = 512
 	maxIdleConns           = 2048     // over all hosts
 	maxHeaderBytes         = 32 << 10 // of an answer
+	maxAnswerBytes         = 64 << 10 // contract A10
+	userAgent              = "rekindle"
 
 	// Common servers (Node, Apache) drop a connection that has been idle for
 	// 5 s. Letting go before they do means that hardly ever a request is
@@ -103,6 +108,54 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 		return c.plain.RoundTrip(req)
 	}
 	return c.secure.RoundTrip(req)
+}
+
+// response is what came back for a request.
+type response struct {
+	status int
+	header http.Header
+	body   []byte // may hold tokens: whoever has it clears it
+}
+
+// send sends the request that build makes, once, and reads what comes back: all
+// of a 200, and as much of anything else as came in time. Errors are as of
+// [Client.Exchange].
+func (c *Client) send(ctx context.Context, build func(context.Context) (*http.Request, error)) (response, error) {
+	bounded, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	var reached progress
+	req, err := build(reached.watch(bounded))
+	if err != nil {
+		return response{}, err
+	}
+	resp, err := c.do(req)
+	if err != nil {
+		return response{}, c.broken(ctx, bounded, err, &reached)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := readAnswer(resp)
+	if resp.StatusCode == http.StatusOK && err != nil {
+		clear(body)
+		return response{}, c.broken(ctx, bounded, err, &reached)
+	}
+	if resp.StatusCode == http.StatusOK && len(body) > maxAnswerBytes {
+		clear(body)
+		return response{}, tooLarge()
+	}
+	return response{resp.StatusCode, resp.Header, body}, nil
+}
+
+// readAnswer reads the body to its end, so that the connection can be used
+// again, or to one byte more than is accepted. What it returns with an error is
+// the part that came.
+func readAnswer(resp *http.Response) ([]byte, error) {
+	size := 4 << 10
+	if n := resp.ContentLength; n >= 0 && n <= maxAnswerBytes {
+		size = int(n) + bytes.MinRead // read without growing, which would leave copies
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, size))
+	_, err := buf.ReadFrom(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	return buf.Bytes(), err
 }
 
 func newTransport(cfg EgressConfig, g gate) *http.Transport {

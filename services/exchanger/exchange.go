@@ -25,7 +25,7 @@ const fieldValue = "value"
 // meanwhile. Whatever the provider does is an outcome; the error says that the
 // exchange was stopped from this side, or the claim was lost, and nothing is
 // known.
-func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*secret.Outcome, error) {
+func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*result, error) {
 	ctx, span := x.Tracer.Start(ctx, "exchange", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 		attribute.String("rekindle.kind", string(c.secret.Kind)), attribute.String("rekindle.action", string(due.Action)),
 	))
@@ -33,24 +33,55 @@ func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*s
 	started := x.Now()
 	x.metrics.lateness.WithLabelValues(string(due.Action)).Observe(started.Sub(due.At).Seconds())
 
-	var o *secret.Outcome
+	var r *result
 	var err error
-	lost := c.whileKept(ctx, func(ctx context.Context) { o, err = x.attempt(ctx, c) })
+	lost := c.whileKept(ctx, func(kept context.Context) {
+		if c.secret.Kind.Interactive() {
+			// What is sent here may be good for one request only, and what comes
+			// back is nowhere else: the client's timeout is the only end.
+			kept = context.WithoutCancel(ctx)
+		}
+		r, err = x.attempt(kept, c, due.Action)
+	})
 	if err != nil {
 		return nil, lost
 	}
-	o.StartedAt = started.UTC().Truncate(time.Millisecond)
-	x.record(ctx, c.secret, o, due.Action, x.Now().Sub(started))
-	return o, nil
+	r.outcome.StartedAt = started.UTC().Truncate(time.Millisecond)
+	x.record(ctx, c.secret, r.outcome, x.Now().Sub(started))
+	return r, nil
+}
+
+// result is what an exchange changes in the grant.
+type result struct {
+	outcome *secret.Outcome
+	// consent is what a person's consent comes to from now on; nil when nothing
+	// of it has changed.
+	consent *secret.ConsentGrant
+}
+
+// in is the grant with the result in place of the claim.
+func (r *result) in(g *secret.Grant) *secret.Grant {
+	next := g.With(nil, r.outcome)
+	switch o := r.outcome; {
+	case r.consent == nil:
+	case o.Held:
+		next.Held = r.consent
+	case o.Action == secret.Authorize:
+		next.Consent, next.Held = r.consent, nil
+	default:
+		next.Consent = r.consent
+	}
+	return next
 }
 
 // attempt makes the exchange. The error is ctx's: it ended before the outcome
 // was known. What this program itself does wrong is an outcome, too: one bad
 // secret must not be tried again for ever.
-func (x *Exchanger) attempt(ctx context.Context, c *claim) (*secret.Outcome, error) {
-	o, err := x.try(ctx, c)
+func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action) (*result, error) {
+	r, err := x.try(ctx, c, action)
 	if err == nil {
-		return o, nil
+		r.outcome.Action = action
+		return r, nil
 	}
 	why, ok := errors.AsType[*ExchangeError](err)
 	if !ok && ctx.Err() != nil {
@@ -61,44 +92,59 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim) (*secret.Outcome, err
 		why = failed(events.ReasonUnsupported, "the exchanger has a fault of its own: its log tells more")
 	}
 	now := x.now()
-	return &secret.Outcome{Decision: c.secret.Decision, At: now, Failure: x.failure(ctx, why, now)}, nil
+	failed := &result{outcome: &secret.Outcome{
+		Decision: c.secret.Decision, Action: action, At: now, Failure: x.failure(ctx, why, now),
+		Ended: why.Reason == events.ReasonGrantEnded && action != secret.Authorize,
+	}}
+	if r != nil && action != secret.Authorize {
+		failed.consent = r.consent // the token was of no use, but the grant was used
+	}
+	return failed, nil
 }
 
 // try opens the credentials, gets the value they stand for, holds it against
 // the validity windows and seals it. The dates count from before the request.
+// With an error, the result may have what has become of a consent, and no more.
 // The error is an *ExchangeError, ctx's if it has ended, or a fault of this
 // program, a panic included.
-func (x *Exchanger) try(ctx context.Context, c *claim) (o *secret.Outcome, err error) {
+func (x *Exchanger) try(ctx context.Context, c *claim, action secret.Action) (r *result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			// What was thrown may hold anything; its type and the stack do not.
-			o, err = nil, fmt.Errorf("panic with a %T\n%s", p, debug.Stack())
+			r, err = nil, fmt.Errorf("panic with a %T\n%s", p, debug.Stack())
 		}
 	}()
 	requestedAt := x.now()
-	got, err := x.value(ctx, c)
+	got, err := x.value(ctx, c, action, requestedAt)
+	r = &result{consent: got.consent}
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	defer got.value.Wipe()
 	s := c.secret
-	o = &secret.Outcome{Decision: s.Decision, At: x.now()}
-	if s.Kind.Expires() {
-		offset := s.Credentials.Offset()
-		if err := x.Policy.Window(s.Kind).Check(got.lifetime, offset); err != nil {
-			return nil, failed(events.ReasonWindow, "%s", err.Error())
+	o := &secret.Outcome{Decision: s.Decision, At: x.now(), Held: got.held, Authorized: got.authorized}
+	r.outcome = o
+	if got.held {
+		return r, nil // its value is not to be used yet
+	}
+	if got.lifetime > 0 {
+		if err := x.Policy.Window(s.Kind).Check(got.lifetime, got.offset); err != nil {
+			return r, failed(events.ReasonWindow, "%s", err.Error())
 		}
 		if !got.since.IsZero() {
 			requestedAt = got.since
 		}
-		o.ExpiresAt, o.RefreshAt = secret.Dates(requestedAt, got.lifetime, offset)
+		o.ExpiresAt, o.RefreshAt = secret.Dates(requestedAt, got.lifetime, got.offset)
+	}
+	if got.last {
+		o.RefreshAt = time.Time{}
 	}
 	if s.Environment == "" {
-		return o, nil // the value is thrown away (contract A10)
+		return r, nil // the value is thrown away (contract A10)
 	}
 	o.Environment = s.Environment
 	o.Sealed, err = x.sealer.Seal(got.class, seal.Binding{Secret: s.ID, Field: fieldValue, Generation: s.Decision}, got.value)
-	return o, err
+	return r, err
 }
 
 // got is what an exchange yields.
@@ -106,12 +152,23 @@ type got struct {
 	value    seal.Plaintext
 	class    seal.Class
 	lifetime time.Duration // 0 for values that do not end
+	offset   time.Duration // how long before its end it is refreshed
 	since    time.Time     // from when it counts; zero: from before the request
+	last     bool          // there is nothing to refresh it with
+
+	// Of kinds that a person consents to:
+	consent    *secret.ConsentGrant // what the consent comes to from now on
+	held       bool                 // it is another account's
+	authorized *secret.Authorized
 }
 
 // value gets the value of a secret.
-func (x *Exchanger) value(ctx context.Context, c *claim) (got, error) {
-	switch s := c.secret; s.Kind.Canonical() {
+func (x *Exchanger) value(ctx context.Context, c *claim, action secret.Action, now time.Time) (got, error) {
+	s := c.secret
+	if s.Kind.Interactive() {
+		return x.consented(ctx, c, action, now)
+	}
+	switch s.Kind.Canonical() {
 	case secret.Token:
 		token, err := x.open(ctx, c, "token")
 		return got{value: token, class: seal.LongLived}, err
@@ -144,17 +201,39 @@ func (x *Exchanger) basic(ctx context.Context, c *claim) (got, error) {
 }
 
 func (x *Exchanger) clientCredentials(ctx context.Context, c *claim) (got, error) {
-	clientSecret, err := x.open(ctx, c, "client_secret")
+	r, err := x.clientCredentialsRequest(ctx, c)
+	defer r.wipe()
 	if err != nil {
 		return got{}, err
 	}
-	defer clientSecret.Wipe()
+	return x.ask(ctx, c, r)
+}
+
+// clientCredentialsRequest is the request of RFC 6749 section 4.4.
+func (x *Exchanger) clientCredentialsRequest(ctx context.Context, c *claim) (TokenRequest, error) {
 	public := c.secret.Credentials
-	answer, err := x.Client.Exchange(ctx, TokenRequest{
+	clientSecret, err := x.open(ctx, c, "client_secret")
+	return TokenRequest{
 		URL: public.TokenURL, Style: InParams, Grant: grantClientCredentials,
 		ClientID: public.ClientID, ClientSecret: clientSecret, Options: public.Options,
-	})
-	return got{value: answer.AccessToken, class: seal.ShortLived, lifetime: answer.Lifetime}, err
+	}, err
+}
+
+// ask sends a request whose answer is the value.
+func (x *Exchanger) ask(ctx context.Context, c *claim, r TokenRequest) (got, error) {
+	answer, err := x.Client.Exchange(ctx, r)
+	return got{
+		value: answer.AccessToken, class: seal.ShortLived,
+		lifetime: answer.Lifetime, offset: c.secret.Credentials.Offset(),
+	}, err
+}
+
+// wipe overwrites what the request proves itself with.
+func (r TokenRequest) wipe() {
+	r.ClientSecret.Wipe()
+	for _, f := range r.Fields {
+		f.Value.Wipe()
+	}
 }
 
 // open opens one hidden field of the credentials.
@@ -185,13 +264,16 @@ func (x *Exchanger) failure(ctx context.Context, e *ExchangeError, at time.Time)
 }
 
 // record counts, traces and logs an exchange.
-func (x *Exchanger) record(ctx context.Context, s *secret.Secret, o *secret.Outcome, action secret.Action, took time.Duration) {
+func (x *Exchanger) record(ctx context.Context, s *secret.Secret, o *secret.Outcome, took time.Duration) {
 	outcome := exchangeSucceeded
+	if o.Held {
+		outcome = exchangeHeld
+	}
 	if o.Failure != nil {
 		outcome = o.Failure.Reason
 		trace.SpanFromContext(ctx).SetStatus(codes.Error, fmt.Sprintf("%s: %s", o.Failure.Reason, o.Failure.Detail))
 	}
-	x.metrics.count(s, action, outcome)
+	x.metrics.count(s, o.Action, outcome)
 	x.metrics.duration.WithLabelValues(string(s.Kind.Canonical())).Observe(took.Seconds())
-	x.Logger.InfoContext(ctx, "exchanged", "secret", s.ID, "kind", string(s.Kind), "job", string(action), "outcome", outcome, "generation", o.Decision, "took", took)
+	x.Logger.InfoContext(ctx, "exchanged", "secret", s.ID, "kind", string(s.Kind), "job", string(o.Action), "outcome", outcome, "generation", o.Decision, "took", took)
 }

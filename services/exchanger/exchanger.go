@@ -7,8 +7,9 @@
 // refresh.go is the refresh cycle, in the order in which its effects happen;
 // docs/refresh-cycle.md says what a crash after each of them leaves behind.
 // claim.go is the right to make an exchange and its fence, exchange.go what an
-// exchange does for each kind of secret. token.go is the one request, egress.go
-// who it may be sent to, outcome.go what the answer means.
+// exchange does for each kind of secret, consent.go for those that a person
+// consents to, and probe.go an exchange of which nothing is kept. token.go is the
+// one request, egress.go who it may be sent to, outcome.go what the answer means.
 package exchanger
 
 import (
@@ -55,6 +56,9 @@ type Deps struct {
 	Keyring *seal.Keyring
 	Client  *Client
 	Policy  secret.Policy
+	// Apps are the apps that are registered with providers, by the provider's
+	// name.
+	Apps map[string]App
 	// Workers is how many jobs are worked on at a time; 0 means DefaultWorkers.
 	Workers  int
 	Now      func() time.Time

@@ -33,34 +33,47 @@ const (
 // jwt signs a JWT and exchanges it; without a token endpoint the JWT itself is
 // the value (contract A10).
 func (x *Exchanger) jwt(ctx context.Context, c *claim) (got, error) {
-	pemKey, err := x.open(ctx, c, "private_key")
-	if err != nil {
-		return got{}, err
-	}
-	defer pemKey.Wipe()
-	key, err := parseKey(pemKey)
+	jwt, iat, err := x.sign(ctx, c)
 	if err != nil {
 		return got{}, err
 	}
 	public := c.secret.Credentials
-	jwt, iat, err := signJWT(public, key, x.now())
-	if err != nil {
-		return got{}, err
-	}
 	if public.TokenURL == "" {
-		return got{value: jwt, class: seal.ShortLived, lifetime: secret.Lifetime(public.TTL), since: iat}, nil
+		return got{
+			value: jwt, class: seal.ShortLived,
+			lifetime: secret.Lifetime(public.TTL), offset: public.Offset(), since: iat,
+		}, nil
 	}
-	defer jwt.Wipe()
+	r := jwtBearerRequest(public, jwt)
+	defer r.wipe()
+	return x.ask(ctx, c, r)
+}
+
+// jwtBearerRequest is the request of RFC 7523 section 2.1.
+func jwtBearerRequest(public secret.Credentials, jwt seal.Plaintext) TokenRequest {
 	field, options := assertionField, maps.Clone(public.Options)
 	if name := options[jwtParam]; name != "" {
 		field = name
 	}
 	delete(options, jwtParam)
-	answer, err := x.Client.Exchange(ctx, TokenRequest{
+	return TokenRequest{
 		URL: public.TokenURL, Style: Unauthenticated, Grant: grantJWTBearer,
 		Fields: []Field{{field, jwt}}, Options: options,
-	})
-	return got{value: answer.AccessToken, class: seal.ShortLived, lifetime: answer.Lifetime}, err
+	}
+}
+
+// sign signs a JWT with the secret's key. It is good from iat on.
+func (x *Exchanger) sign(ctx context.Context, c *claim) (jwt seal.Plaintext, iat time.Time, err error) {
+	pemKey, err := x.open(ctx, c, "private_key")
+	if err != nil {
+		return jwt, iat, err
+	}
+	defer pemKey.Wipe()
+	key, err := parseKey(pemKey)
+	if err != nil {
+		return jwt, iat, err
+	}
+	return signJWT(c.secret.Credentials, key, x.now())
 }
 
 // signJWT signs the claims of a secret (RFC 7519, RFC 7515) with RS256. It is

@@ -182,7 +182,7 @@ func TestRun(t *testing.T) {
 	start := func(ring *seal.Keyring) (ready bool, queue *jobs, err error) {
 		w.useRing(ring)
 		queue = &jobs{}
-		w.provider = &provider{}
+		w.provider = &tokenServer{}
 		x := w.exchanger(func(x *Exchanger) { x.Jobs = queue })
 		err = x.Run(t.Context(), hard, func() { ready = true })
 		return ready, queue, err

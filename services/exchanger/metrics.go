@@ -42,6 +42,7 @@ func jobResult(err error) string {
 const (
 	exchangeSucceeded = "succeeded"
 	exchangeUnknown   = "unknown" // it was interrupted: nobody knows
+	exchangeHeld      = "held"    // the consent was another account's
 )
 
 type metrics struct {
@@ -59,7 +60,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"result"}),
 		exchanges: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "rekindle_exchanges_total",
-			Help: "Exchanges, by kind, by action (exchange: somebody asked; refresh: it was time) and by outcome: succeeded, the reason of the failure, or unknown after an interruption.",
+			Help: "Exchanges, by kind, by action (exchange: somebody asked; refresh: it was time; authorize: a person consented; test: to see the answer) and by outcome: succeeded, held, the reason of the failure, or unknown after an interruption.",
 		}, []string{"kind", "action", "outcome"}),
 		duration: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "rekindle_exchange_duration_seconds", Help: "Time an exchange took, from opening the credentials to sealing the answer.",

@@ -181,6 +181,19 @@ func refused(status int, header http.Header, body []byte) error {
 }
 
 func refusal(status int, code string) *ExchangeError {
+	if e := byStatus(status); e != nil {
+		return e
+	}
+	if _, _, registered := oauthError(code); registered || status == http.StatusBadRequest || status == http.StatusUnauthorized {
+		return rejected(status, code)
+	}
+	// Not the OAuth server's word: perhaps a firewall's (403) or a web server's (404).
+	return answered(status, events.ReasonProviderError, "the token endpoint answered %d without an OAuth error: check token_url", status)
+}
+
+// byStatus says what a status means that means the same whatever came with it;
+// nil for the others.
+func byStatus(status int) *ExchangeError {
 	switch {
 	case status >= 300 && status < 400:
 		return answered(status, events.ReasonRedirected, "the token endpoint answered with a redirect (%d), which is not followed: set token_url to where it leads", status)
@@ -188,14 +201,9 @@ func refusal(status int, code string) *ExchangeError {
 		return answered(status, events.ReasonThrottled, "the token endpoint answered 429: too many requests")
 	case status >= 500:
 		return answered(status, events.ReasonProviderError, "the token endpoint answered %d: the provider has a fault of its own", status)
-	case status == http.StatusBadRequest || status == http.StatusUnauthorized:
-		return rejected(status, code)
+	default:
+		return nil
 	}
-	if _, _, registered := oauthError(code); registered {
-		return rejected(status, code)
-	}
-	// Not the OAuth server's word: perhaps a firewall's (403) or a web server's (404).
-	return answered(status, events.ReasonProviderError, "the token endpoint answered %d without an OAuth error: check token_url", status)
 }
 
 // rejected says what an answer means that refuses the request, with its OAuth
@@ -243,9 +251,8 @@ func oauthError(code string) (reason events.Reason, advice string, registered bo
 // maxRetryAfter is the longest a provider's Retry-After is believed.
 const maxRetryAfter = 24 * time.Hour
 
-// retryAfter reads the header in both its forms (RFC 9110 section 10.2.3). A
-// date is taken relative to the answer's own Date, so that the two clocks need
-// not agree. What cannot be read counts as absent.
+// retryAfter reads the header in both its forms (RFC 9110 section 10.2.3), a date
+// by the provider's clock. What cannot be read counts as absent.
 func retryAfter(header http.Header) time.Duration {
 	value := header.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil {
@@ -255,9 +262,14 @@ func retryAfter(header http.Header) time.Duration {
 	if err != nil {
 		return 0
 	}
-	from, err := http.ParseTime(header.Get("Date"))
-	if err != nil {
-		from = time.Now()
+	return max(0, min(until.Sub(answeredAt(header)), maxRetryAfter))
+}
+
+// answeredAt is the time of the provider's clock when it answered, so that the
+// two clocks need not agree; of ours when it does not say.
+func answeredAt(header http.Header) time.Time {
+	if at, err := http.ParseTime(header.Get("Date")); err == nil {
+		return at
 	}
-	return max(0, min(until.Sub(from), maxRetryAfter))
+	return time.Now()
 }

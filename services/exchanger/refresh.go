@@ -42,13 +42,20 @@ func (x *Exchanger) Handle(ctx context.Context, m work.Message) error {
 	ctx, span := x.Tracer.Start(ctx, "refresh", trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(attribute.String("rekindle.secret", m.Subject)))
 	defer span.End()
-	result, err := x.handle(ctx, m)
+	result, err := x.dispatch(ctx, m)
 	if err != nil {
 		result = jobResult(err)
 	}
 	x.metrics.jobs.WithLabelValues(result).Inc()
 	span.SetAttributes(attribute.String("rekindle.result", result))
 	return err
+}
+
+func (x *Exchanger) dispatch(ctx context.Context, m work.Message) (result string, err error) {
+	if m.Type == string(events.TypeTestRequested) {
+		return x.test(ctx, m)
+	}
+	return x.handle(ctx, m)
 }
 
 func (x *Exchanger) handle(ctx context.Context, m work.Message) (result string, err error) {
@@ -94,6 +101,8 @@ func (x *Exchanger) next(ctx context.Context, order events.RefreshDue, again boo
 		return jobDone, x.vault.Erase(ctx, s)
 	case due.Action == secret.Withdraw:
 		return jobDone, x.withdraw(ctx, s)
+	case due.Action == secret.Remind:
+		return jobDone, x.remind(ctx, s)
 	default:
 		return x.refresh(ctx, &claim{x: x, secret: s, grant: g, revision: rev}, due)
 	}
@@ -113,12 +122,12 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 		}
 		// 2. Exchange: at most one request.
 		result = jobDone
-		outcome, err := x.exchange(ctx, c, due)
+		done, err := x.exchange(ctx, c, due)
 		if err != nil {
 			return "", c.abandon(unstopped, err)
 		}
 		// 3. Commit the grant: the outcome is safe, and the claim is closed.
-		if err := c.commit(unstopped, outcome); err != nil {
+		if err := c.commit(unstopped, done); err != nil {
 			return "", err
 		}
 	}

@@ -33,6 +33,9 @@ const takes = 3 * time.Second
 func TestFirstExchange(t *testing.T) {
 	t.Parallel()
 	for _, kind := range secret.Kinds() {
+		if kind.Interactive() {
+			continue // consent_test.go
+		}
 		if kind == secret.OAuth2JWT {
 			continue // see jwt_test.go
 		}
@@ -282,7 +285,7 @@ func TestFailure(t *testing.T) {
 		{"hidden field missing", secret.Token, func(w *world, s *secret.Secret) {
 			w.plant(s.ID, w.seal(s, 1, nil))
 		}, events.ReasonCannotOpen, "have no token"},
-		{"unknown kind", "oauth2-quantum", nil, events.ReasonUnsupported, "upgrade"},
+		{"unknown kind", "quantum", nil, events.ReasonUnsupported, "upgrade"},
 		{"value too long to be sealed", secret.SimpleHTTP, func(w *world, s *secret.Secret) {
 			w.plant(s.ID, w.seal(s, 1, map[string]string{"password": strings.Repeat("x", seal.MaxPlaintext)}))
 		}, events.ReasonUnsupported, "fault of its own"},

@@ -112,7 +112,7 @@ func step(ctx context.Context, what string, do func() error) error {
 	return nil
 }
 
-func newSoak(t *rapid.T, p *provider) *soak {
+func newSoak(t *rapid.T, p *tokenServer) *soak {
 	s := &soak{w: newWorldOf(t), queue: map[string]*queued{}, requests: map[string]map[uint64]int{}}
 	s.w.provider = p
 	told := s.requested

@@ -3,18 +3,13 @@ package exchanger
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"io"
-	"maps"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 )
@@ -52,6 +47,12 @@ type TokenRequest struct {
 	// Grant; client_id and client_secret are refused when a secret is created
 	// and are never taken from here.
 	Options map[string]string
+
+	// Format is how all this is written; empty is a form (contract A10).
+	Format provider.Format
+	// Rename has the parameters of RFC 6749 that go by other names, empty for
+	// those that are not sent.
+	Rename map[string]string
 }
 
 // Field is a field of the form whose value nobody else may see.
@@ -62,11 +63,6 @@ type Field struct {
 
 const grantClientCredentials = "client_credentials" // RFC 6749 section 4.4
 
-const (
-	maxAnswerBytes = 64 << 10 // contract A10
-	userAgent      = "rekindle"
-)
-
 // Exchange sends one token request and reads its answer. The plaintext of the
 // request is overwritten when net/http is done with it, apart from the copies
 // in its own buffers; r.ClientSecret stays the caller's to wipe, and the
@@ -75,184 +71,27 @@ const (
 // The error is an [*ExchangeError], or, when ctx ended before the outcome was
 // known, ctx's error: interrupted, which is no verdict on the provider.
 func (c *Client) Exchange(ctx context.Context, r TokenRequest) (Answer, error) {
-	bounded, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	var reached progress
-	req, err := r.build(reached.watch(bounded))
+	body, answer, err := c.Probe(ctx, r)
+	body.Wipe()
+	return answer, err
+}
+
+// Probe is Exchange for whoever wants to see what the provider said: it also
+// returns the body of a success as it came, the caller's to wipe.
+func (c *Client) Probe(ctx context.Context, r TokenRequest) (body seal.Plaintext, answer Answer, err error) {
+	got, err := c.send(ctx, r.build)
 	if err != nil {
-		return Answer{}, err
+		return seal.Plaintext{}, Answer{}, err
 	}
-	resp, err := c.do(req)
+	defer clear(got.body)
+	if got.status != http.StatusOK {
+		return seal.Plaintext{}, Answer{}, refused(got.status, got.header, got.body)
+	}
+	answer, err = decodeAnswer(got.body)
 	if err != nil {
-		return Answer{}, c.broken(ctx, bounded, err, &reached)
+		return seal.Plaintext{}, Answer{}, err
 	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := readAnswer(resp)
-	defer clear(body)
-	switch {
-	case resp.StatusCode != http.StatusOK:
-		return Answer{}, refused(resp.StatusCode, resp.Header, body)
-	case err != nil:
-		return Answer{}, c.broken(ctx, bounded, err, &reached)
-	case len(body) > maxAnswerBytes:
-		return Answer{}, tooLarge()
-	default:
-		return decodeAnswer(body)
-	}
-}
-
-// readAnswer reads the body to its end, so that the connection can be used
-// again, or to one byte more than is accepted. What it returns with an error is
-// the part that came.
-func readAnswer(resp *http.Response) ([]byte, error) {
-	size := 4 << 10
-	if n := resp.ContentLength; n >= 0 && n <= maxAnswerBytes {
-		size = int(n) + bytes.MinRead // read without growing, which would leave copies
-	}
-	buf := bytes.NewBuffer(make([]byte, 0, size))
-	_, err := buf.ReadFrom(io.LimitReader(resp.Body, maxAnswerBytes+1))
-	return buf.Bytes(), err
-}
-
-// build makes the HTTP request. It is not made by http.NewRequest, whose errors
-// quote the URL.
-func (r TokenRequest) build(ctx context.Context) (*http.Request, error) {
-	endpoint, err := url.Parse(r.URL)
-	if err != nil || endpoint.Hostname() == "" || endpoint.User != nil ||
-		endpoint.Scheme != "https" && endpoint.Scheme != "http" {
-		return nil, badTokenURL()
-	}
-	body := newForm(r)
-	req := &http.Request{
-		Method: http.MethodPost,
-		URL:    endpoint,
-		Host:   endpoint.Host,
-		Header: http.Header{
-			"Accept":       {"application/json"},
-			"Content-Type": {"application/x-www-form-urlencoded"},
-			"User-Agent":   {userAgent},
-		},
-		Body:          body,
-		ContentLength: int64(len(body.rest)),
-		// Asked for only when nothing of the request was written; see Client.
-		GetBody: func() (io.ReadCloser, error) { return newForm(r), nil },
-	}
-	if r.Style == InHeader {
-		req.Header["Authorization"] = []string{r.basic()}
-	}
-	return req.WithContext(ctx), nil
-}
-
-// form encodes the fields, in the order of contract A10 and the options by name.
-func (r TokenRequest) form() []byte {
-	secret := r.ClientSecret.Reveal()
-	defer clear(secret)
-	grant, ok := r.Options["grant_type"]
-	if !ok {
-		grant = r.Grant
-	}
-	form := make([]byte, 0, r.formSize(grant))
-	form = appendField(form, "grant_type", grant)
-	if r.Style == InParams {
-		form = appendField(form, "client_id", r.ClientID)
-		form = appendField(form, "client_secret", secret)
-	}
-	for _, f := range r.Fields {
-		value := f.Value.Reveal()
-		form = appendField(form, f.Name, value)
-		clear(value)
-	}
-	for _, name := range slices.Sorted(maps.Keys(r.Options)) {
-		switch name {
-		case "grant_type", "client_id", "client_secret":
-		default:
-			form = appendField(form, name, r.Options[name])
-		}
-	}
-	return form
-}
-
-// formSize is the most that form can need: a form that had to grow would leave
-// copies of secrets behind.
-func (r TokenRequest) formSize(grant string) int {
-	const escaped = 3 // bytes of form for a byte of value
-	size := len("grant_type=&client_id=&client_secret=") + escaped*(len(grant)+len(r.ClientID)+r.ClientSecret.Len())
-	for _, f := range r.Fields {
-		size += len("&=") + escaped*(len(f.Name)+f.Value.Len())
-	}
-	for name, value := range r.Options {
-		size += len("&=") + escaped*(len(name)+len(value))
-	}
-	return size
-}
-
-func appendField[T string | []byte](form []byte, name string, value T) []byte {
-	if len(form) > 0 {
-		form = append(form, '&')
-	}
-	return appendEscaped(append(appendEscaped(form, name), '='), value)
-}
-
-func (r TokenRequest) basic() string {
-	revealed := r.ClientSecret.Reveal()
-	defer clear(revealed)
-	pair := make([]byte, 0, 3*(len(r.ClientID)+len(revealed))+1)
-	pair = append(appendEscaped(pair, r.ClientID), ':')
-	pair = appendEscaped(pair, revealed)
-	defer clear(pair)
-	return "Basic " + base64.StdEncoding.EncodeToString(pair)
-}
-
-// appendEscaped is url.QueryEscape for bytes that are to be overwritten later,
-// which strings cannot be.
-func appendEscaped[T string | []byte](to []byte, value T) []byte {
-	const hex = "0123456789ABCDEF"
-	for i := range len(value) {
-		switch b := value[i]; {
-		case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b >= '0' && b <= '9',
-			b == '-', b == '_', b == '.', b == '~':
-			to = append(to, b)
-		case b == ' ':
-			to = append(to, '+')
-		default:
-			to = append(to, '%', hex[b>>4], hex[b&15])
-		}
-	}
-	return to
-}
-
-// formBody is a request body that is overwritten when it is closed. net/http
-// may close it from another goroutine than the one that reads it.
-type formBody struct {
-	mu   sync.Mutex
-	form []byte
-	rest []byte // what has not been read
-}
-
-func newForm(r TokenRequest) *formBody {
-	form := r.form()
-	return &formBody{form: form, rest: form}
-}
-
-// Read implements io.Reader.
-func (b *formBody) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, b.rest)
-	b.rest = b.rest[n:]
-	return n, nil
-}
-
-// Close overwrites the form.
-func (b *formBody) Close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	clear(b.form)
-	b.rest = nil
-	return nil
+	return seal.NewPlaintext(got.body), answer, nil
 }
 
 // Answer is what a token endpoint gave.

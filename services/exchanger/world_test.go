@@ -44,8 +44,8 @@ const (
 	tokenOffset   = 4 * time.Hour
 )
 
-// provider is a sandbox behind a real HTTP server.
-type provider struct {
+// tokenServer is a sandbox behind a real HTTP server.
+type tokenServer struct {
 	*sandbox.Server
 	url    string
 	client *Client
@@ -54,9 +54,9 @@ type provider struct {
 	arrival atomic.Pointer[func(id string)]
 }
 
-func newProvider(t testing.TB, now func() time.Time) *provider {
+func newProvider(t testing.TB, now func() time.Time) *tokenServer {
 	t.Helper()
-	p := &provider{Server: sandbox.New(sandbox.Config{OpenClients: true, TokenPrefix: plantedPrefix, Lifetime: tokenLifetime, Now: now})}
+	p := &tokenServer{Server: sandbox.New(sandbox.Config{OpenClients: true, TokenPrefix: plantedPrefix, Lifetime: tokenLifetime, Now: now})}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if told := p.arrival.Load(); told != nil {
 			(*told)(r.URL.Query().Get("secret"))
@@ -81,7 +81,7 @@ type world struct {
 	t        rapid.TB     // a *testing.T or *rapid.T
 	clock    atomic.Int64 // Unix milliseconds
 	store    *audit
-	provider *provider
+	provider *tokenServer
 	ring     *seal.Keyring
 	sealer   *seal.Sealer
 	events   *bulletin
@@ -202,7 +202,7 @@ func (w *world) create(kind secret.Kind, edits ...func(*secret.Secret)) *secret.
 	for _, edit := range edits {
 		edit(s)
 	}
-	if _, err := (secret.Store{State: w.store}).Create(context.Background(), s, w.seal(s, 1, hidden)); err != nil {
+	if _, err := (secret.Store{State: w.store}).Create(context.Background(), &secret.Draft{Secret: s, Credential: w.seal(s, 1, hidden)}); err != nil {
 		w.t.Fatal(err)
 	}
 	return s

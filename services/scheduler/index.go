@@ -29,6 +29,7 @@ type plan struct {
 	trace  origin
 	action uint8  // what is next, as an ordinal of actions
 	class  class  // how the secret stands, for metrics
+	human  bool   // whether somebody has to consent again
 	org    uint32 // as a number of index.orgs
 	// due is when action is to happen; it has no meaning for rest.
 	due      int64

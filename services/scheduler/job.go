@@ -43,7 +43,7 @@ func (s *Scheduler) startSpan(ctx context.Context, e *entry) (context.Context, t
 	}
 	asked := e.trace.spanContext()
 	switch {
-	case e.action == exchange:
+	case e.action == exchange || e.action == authorize:
 		ctx = trace.ContextWithRemoteSpanContext(ctx, asked)
 	case asked.IsValid():
 		options = append(options, trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: asked}))

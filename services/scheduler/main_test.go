@@ -112,7 +112,7 @@ func (w *world) create(due time.Duration, edits ...func(*secret.Secret)) string 
 	for _, edit := range edits {
 		edit(s)
 	}
-	if _, err := w.store().Create(w.t.Context(), s, new(secret.Credential)); err != nil {
+	if _, err := w.store().Create(w.t.Context(), &secret.Draft{Secret: s, Credential: new(secret.Credential)}); err != nil {
 		w.t.Fatal(err)
 	}
 	return s.ID

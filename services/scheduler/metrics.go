@@ -54,8 +54,8 @@ func newMetrics(reg prometheus.Registerer, s *Scheduler) *metrics {
 // small steps, so that nothing is late for it. Every scheduler counts all
 // secrets, whether it leads or not: take the maximum over schedulers.
 type census struct {
-	scheduler                  *Scheduler
-	secrets, expiring, overdue *prometheus.Desc
+	scheduler                                *Scheduler
+	secrets, expiring, unauthorized, overdue *prometheus.Desc
 }
 
 func newCensus(s *Scheduler) *census {
@@ -68,6 +68,9 @@ func newCensus(s *Scheduler) *census {
 		expiring: prometheus.NewDesc("rekindle_secrets_expiring",
 			"Secrets whose value is in use, by the time to its end; each counts once, in the narrowest."+all,
 			[]string{"within"}, nil),
+		unauthorized: prometheus.NewDesc("rekindle_secrets_authorization_required",
+			"Secrets for which somebody has to consent again, because the grant ends soon or has ended."+all,
+			nil, nil),
 		overdue: prometheus.NewDesc("rekindle_overdue_secrets",
 			"Secrets for which something is due and not yet done, deleted ones to erase included."+all,
 			nil, nil),
@@ -78,6 +81,7 @@ func newCensus(s *Scheduler) *census {
 func (c *census) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.secrets
 	ch <- c.expiring
+	ch <- c.unauthorized
 	ch <- c.overdue
 }
 
@@ -93,6 +97,7 @@ func (c *census) Collect(ch chan<- prometheus.Metric) {
 	for i, h := range horizons() {
 		gauge(c.expiring, t.expiring[i], h.name)
 	}
+	gauge(c.unauthorized, t.unauthorized)
 	gauge(c.overdue, t.overdue)
 }
 
@@ -129,6 +134,8 @@ type tally struct {
 	secrets  [256][4][4]int // by class; a map takes eight times as long
 	expiring [8]int         // by horizon
 	overdue  int
+	// unauthorized is how many need somebody's consent.
+	unauthorized int
 }
 
 // classes yields the classes that have secrets, and how many.
@@ -172,6 +179,9 @@ func (t *tally) add(p *plan, now int64, ends *[8]int64) {
 	}
 	if p.action == erase {
 		return
+	}
+	if p.human {
+		t.unauthorized++
 	}
 	k := p.class
 	if p.action == refresh && due { // as everyone is shown it; see secret.RefreshState

@@ -53,6 +53,7 @@ func planOf(id uid, s *secret.Secret) *plan {
 	if p.action != rest {
 		p.due = next.At.UnixMilli()
 	}
+	p.human = s.Authorization != nil && s.Authorization.Required
 	if s.Deployed != "" && !s.ExpiresAt.IsZero() {
 		p.expires = s.ExpiresAt.UnixMilli()
 	}
@@ -74,10 +75,12 @@ const (
 	refresh
 	withdraw
 	erase
+	authorize
+	remind
 )
 
 func actions() []secret.Action {
-	return []secret.Action{secret.Exchange, secret.Refresh, secret.Withdraw, secret.Erase}
+	return []secret.Action{secret.Exchange, secret.Refresh, secret.Withdraw, secret.Erase, secret.Authorize, secret.Remind}
 }
 
 func statuses() []secret.Status {

@@ -88,7 +88,7 @@ func badRequests() []bad {
 		{"compressed", create, `{"data":{}}`, []string{"Content-Encoding: gzip"}, 415, []string{"unknown-error"}},
 
 		// Paths and ids.
-		{"method", "PATCH /secrets/{secret}", "{}", nil, 405, []string{"not-found"}},
+		{"method", "PATCH /properties/{edge}", "{}", nil, 405, []string{"not-found"}},
 		{"made-up method", "BREW /companies", "", nil, 405, []string{"not-found"}},
 		{"malformed id", "GET /secrets/crm-dev", "", nil, 404, []string{"not-found"}},
 		{"id of another kind", "GET /secrets/{edge}", "", nil, 404, []string{"not-found"}},
@@ -137,7 +137,7 @@ func badRequests() []bad {
 		secretRow("password of two lines", credentials("simple-http", `"username":"a","password":"p\n"`), at("credentials/password")),
 		secretRow("password empty", credentials("simple-http", `"username":"a","password":""`), at("credentials/password")),
 		secretRow("all of oauth2", credentials("oauth2-client_credentials", `"refresh_offset":"14400"`),
-			at("credentials/client_id"), at("credentials/client_secret"), at("credentials/token_url"), at("credentials/refresh_offset")),
+			at("credentials/client_id"), at("credentials/token_url"), at("credentials/refresh_offset"), at("credentials/client_secret")),
 		secretRow("client_id too long", oauth("client_id", quoted(strings.Repeat("c", 1025))), at("credentials/client_id")),
 		secretRow("client_secret null", oauth("client_secret", "null"), at("credentials/client_secret")),
 		secretRow("client_secret a truth value", oauth("client_secret", "true"), at("credentials/client_secret")),
@@ -154,7 +154,7 @@ func badRequests() []bad {
 		secretRow("too many options", oauth("options", manyOptions(33)), at("credentials/options")),
 		secretRow("option to be escaped", oauth("options", `{"a/b~c":1}`), at("credentials/options/a~1b~0c")),
 		secretRow("everything at once", attributes(`"name":"","type_of":"simple-http","credentials":{"username":7,"password":8}`),
-			at("name"), at("credentials/username"), at("credentials/password")),
+			at("name"), at("credentials/password"), at("credentials/username")),
 
 		// The environment.
 		{"environment unknown", create, linked(`{"environment":{"data":{"id":"EN` + nobody + `","type":"environments"}}}`), nil, 404, []string{"not-found /data/relationships/environment"}},

@@ -86,6 +86,9 @@ func faultsOf(err error) []fault {
 	if refused, ok := errors.AsType[*api.RefusedError](err); ok {
 		return refusal(refused)
 	}
+	if _, many := errors.AsType[*api.TooManyError](err); many {
+		return []fault{{status: http.StatusTooManyRequests, code: "rate-limited", detail: err.Error()}}
+	}
 	for _, r := range rules() {
 		if errors.Is(err, r.is) {
 			return []fault{{status: r.status, code: r.code, detail: cmp.Or(r.detail, err.Error())}}
@@ -113,7 +116,7 @@ func statusOf(code api.Code) int {
 		return http.StatusBadRequest
 	case api.NotFound:
 		return http.StatusNotFound
-	case api.NotUnique, api.Conflict:
+	case api.NotUnique, api.Conflict, api.ReadOnly:
 		return http.StatusConflict
 	default:
 		return http.StatusUnprocessableEntity
@@ -155,6 +158,12 @@ func titleOf(code string) string {
 		return "Name Not Unique"
 	case string(api.Conflict):
 		return "Conflict"
+	case string(api.InvalidAction):
+		return "Invalid Action"
+	case string(api.ReadOnly):
+		return "Read Only"
+	case "rate-limited":
+		return "Too Many Requests"
 	default:
 		return "Unknown Error"
 	}
@@ -173,6 +182,9 @@ func (d *door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		h.Set("WWW-Authenticate", challenge(err))
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
+	}
+	if many, ok := errors.AsType[*api.TooManyError](err); ok {
+		h.Set("Retry-After", strconv.Itoa(int(many.Wait.Seconds())))
 	}
 	if wrong, ok := errors.AsType[*methodError](err); ok {
 		h.Set("Allow", wrong.allowed)

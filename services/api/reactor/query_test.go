@@ -40,7 +40,7 @@ func TestPagination(t *testing.T) {
 			ID: secret.NewID(secret.PrefixSecret), Org: api.DefaultOrg, Property: tr.edge, Name: name,
 			Kind: secret.Token, Status: secret.Pending, CreatedAt: time.UnixMilli(int64(i)),
 		}
-		if _, err := (secret.Store{State: s.State}).Create(t.Context(), made, &secret.Credential{Generation: 1}); err != nil {
+		if _, err := (secret.Store{State: s.State}).Create(t.Context(), &secret.Draft{Secret: made, Credential: &secret.Credential{Generation: 1}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -88,8 +88,7 @@ type route struct {
 // endpoint answers a request that was admitted.
 type endpoint func(ctx context.Context, r *request) (reply, error)
 
-// routes is the API. What changes a resource in place will be a PATCH beside
-// its DELETE.
+// routes is the API.
 func (d *door) routes() []route {
 	return []route{
 		{"GET /companies", "", d.listCompanies},
@@ -114,6 +113,8 @@ func (d *door) routes() []route {
 		{"GET /environments/{id}/secrets", "", d.listSecretsOfEnvironment},
 
 		{"GET /secrets/{id}", "", d.getSecret},
+		{"PATCH /secrets/{id}", auth.Develop, d.changeSecret},
+		{"PUT /secrets/{id}", auth.Develop, d.changeSecret}, // contract A6, row 15
 		{"DELETE /secrets/{id}", auth.Develop, d.deleteSecret},
 		{"GET /secrets/{id}/environment", "", d.getEnvironmentOfSecret},
 		{"GET /secrets/{id}/property", "", d.getPropertyOfSecret},

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -43,6 +44,40 @@ type secretMeta struct {
 	StatusDetails        *errorsDoc    `json:"status_details,omitempty"`
 	RefreshStatus        secret.Status `json:"refresh_status,omitempty"`
 	RefreshStatusDetails *errorsDoc    `json:"refresh_status_details,omitempty"`
+	*authorizationMeta
+	*dialogMeta
+	*testMeta
+}
+
+// authorizationMeta is about the person whose consent a secret needs: additions
+// to the contract (A13).
+type authorizationMeta struct {
+	// ReauthorizeBy is when somebody has to have consented again.
+	ReauthorizeBy *timestamp `json:"reauthorize_by,omitempty"`
+	// Required is there from the first announcement on, and when the grant has
+	// ended.
+	Required bool `json:"authorization_required,omitempty"`
+	// Details is why the last dialog brought no grant.
+	Details *errorsDoc `json:"authorization_status_details,omitempty"`
+	// HeldAt is when another account consented, whose grant is held.
+	HeldAt *timestamp `json:"authorization_held_at,omitempty"`
+}
+
+// dialogMeta is where a person may consent (contract A13), under the names of
+// both generations of the contract.
+type dialogMeta struct {
+	URL      string    `json:"authorization_url"`
+	Until    timestamp `json:"authorization_url_expires_at"`
+	OldURL   string    `json:"token_url"`
+	OldUntil timestamp `json:"token_url_expires_at"`
+}
+
+// testMeta is what a test found (contract A8).
+type testMeta struct {
+	Exchange json.RawMessage `json:"test_exchange"`
+	// Warning says what would keep the answer from being accepted: an addition
+	// to the contract.
+	Warning string `json:"test_warning,omitempty"`
 }
 
 func (v view) secret(s *secret.Secret) secretResource {
@@ -57,7 +92,7 @@ func (v view) secret(s *secret.Secret) secretResource {
 			ActivatedAt:          timestamp(s.ActivatedAt),
 			ExpiresAt:            timestamp(s.ExpiresAt),
 			RefreshAt:            timestamp(s.RefreshAt),
-			Status:               s.Status,
+			Status:               s.StatusAt(v.now),
 			Credentials:          s.Credentials,
 			CreatedByEmail:       s.CreatedBy.Email,
 			CreatedByDisplayName: s.CreatedBy.DisplayName,
@@ -90,11 +125,52 @@ func (v view) secretMeta(s *secret.Secret) *secretMeta {
 		StatusDetails:        delayed(s.StatusDetails),
 		RefreshStatus:        s.RefreshState(v.now),
 		RefreshStatusDetails: delayed(s.RefreshStatusDetails),
+		authorizationMeta:    v.authorization(s),
 	}
 	if meta == (secretMeta{}) {
 		return nil
 	}
 	return &meta
+}
+
+// authorization tells what concerns the person who consents, nil for nothing.
+func (v view) authorization(s *secret.Secret) *authorizationMeta {
+	a := s.Authorization
+	if a == nil {
+		return nil
+	}
+	meta := authorizationMeta{
+		ReauthorizeBy: known(a.ReauthorizeBy), HeldAt: known(a.HeldAt),
+		Required: s.ReauthorizationRequired(v.now), Details: delayed(a.Failure),
+	}
+	if meta == (authorizationMeta{}) {
+		return nil
+	}
+	return &meta
+}
+
+// known returns a timestamp, nil for none.
+func known(t time.Time) *timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	shown := timestamp(t)
+	return &shown
+}
+
+// changed writes a secret with what is told of it in one answer only.
+func (v view) changed(c *api.Changed) single[secretResource] {
+	resource := v.secret(c.Secret)
+	if resource.Meta == nil && (c.Dialog != nil || c.Test != nil) {
+		resource.Meta = new(secretMeta)
+	}
+	if d := c.Dialog; d != nil {
+		resource.Meta.dialogMeta = &dialogMeta{d.URL, timestamp(d.Until), d.URL, timestamp(d.Until)}
+	}
+	if t := c.Test; t != nil {
+		resource.Meta.testMeta = &testMeta{t.Exchange, t.Warning}
+	}
+	return single[secretResource]{resource}
 }
 
 // delayed writes a failure as a delayed error (contract A5.2).
@@ -111,14 +187,14 @@ func delayed(f *secret.Failure) *errorsDoc {
 	}}}
 }
 
-func filterableSecrets() fields[*secret.Secret] {
+func filterableSecrets(now time.Time) fields[*secret.Secret] {
 	return fields[*secret.Secret]{
 		"created_at": moment(func(s *secret.Secret) time.Time { return s.CreatedAt }),
 		"environment_id": {
 			text: func(s *secret.Secret) (string, bool) { return s.Environment, s.Environment != "" },
 		},
 		"name":   text(func(s *secret.Secret) string { return s.Name }),
-		"status": text(func(s *secret.Secret) secret.Status { return s.Status }),
+		"status": text(func(s *secret.Secret) secret.Status { return s.StatusAt(now) }),
 		"type_of": {
 			text:    func(s *secret.Secret) (string, bool) { return string(s.Kind.Canonical()), true },
 			operand: func(k string) (string, bool) { return string(secret.Kind(k).Canonical()), true },
@@ -150,7 +226,7 @@ func (d *door) listSecretsOfEnvironment(ctx context.Context, r *request) (reply,
 
 // secretsReply answers with a page of one of the two lists of secrets.
 func secretsReply(ctx context.Context, r *request, ask func(context.Context, api.Caller, string, api.Query[*secret.Secret]) (api.Page[*secret.Secret], error)) (reply, error) {
-	q := filterableSecrets().query(r.http.URL.Query())
+	q := filterableSecrets(r.view.now).query(r.http.URL.Query())
 	page, err := ask(ctx, r.caller, r.id, q)
 	if err != nil {
 		return reply{}, err
@@ -164,7 +240,18 @@ func (d *door) createSecret(ctx context.Context, r *request) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		return created(single[secretResource]{r.view.secret(s)}), nil
+		return created(r.view.changed(s)), nil
+	})
+}
+
+// changeSecret is a PATCH: an action, or an update (contract A8).
+func (d *door) changeSecret(ctx context.Context, r *request) (reply, error) {
+	return r.withBody(func(data *api.Object) (reply, error) {
+		s, err := d.service.ChangeSecret(ctx, r.caller, r.id, data)
+		if err != nil {
+			return reply{}, err
+		}
+		return found(r.view.changed(s)), nil
 	})
 }
 

@@ -115,17 +115,18 @@ func (d *door) answer(rt route, w http.ResponseWriter, r *http.Request) (reply, 
 	}
 	return rt.serve(r.Context(), &request{
 		id:     r.PathValue("id"),
-		caller: callerOf(who),
+		caller: d.callerOf(who),
 		view:   view{base: d.base, now: d.now(), rights: who.Rights},
 		http:   r,
 		writer: w,
 	})
 }
 
-func callerOf(who auth.Principal) api.Caller {
+func (d *door) callerOf(who auth.Principal) api.Caller {
 	return api.Caller{
-		Org:   who.Org,
-		Actor: secret.Actor{Email: who.Email, DisplayName: who.DisplayName},
+		Org:      who.Org,
+		Actor:    secret.Actor{Email: who.Email, DisplayName: who.DisplayName},
+		Callback: d.base.to("oauth2", "callback"),
 	}
 }
 

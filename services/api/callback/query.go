@@ -1,0 +1,45 @@
+package callback
+
+import (
+	"net/url"
+
+	"github.com/rekindle-dev/rekindle/pkg/seal"
+)
+
+// The bounds of a query, in bytes. Providers' codes and states are far shorter.
+const (
+	maxQuery = 16 << 10
+	maxParam = 4 << 10
+	maxState = 512
+)
+
+// readQuery reads a redirect, or reports that it is none: it has a state and
+// either a code or an error, and no parameter twice (RFC 6749 section 3.1).
+func readQuery(query string) (Consent, bool) {
+	if len(query) > maxQuery {
+		return Consent{}, false
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return Consent{}, false
+	}
+	params := make(map[string]string, len(values))
+	for name, all := range values {
+		if len(all) > 1 || len(name) > maxParam || len(all[0]) > maxParam {
+			return Consent{}, false
+		}
+		params[name] = all[0]
+	}
+	c := Consent{State: params["state"], Error: params["error"], Params: params}
+	code := params["code"]
+	if c.State == "" || len(c.State) > maxState || (code == "") == (c.Error == "") {
+		return Consent{}, false
+	}
+	if code != "" {
+		c.Code = seal.NewPlaintext(code)
+	}
+	for _, name := range []string{"state", "code", "error"} {
+		delete(params, name)
+	}
+	return c, true
+}

@@ -1,0 +1,180 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/provider"
+	"github.com/rekindle-dev/rekindle/pkg/seal"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// ErrNoDialog means that the state of a consent is unknown, used or expired.
+var ErrNoDialog = errors.New("no dialog waits for this consent")
+
+// Consent is what a provider's redirect brought (RFC 6749 section 4.1.2).
+type Consent struct {
+	State string
+	// Code is the authorization code, the caller's to wipe; zero if there is an
+	// Error.
+	Code seal.Plaintext
+	// Error is the provider's error code.
+	Error string
+	// Params are the other parameters.
+	Params map[string]string
+}
+
+// Verdict is how a consent ended, as far as is known.
+type Verdict struct {
+	Secret *secret.Secret
+	// Provider is what people call it.
+	Provider string
+	// Known is false while the code is still being exchanged.
+	Known bool
+	// Failure is why there is no new grant; nil when there is one, or when it
+	// is held.
+	Failure *secret.Failure
+	Held    bool
+}
+
+// verdictIn is how long is waited for the exchange of a code, before it is said
+// that it is still going on.
+const verdictIn = 8 * time.Second
+
+// Consent takes in what became of a dialog. The state is used up by it, in the
+// same commit that decides the exchange of the code, so a code is given to one
+// exchange however often the redirect comes. It returns ErrNoDialog, ErrNotReady
+// or ErrUnavailable.
+func (s *Service) Consent(ctx context.Context, given Consent) (Verdict, error) {
+	id := secretOf(given.State)
+	if id == "" {
+		return Verdict{}, ErrNoDialog
+	}
+	sealer, err := s.sealer()
+	if err != nil {
+		return Verdict{}, err
+	}
+	now, trace := s.now(), traceparent(ctx)
+	var app provider.App
+	var refused *secret.Failure
+	answered, rev, err := s.secrets.Edit(ctx, id, func(d *secret.Draft) error {
+		if d.Consent == nil {
+			return ErrNoDialog
+		}
+		dialog, open := d.Consent.Find(given.State, now)
+		if !open {
+			return ErrNoDialog
+		}
+		app = s.cfg.Apps[d.Kind.Provider()]
+		d.Consent = d.Consent.Clone()
+		d.Consent.End(dialog)
+		d.Trace = trace
+		if given.Error != "" || given.Code.IsZero() {
+			refused = refusedDialog(ctx, app.Provider, given.Error, now)
+			d.Refused(refused, now)
+			return nil
+		}
+		d.Consented(now)
+		return answer(d, dialog, sealer, app.Provider, given)
+	})
+	switch {
+	case errors.Is(err, ErrNoDialog), errors.Is(err, state.ErrNotFound):
+		return Verdict{}, ErrNoDialog
+	case err != nil:
+		return Verdict{}, unavailable(err)
+	}
+	verdict := Verdict{Secret: answered, Provider: cmp.Or(app.Provider.Label, answered.Kind.Provider()), Known: true, Failure: refused}
+	if refused != nil {
+		s.see(ctx, rev)
+		return verdict, nil
+	}
+	s.announceConsent(ctx, answered, rev)
+	return s.verdict(ctx, verdict, rev), nil
+}
+
+// answer puts the code where an exchanger finds it, and decides its exchange.
+func answer(d *secret.Draft, dialog secret.Dialog, sealer *seal.Sealer, p provider.Descriptor, given Consent) error {
+	sealed, err := sealer.Seal(seal.ShortLived, seal.Binding{
+		Secret: d.ID, Field: secret.FieldCode, Generation: dialog.Number,
+	}, given.Code)
+	if err != nil {
+		return err
+	}
+	d.Consent.Answered, d.Consent.Code, d.Consent.Callback = &dialog, sealed, nil
+	keep := p.Answer.KeepCallback
+	if p.Subject.From == provider.PlaceCallback {
+		keep = append(slices.Clone(keep), p.Subject.Field)
+	}
+	for _, name := range keep {
+		if value, ok := given.Params[name]; ok && len(value) <= maxCallbackValue {
+			if d.Consent.Callback == nil {
+				d.Consent.Callback = make(map[string]string, len(keep))
+			}
+			d.Consent.Callback[name] = value
+		}
+	}
+	return nil
+}
+
+// maxCallbackValue bounds what is kept of a redirect, in bytes.
+const maxCallbackValue = 2 << 10
+
+// refusedDialog says why a dialog brought no code. What the provider said is not
+// in it.
+func refusedDialog(ctx context.Context, p provider.Descriptor, code string, now time.Time) *secret.Failure {
+	reason, detail := events.ReasonConsentRefused, "the consent was refused: authorize again"
+	why := p.RefusedCallback(code)
+	switch why.Meaning {
+	case provider.NeedsConfig:
+		reason, detail = events.ReasonAppRefused, "the provider refused the app: check its registration"
+	case provider.Retry, provider.Wait:
+		reason, detail = events.ReasonProviderError, "the provider has a fault of its own: authorize again later"
+	}
+	f := &secret.Failure{
+		ID: secret.NewUUID(), Reason: string(reason), Detail: cmp.Or(why.Hint, detail),
+		RequestID: secret.NewRequestID(), At: now,
+	}
+	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
+		f.RequestID = sc.TraceID().String()
+	}
+	return f
+}
+
+// verdict waits for a while for what becomes of the code.
+func (s *Service) verdict(ctx context.Context, v Verdict, rev state.Revision) Verdict {
+	s.see(ctx, rev)
+	ctx, cancel := context.WithTimeout(ctx, verdictIn)
+	defer cancel()
+	decision := v.Secret.Decision
+	for {
+		seen := s.view.at()
+		now, ok := s.current(v.Secret.ID)
+		if !ok {
+			v.Known = false
+			return v
+		}
+		if now.Decision > decision && now.Authorization != nil && now.Authorization.ConsentedAt.IsZero() {
+			v.Secret, v.Failure = now, now.Authorization.Failure
+			v.Held = v.Failure == nil && !now.Authorization.HeldAt.IsZero()
+			return v
+		}
+		if s.view.wait(ctx, seen+1) != nil {
+			v.Known = false
+			return v
+		}
+	}
+}
+
+// current is the secret as the projection shows it.
+func (s *Service) current(id string) (*secret.Secret, bool) {
+	s.view.mu.RLock()
+	defer s.view.mu.RUnlock()
+	return s.view.secrets.get(id)
+}

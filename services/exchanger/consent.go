@@ -1,0 +1,251 @@
+package exchanger
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/provider"
+	"github.com/rekindle-dev/rekindle/pkg/seal"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// fieldRefreshToken is what a refresh token is bound to when it is sealed.
+const fieldRefreshToken = "refresh token"
+
+// defaultOffset is how long before its end a token is refreshed whose provider's
+// descriptor does not say (contract A11, Google).
+const defaultOffset = 30 * time.Minute
+
+// consented gets the value of a secret that a person consents to: with the code
+// that a consent brought, or with what the exchange before left (contract A13).
+func (x *Exchanger) consented(ctx context.Context, c *claim, action secret.Action, now time.Time) (got, error) {
+	name := c.secret.Kind.Provider()
+	app, ok := x.Apps[name]
+	if !ok {
+		return got{}, failed(events.ReasonNotRegistered, "no app is registered here for the provider %s: set providers.%s.client_id in the configuration of the exchangers", name, name)
+	}
+	switch a := c.secret.Authorization; {
+	case action != secret.Authorize:
+		return x.renew(ctx, c, app, c.grant.Consent, now)
+	case a.Accept:
+		return x.renew(ctx, c, app, c.grant.Held, now)
+	default:
+		return x.redeem(ctx, c, app, now)
+	}
+}
+
+// redeem exchanges the code of a consent (RFC 6749 section 4.1.3).
+func (x *Exchanger) redeem(ctx context.Context, c *claim, app App, now time.Time) (got, error) {
+	given, err := x.vault.Consent(ctx, c.secret.ID)
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return got{}, err
+	}
+	if err != nil || given.Answered == nil {
+		return got{}, failed(events.ReasonCannotOpen, "there is no authorization code: authorize again")
+	}
+	if given.Answered.ClientID != app.ClientID {
+		return got{}, appChanged(app)
+	}
+	tokens, err := x.sendCode(ctx, c.secret.ID, app, given)
+	defer tokens.Refresh.Wipe()
+	if err != nil {
+		tokens.Access.Wipe()
+		return got{}, err
+	}
+	if tokens.Refresh.IsZero() && (app.Provider.Refresh.Issued == "" || app.Provider.Refresh.Issued == provider.IssuedAlways) {
+		tokens.Access.Wipe()
+		return got{}, failed(events.ReasonNoRefreshToken, "%s gave no refresh token: check that the app may have one, and authorize again", app.label())
+	}
+	authorizedAt := c.secret.Authorization.ConsentedAt
+	fresh := &secret.ConsentGrant{
+		ClientID: app.ClientID, AuthorizedAt: authorizedAt,
+		Account: account(app, cmp.Or(tokens.Subject, given.Callback[app.Provider.Subject.Field])),
+		Scopes:  tokens.Scopes, Extra: merge(given.Callback, tokens.Extra),
+	}
+	g, err := x.granted(c, app, fresh, tokens, now)
+	g.held = err == nil && another(c.grant.Consent, fresh)
+	return g, err
+}
+
+// sendCode opens the code and sends it.
+func (x *Exchanger) sendCode(ctx context.Context, id string, app App, given *secret.Consent) (Tokens, error) {
+	d := given.Answered
+	code, err := x.unseal(ctx, id, secret.FieldCode, d.Number, given.Code)
+	if err != nil {
+		return Tokens{}, err
+	}
+	defer code.Wipe()
+	verifier, err := x.unseal(ctx, id, secret.FieldVerifier, d.Number, d.Verifier)
+	if err != nil {
+		return Tokens{}, err
+	}
+	defer verifier.Wipe()
+	return x.Client.Code(ctx, app, code, verifier, d.RedirectURI)
+}
+
+// renew uses a refresh token (RFC 6749 section 6).
+func (x *Exchanger) renew(ctx context.Context, c *claim, app App, use *secret.ConsentGrant, now time.Time) (got, error) {
+	switch {
+	case use == nil:
+		return got{}, failed(events.ReasonGrantEnded, "nobody has consented yet: authorize the secret")
+	case len(use.Sealed) == 0:
+		return got{}, failed(events.ReasonGrantEnded, "%s gave no refresh token with the consent: authorize again", app.label())
+	case use.ClientID != app.ClientID:
+		return got{}, appChanged(app)
+	}
+	token, err := x.unseal(ctx, c.secret.ID, fieldRefreshToken, use.Generation, use.Sealed)
+	if err != nil {
+		return got{}, err
+	}
+	defer token.Wipe()
+	tokens, failure := x.Client.Refresh(ctx, app, token)
+	defer tokens.Refresh.Wipe()
+	if failure != nil && tokens.Refresh.IsZero() {
+		tokens.Access.Wipe()
+		return got{}, failure
+	}
+	next := *use
+	next.Extra = merge(use.Extra, tokens.Extra)
+	if len(tokens.Scopes) > 0 {
+		next.Scopes = tokens.Scopes
+	}
+	g, err := x.granted(c, app, &next, tokens, now)
+	if failure != nil {
+		// What came is of no use, but the refresh token with it: the one that was
+		// sent may be spent.
+		g.value.Wipe()
+		return got{consent: g.consent}, cmp.Or(err, failure)
+	}
+	return g, err
+}
+
+// granted is what an answer comes to. Consent is completed with what is new.
+func (x *Exchanger) granted(c *claim, app App, consent *secret.ConsentGrant, tokens Tokens, now time.Time) (got, error) {
+	g := got{
+		value: tokens.Access, class: seal.ShortLived, consent: consent,
+		lifetime: tokens.Lifetime, offset: app.offset(tokens.Lifetime),
+	}
+	if !tokens.Refresh.IsZero() {
+		sealed, err := x.sealer.Seal(seal.LongLived, seal.Binding{
+			Secret: c.secret.ID, Field: fieldRefreshToken, Generation: c.secret.Decision,
+		}, tokens.Refresh)
+		if err != nil {
+			tokens.Access.Wipe()
+			return got{}, err
+		}
+		consent.Sealed, consent.Generation = sealed, c.secret.Decision
+	}
+	g.last = len(consent.Sealed) == 0
+	consent.EndsAt = app.endsAt(consent, tokens, now)
+	g.authorized = &secret.Authorized{At: consent.AuthorizedAt, ReauthorizeBy: consent.EndsAt, Warnings: app.warnings()}
+	return g, nil
+}
+
+// unseal opens what was sealed for a dialog, or a refresh token.
+func (x *Exchanger) unseal(ctx context.Context, id, field string, generation uint64, sealed []byte) (seal.Plaintext, error) {
+	p, err := x.opener.Open(seal.Binding{Secret: id, Field: field, Generation: generation}, sealed)
+	if err == nil {
+		return p, nil
+	}
+	x.Logger.ErrorContext(ctx, "what a consent yielded could not be opened", "secret", id, "error", err)
+	if errors.Is(err, seal.ErrUnknownKey) {
+		return p, failed(events.ReasonCannotOpen, "the stored %s is sealed to a key that the exchanger does not hold: give it the keyring of the fleet, or authorize again", field)
+	}
+	return p, failed(events.ReasonCannotOpen, "the stored %s could not be opened: authorize again", field)
+}
+
+// appChanged is for a consent that was given to an app that is no longer used.
+func appChanged(app App) error {
+	return failed(events.ReasonAppRefused, "the consent was given to another app than the one that is registered here with %s now: authorize again", app.label())
+}
+
+// account is the fingerprint of an account at the app's provider: enough to know
+// it again, too little to know whose it is.
+func account(app App, subject string) string {
+	if subject == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("rekindle.account.v1\x00" + app.Provider.Name + "\x00" + subject))
+	return hex.EncodeToString(sum[:16])
+}
+
+// another reports whether two consents are known to be of different accounts.
+func another(old, fresh *secret.ConsentGrant) bool {
+	return old != nil && old.Account != "" && fresh.Account != "" && old.Account != fresh.Account
+}
+
+// merge returns a with what b says anew.
+func merge(a, b map[string]string) map[string]string {
+	if len(b) == 0 {
+		return a
+	}
+	all := make(map[string]string, len(a)+len(b))
+	maps.Copy(all, a)
+	maps.Copy(all, b)
+	return all
+}
+
+// label is the provider's name for people.
+func (a App) label() string { return cmp.Or(a.Provider.Label, a.Provider.Name) }
+
+// offset is how long before its end a token of this lifetime is refreshed. No
+// person chose it for the secret, so it gives way: to what the provider allows,
+// and to the first half of a life that is shorter than foreseen.
+func (a App) offset(lifetime time.Duration) time.Duration {
+	r := a.Provider.Refresh
+	offset := cmp.Or(r.Offset, defaultOffset)
+	if r.MaxOffset > 0 {
+		offset = min(offset, r.MaxOffset)
+	}
+	if r.MinGap > 0 {
+		offset = min(offset, max(0, lifetime-r.MinGap))
+	}
+	return min(offset, lifetime/2)
+}
+
+// rounding is by how much an end may move without having moved: answers give
+// what is left in whole seconds, and are under way for a while.
+const rounding = time.Minute
+
+// endsAt is when a consent ends, however often it is refreshed: the earliest of
+// what the answer, the provider's rules and the exchanges before say. An end
+// that each use puts off is none: the refreshes see to it.
+func (a App) endsAt(consent *secret.ConsentGrant, tokens Tokens, now time.Time) time.Time {
+	end := consent.EndsAt
+	earlier := func(by time.Time) {
+		if end.IsZero() || by.Before(end.Add(-rounding)) {
+			end = by
+		}
+	}
+	if r := a.Provider.Consent.ReauthorizeAfter; r > 0 {
+		earlier(consent.AuthorizedAt.Add(r))
+	}
+	if !a.Provider.Refresh.Slides {
+		if life := a.Provider.Refresh.Life; life > 0 {
+			earlier(consent.AuthorizedAt.Add(life))
+		}
+		if tokens.RefreshLifetime > 0 {
+			earlier(now.Add(tokens.RefreshLifetime))
+		}
+	}
+	if len(consent.Sealed) == 0 && tokens.Lifetime > 0 {
+		earlier(now.Add(tokens.Lifetime))
+	}
+	return end
+}
+
+// warnings say when the end of a consent is announced.
+func (a App) warnings() secret.Warnings {
+	c := a.Provider.Consent
+	if c.WarnMonths == 0 && len(c.Reminders) == 0 {
+		return secret.DefaultWarnings()
+	}
+	return secret.Warnings{Months: c.WarnMonths, Before: c.Reminders}
+}

@@ -1,0 +1,107 @@
+package exchanger
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/provider"
+	"github.com/rekindle-dev/rekindle/pkg/seal"
+)
+
+// App is an app registration with what an exchanger alone knows of it.
+type App struct {
+	// Provider has values in place of its placeholders ([provider.Descriptor.At]).
+	Provider provider.Descriptor
+	ClientID string
+	// Secret is the client secret.
+	Secret seal.Plaintext
+}
+
+// The grant types of RFC 6749 sections 4.1.3 and 6.
+const (
+	grantAuthorizationCode = "authorization_code"
+	grantRefreshToken      = "refresh_token"
+)
+
+// Code exchanges the code of a consent (RFC 6749 section 4.1.3). RedirectURI is
+// the one the consent was asked for with; the verifier (RFC 7636 section 4.5) is
+// sent to providers with PKCE only. What was spent on the request is as of
+// [Client.Exchange], and so are errors: a code that is not honoured is
+// [events.ReasonConsentRefused].
+//
+// Where the provider tells only by its userinfo endpoint whose grant it is, that
+// is asked, too: what fails there leaves the subject unknown.
+func (c *Client) Code(ctx context.Context, app App, code, verifier seal.Plaintext, redirectURI string) (Tokens, error) {
+	d := app.Provider
+	fields := []Field{{"code", code}, {"redirect_uri", seal.NewPlaintext(redirectURI)}}
+	if d.PKCE != "" {
+		fields = append(fields, Field{"code_verifier", verifier})
+	}
+	t, err := c.grant(ctx, app, events.ReasonConsentRefused, TokenRequest{
+		URL: d.TokenURL, Grant: grantAuthorizationCode, Fields: fields, Options: d.TokenParams,
+	})
+	if err == nil && d.Subject.From == provider.PlaceUserinfo {
+		t.Subject = c.account(ctx, d.Subject, t.Access)
+	}
+	return t, err
+}
+
+// Refresh asks for new tokens (RFC 6749 section 6). Errors are as of
+// [Client.Exchange]; that the grant is over is [events.ReasonGrantEnded].
+func (c *Client) Refresh(ctx context.Context, app App, refreshToken seal.Plaintext) (Tokens, error) {
+	d := app.Provider
+	return c.grant(ctx, app, events.ReasonGrantEnded, TokenRequest{
+		URL: cmp.Or(d.RefreshURL, d.TokenURL), Grant: grantRefreshToken,
+		Fields: []Field{{"refresh_token", refreshToken}}, Options: d.RefreshParams,
+	})
+}
+
+// grant sends r as the app and reads the answer as the provider's descriptor
+// says. Over is the reason when only a person can help.
+func (c *Client) grant(ctx context.Context, app App, over events.Reason, r TokenRequest) (Tokens, error) {
+	d := app.Provider
+	r, err := app.sign(r)
+	if err != nil {
+		return Tokens{}, err
+	}
+	got, err := c.send(ctx, r.build)
+	if err != nil {
+		return Tokens{}, err
+	}
+	defer clear(got.body)
+	if got.status != http.StatusOK {
+		return Tokens{}, refusedBy(d, got, over)
+	}
+	fields, err := d.Read(got.header.Get("Content-Type"), got.body)
+	if err != nil {
+		return Tokens{}, unread(err, got, over)
+	}
+	t := newTokens(fields, answeredAt(got.header))
+	if t.Lifetime == 0 && !t.Endless {
+		t.Lifetime = cmp.Or(c.introspect(ctx, app, t.Access), d.Expiry.Default)
+	}
+	if t.Lifetime == 0 && !t.Endless {
+		return t, noLifetime("names no lifetime, and neither does the descriptor of the provider")
+	}
+	return t, nil
+}
+
+// sign adds to a request who sends it, and how the provider wants it written.
+func (a App) sign(r TokenRequest) (TokenRequest, error) {
+	switch a.Provider.AuthStyle {
+	case provider.AuthParams:
+		r.Style = InParams
+	case provider.AuthHeader:
+		r.Style = InHeader
+	default:
+		return r, failed(events.ReasonUnsupported, "this exchanger cannot authenticate by %q to the provider %s: set auth_style to params or header", a.Provider.AuthStyle, a.Provider.Name)
+	}
+	r.ClientID, r.ClientSecret = a.ClientID, a.Secret
+	r.Format = a.Provider.RequestFormat
+	if r.Rename == nil {
+		r.Rename = a.Provider.Rename.Token
+	}
+	return r, nil
+}

@@ -1,0 +1,68 @@
+package exchanger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// remind announces that somebody has to consent to the secret again, and notes
+// that it has: in this order, so that a crash in between says it twice and never
+// not at all. Of notices that were missed, the last is given for all.
+func (x *Exchanger) remind(ctx context.Context, s *secret.Secret) error {
+	now := x.now()
+	by := s.Authorization.ReauthorizeBy
+	id := fmt.Sprintf("%s.reauthorize.%d.%d", s.ID, by.Unix(), last(s.Authorization.Notices, now).Unix())
+	err := x.Events.Publish(ctx, events.Event{
+		ID: id, Source: Source, Org: s.Org, Time: now, Data: reauthorizationDue(s, now, false),
+	})
+	if err != nil {
+		return err
+	}
+	_, _, err = x.secrets.Update(ctx, s.ID, func(s *secret.Secret) error {
+		if s.Authorization == nil {
+			return errVoid
+		}
+		s.Reminded(now)
+		return nil
+	})
+	if errors.Is(err, state.ErrNotFound) {
+		return errVoid
+	}
+	return err
+}
+
+// announceEnd says that the provider refuses the grant for good.
+func (x *Exchanger) announceEnd(ctx context.Context, s *secret.Secret, o *secret.Outcome) error {
+	return x.Events.Publish(ctx, events.Event{
+		ID: fmt.Sprintf("%s.%d.ended", s.ID, o.Decision), Source: Source, Org: s.Org, Time: o.At,
+		Data: reauthorizationDue(s, o.At, true),
+	})
+}
+
+func reauthorizationDue(s *secret.Secret, now time.Time, ended bool) events.ReauthorizationDue {
+	e := events.ReauthorizationDue{
+		Secret: s.ID, Property: s.Property, Environment: s.Environment, Kind: string(s.Kind), Ended: ended,
+	}
+	if a := s.Authorization; a != nil && !a.ReauthorizeBy.IsZero() {
+		e.ReauthorizeBy = a.ReauthorizeBy
+		e.DaysLeft = int(max(0, a.ReauthorizeBy.Sub(now)) / (24 * time.Hour))
+	}
+	return e
+}
+
+// last is the last of the times, in order, that has come by now.
+func last(times []time.Time, now time.Time) time.Time {
+	var found time.Time
+	for _, t := range times {
+		if !t.After(now) {
+			found = t
+		}
+	}
+	return found
+}
