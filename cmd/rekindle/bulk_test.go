@@ -59,7 +59,7 @@ func (f *testFleet) bulkCreate(ts *testscript.TestScript, n int) {
 }
 
 func (f *testFleet) bulkList(ts *testscript.TestScript) []client.Secret {
-	all, err := f.client().Secrets(context.Background(), ts.Getenv("PR"))
+	all, err := f.client().Secrets(context.Background(), ts.Getenv("PR"), nil)
 	ts.Check(err)
 	return all
 }

@@ -137,7 +137,7 @@ func (d demonstration) run(ctx context.Context, tokenURL string) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		secrets, err := d.client.Secrets(ctx, property)
+		secrets, err := d.client.Secrets(ctx, property, nil)
 		if err != nil {
 			return err
 		}

@@ -27,7 +27,7 @@ func main() {
 }
 
 // execute is main with everything it touches as an argument. It returns the exit
-// code: 0, 1 when the command failed, 2 when it was not understood.
+// code, see newExitCodes.
 func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -46,10 +46,10 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return 0
 	}
 	fmt.Fprintln(stderr, "rekindle:", err)
-	if isUsage(err) || !understood {
-		return 2
+	if !understood {
+		return exitUsage
 	}
-	return 1
+	return exitCode(err)
 }
 
 func newRoot() *cobra.Command {
@@ -58,9 +58,10 @@ func newRoot() *cobra.Command {
 		Short: "Keep credentials alive",
 		Long: "Rekindle keeps credentials alive: it exchanges them for tokens, refreshes these\n" +
 			"before they expire, and says in good time when only a person can help.\n\n" +
-			"Every flag of a command can be given as an environment variable as well:\n" +
-			"--ops-listen is REKINDLE_OPS_LISTEN. A flag wins over its variable, a variable\n" +
-			"over the configuration file.",
+			"Every flag of serve, sandbox and demo, and the global flags of the other commands,\n" +
+			"can be given as an environment variable as well: --ops-listen is\n" +
+			"REKINDLE_OPS_LISTEN. A flag wins over its variable, a variable over the\n" +
+			"configuration file.",
 		Version:       buildVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -69,7 +70,8 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%w (see %s --help)", flagProblem(err), c.CommandPath())}
 	})
-	root.AddCommand(newServe(), newSandbox(), newDemo())
+	root.AddCommand(newServe(), newSandbox(), newDemo(), newExitCodes())
+	root.AddCommand(newSecret(), newProperty(), newEnvironment(), newCompany())
 	return root
 }
 

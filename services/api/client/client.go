@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -44,6 +44,7 @@ type Error struct {
 
 // Problem is one of the errors of an answer (contract A5).
 type Problem struct {
+	ID     string `json:"id"`
 	Code   string `json:"code"`
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
@@ -73,7 +74,8 @@ func (e *Error) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// document is a JSON:API document with one resource or many.
+// document is a JSON:API document, with one resource or many as they were
+// written.
 type document[T any] struct {
 	Data T `json:"data"`
 	Meta struct {
@@ -125,9 +127,15 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		return nil
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return fmt.Errorf("the answer of %s %s is not what was expected; is %s a Rekindle server?", method, path, c.base)
+		return c.unexpected()
 	}
 	return nil
+}
+
+// unexpected is the error for an answer that cannot be read. It does not quote
+// the answer.
+func (c *Client) unexpected() error {
+	return fmt.Errorf("the answer is not what was expected; is %s a Rekindle server?", c.base)
 }
 
 func problem(status int, answer []byte) error {
@@ -140,16 +148,30 @@ func problem(status int, answer []byte) error {
 	return &Error{Status: status, Errors: doc.Errors}
 }
 
-// list asks for all pages of a list.
-func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+// resource is a pointer to a T that remembers how the server wrote it.
+type resource[T any] interface {
+	*T
+	keep(json.RawMessage)
+}
+
+// list asks for all pages of a list that a filter selects.
+func list[T any, P resource[T]](ctx context.Context, c *Client, path string, filter Filter) ([]T, error) {
 	var all []T
+	query := filter.query()
+	query.Set("page[size]", "999")
 	for page := 1; ; {
-		var doc document[[]T]
-		query := url.Values{"page[number]": {fmt.Sprint(page)}, "page[size]": {"999"}}
+		query.Set("page[number]", strconv.Itoa(page))
+		var doc document[[]json.RawMessage]
 		if err := c.do(ctx, http.MethodGet, path+"?"+query.Encode(), nil, &doc); err != nil {
 			return nil, err
 		}
-		all = append(all, doc.Data...)
+		for _, raw := range doc.Data {
+			one, err := decode[T, P](c, raw)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, one)
+		}
 		if doc.Meta.Pagination.NextPage == nil {
 			return all, nil
 		}
@@ -157,14 +179,28 @@ func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
 	}
 }
 
-func get[T any](ctx context.Context, c *Client, path string) (T, error) {
-	var doc document[T]
-	err := c.do(ctx, http.MethodGet, path, nil, &doc)
-	return doc.Data, err
+func get[T any, P resource[T]](ctx context.Context, c *Client, path string) (T, error) {
+	return ask[T, P](ctx, c, http.MethodGet, path, nil)
 }
 
-func create[T any](ctx context.Context, c *Client, path string, in any) (T, error) {
-	var doc document[T]
-	err := c.do(ctx, http.MethodPost, path, document[any]{Data: in}, &doc)
-	return doc.Data, err
+func create[T any, P resource[T]](ctx context.Context, c *Client, path string, data any) (T, error) {
+	return ask[T, P](ctx, c, http.MethodPost, path, document[any]{Data: data})
+}
+
+// ask makes a request that is answered with one resource.
+func ask[T any, P resource[T]](ctx context.Context, c *Client, method, path string, in any) (T, error) {
+	var doc document[json.RawMessage]
+	if err := c.do(ctx, method, path, in, &doc); err != nil {
+		var none T
+		return none, err
+	}
+	return decode[T, P](c, doc.Data)
+}
+
+func decode[T any, P resource[T]](c *Client, raw json.RawMessage) (one T, err error) {
+	if json.Unmarshal(raw, &one) != nil {
+		return one, c.unexpected()
+	}
+	P(&one).keep(raw)
+	return one, nil
 }

@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
 	"time"
 )
 
@@ -11,9 +13,31 @@ type ID struct {
 	Type string `json:"type"`
 }
 
+// Source is a resource as the server wrote it, with whatever this package does
+// not know of.
+type Source struct {
+	JSON json.RawMessage `json:"-"`
+}
+
+func (s *Source) keep(raw json.RawMessage) { s.JSON = raw }
+
+// Reference is a relationship to one resource, or to none.
+type Reference struct {
+	Data *ID `json:"data"`
+}
+
+// ID returns the id of the resource, or "".
+func (r Reference) ID() string {
+	if r.Data == nil {
+		return ""
+	}
+	return r.Data.ID
+}
+
 // Company is the root of what a token may see.
 type Company struct {
 	ID
+	Source
 	Attributes struct {
 		Name  string `json:"name"`
 		OrgID string `json:"org_id"`
@@ -23,106 +47,76 @@ type Company struct {
 // Property holds environments and secrets.
 type Property struct {
 	ID
+	Source
 	Attributes struct {
 		Name      string    `json:"name"`
 		Platform  string    `json:"platform"`
 		CreatedAt time.Time `json:"created_at"`
 	} `json:"attributes"`
+	Relationships struct {
+		Company Reference `json:"company"`
+	} `json:"relationships"`
 }
 
 // Environment is where workloads find the values of secrets.
 type Environment struct {
 	ID
+	Source
 	Attributes struct {
 		Name      string    `json:"name"`
 		Stage     string    `json:"stage"`
 		CreatedAt time.Time `json:"created_at"`
 	} `json:"attributes"`
-}
-
-// Secret is a secret as the API shows it (contract A7).
-type Secret struct {
-	ID
-	Attributes struct {
-		CreatedAt   time.Time      `json:"created_at"`
-		UpdatedAt   time.Time      `json:"updated_at"`
-		Name        string         `json:"name"`
-		TypeOf      string         `json:"type_of"`
-		ActivatedAt *time.Time     `json:"activated_at"`
-		ExpiresAt   *time.Time     `json:"expires_at"`
-		RefreshAt   *time.Time     `json:"refresh_at"`
-		Status      string         `json:"status"`
-		Credentials map[string]any `json:"credentials"`
-	} `json:"attributes"`
 	Relationships struct {
-		Environment struct {
-			Data *ID `json:"data"`
-		} `json:"environment"`
+		Property Reference `json:"property"`
 	} `json:"relationships"`
-	Meta struct {
-		StatusDetails        Details `json:"status_details"`
-		RefreshStatus        string  `json:"refresh_status"`
-		RefreshStatusDetails Details `json:"refresh_status_details"`
-	} `json:"meta"`
-}
-
-// Details are delayed errors (contract A5.2).
-type Details struct {
-	Errors []Problem `json:"errors"`
-}
-
-// String is the first detail, or "".
-func (d Details) String() string {
-	if len(d.Errors) == 0 {
-		return ""
-	}
-	return d.Errors[0].Detail
-}
-
-// NewSecret is what a secret is made of. Credentials are sent as they are and
-// not kept.
-type NewSecret struct {
-	Name        string
-	TypeOf      string
-	Credentials map[string]any
-	// Environment is the id of an environment of the property, or empty.
-	Environment string
 }
 
 // Companies lists the companies the token may see.
 func (c *Client) Companies(ctx context.Context) ([]Company, error) {
-	return list[Company](ctx, c, "/companies")
+	return list[Company](ctx, c, "/companies", nil)
 }
 
 // CreateProperty makes an edge property, the kind that can hold secrets.
 func (c *Client) CreateProperty(ctx context.Context, company, name string) (Property, error) {
-	return create[Property](ctx, c, "/companies/"+company+"/properties", resource("properties", map[string]any{"name": name, "platform": "edge"}))
+	return create[Property](ctx, c, "/companies/"+company+"/properties", object("properties", map[string]any{"name": name, "platform": "edge"}))
+}
+
+// Property returns a property.
+func (c *Client) Property(ctx context.Context, id string) (Property, error) {
+	return get[Property](ctx, c, "/properties/"+id)
+}
+
+// Properties lists the properties of a company that the filter selects.
+func (c *Client) Properties(ctx context.Context, company string, filter Filter) ([]Property, error) {
+	return list[Property](ctx, c, "/companies/"+company+"/properties", filter)
+}
+
+// DeleteProperty deletes a property with all beneath it.
+func (c *Client) DeleteProperty(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodDelete, "/properties/"+id, nil, nil)
 }
 
 // CreateEnvironment makes an environment of the stage.
 func (c *Client) CreateEnvironment(ctx context.Context, property, name, stage string) (Environment, error) {
-	return create[Environment](ctx, c, "/properties/"+property+"/environments", resource("environments", map[string]any{"name": name, "stage": stage}))
+	return create[Environment](ctx, c, "/properties/"+property+"/environments", object("environments", map[string]any{"name": name, "stage": stage}))
 }
 
-// CreateSecret makes a secret, which begins its first exchange.
-func (c *Client) CreateSecret(ctx context.Context, property string, s NewSecret) (Secret, error) {
-	doc := resource("secrets", map[string]any{"name": s.Name, "type_of": s.TypeOf, "credentials": s.Credentials})
-	if s.Environment != "" {
-		doc["relationships"] = map[string]any{"environment": map[string]any{"data": ID{s.Environment, "environments"}}}
-	}
-	return create[Secret](ctx, c, "/properties/"+property+"/secrets", doc)
+// Environment returns an environment.
+func (c *Client) Environment(ctx context.Context, id string) (Environment, error) {
+	return get[Environment](ctx, c, "/environments/"+id)
 }
 
-// Secret returns a secret.
-func (c *Client) Secret(ctx context.Context, id string) (Secret, error) {
-	return get[Secret](ctx, c, "/secrets/"+id)
+// Environments lists the environments of a property that the filter selects.
+func (c *Client) Environments(ctx context.Context, property string, filter Filter) ([]Environment, error) {
+	return list[Environment](ctx, c, "/properties/"+property+"/environments", filter)
 }
 
-// Secrets lists the secrets of a property.
-func (c *Client) Secrets(ctx context.Context, property string) ([]Secret, error) {
-	return list[Secret](ctx, c, "/properties/"+property+"/secrets")
+// DeleteEnvironment deletes an environment; its secrets stay, without one.
+func (c *Client) DeleteEnvironment(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodDelete, "/environments/"+id, nil, nil)
 }
 
-func resource(kind string, attributes map[string]any) map[string]any {
+func object(kind string, attributes map[string]any) map[string]any {
 	return map[string]any{"type": kind, "attributes": attributes}
 }
