@@ -62,6 +62,7 @@ func (s *settings) checkProviders(errs *config.Errors) {
 	for _, name := range slices.Sorted(maps.Keys(s.file.Providers)) {
 		p, field := s.file.Providers[name], "providers."+name
 		p.Name = name
+		p.dropUnused()
 		descriptors = append(descriptors, p.Descriptor)
 		kind := secret.ProviderKind(name)
 		errs.Check(kind.Interactive(), field, "its secrets would be of the kind "+string(kind)+", which is another", "choose another name")
@@ -73,6 +74,18 @@ func (s *settings) checkProviders(errs *config.Errors) {
 	var err error
 	s.providers, err = provider.Set{}.With(descriptors...)
 	checkFields(errs, "providers", err)
+}
+
+// dropUnused drops the placeholders of the shipped descriptor that were in what
+// the file has overridden: nobody could leave them out.
+func (p *providerSettings) dropUnused() {
+	shipped, _ := provider.Defaults().Get(p.Name)
+	p.Placeholders = maps.Clone(p.Placeholders)
+	for name := range shipped.Placeholders {
+		if !p.Uses(name) {
+			delete(p.Placeholders, name)
+		}
+	}
 }
 
 // registers reports whether the file says anything of an app.

@@ -118,7 +118,7 @@ func (d Descriptor) checkEndpoints(c *checker) {
 		member(c, field+".form", p.Form, FormLabel, FormLabels, FormSegment)
 		c.check((p.Form == "") == (len(p.OneOf) > 0), field+".form", "is needed unless one_of is given, and then is not", "keep one of the two")
 		c.check(p.Default == "" || p.Admits(p.Default), field+".default", "is not a value of the placeholder", p.fix())
-		c.check(d.uses(name), field, "is used nowhere", "leave it out")
+		c.check(d.Uses(name), field, "is used nowhere", "leave it out")
 		for i, choice := range p.OneOf {
 			ok := hostName.MatchString(choice) || pathSegment.MatchString(choice)
 			c.check(ok, fmt.Sprintf("%s.one_of[%d]", field, i), "cannot be part of an address", "write labels of a host or one segment of a path")
@@ -133,8 +133,8 @@ func (d Descriptor) checkEndpoints(c *checker) {
 	}
 }
 
-// uses reports whether a URL or parameter has the placeholder.
-func (d Descriptor) uses(name string) bool {
+// Uses reports whether a URL or parameter has the placeholder.
+func (d Descriptor) Uses(name string) bool {
 	var texts []string
 	for _, u := range d.urls() {
 		texts = append(texts, *u.url)
