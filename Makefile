@@ -1,6 +1,6 @@
 # run, test, build and demo need Go, git and make, nothing else. check, lint and
 # fmt also build the pinned tools of tools/go.mod, once, into bin; check and race
-# want a C compiler too, for the race detector.
+# want a C compiler too, for the race detector, and check npm, for test/e2e.
 
 # The modules of go.work. test/e2e and tools stand outside of it: heavy test
 # dependencies and linters must not move the versions of the product.

@@ -14,9 +14,9 @@ import (
 	"github.com/rekindle-dev/rekindle/services/api/client"
 )
 
-// secondsForHours returns a copy of the example configuration with windows that a
-// test can wait for.
-func secondsForHours(t *testing.T, example string) string {
+// workingDay returns a copy of the example configuration with windows that a test
+// can wait for, and with an app, for the metrics about it.
+func workingDay(t *testing.T, example string) string {
 	t.Helper()
 	text := string(readFile(t, example))
 	for field, value := range map[string]string{"min_validity": "2s", "min_interval": "1s", "default_offset": "1s"} {
@@ -26,6 +26,11 @@ func secondsForHours(t *testing.T, example string) string {
 		}
 		text = line.ReplaceAllString(text, "$1 "+value)
 	}
+	const apps = "\nproviders:\n"
+	if !strings.Contains(text, apps) {
+		t.Fatalf("%s has no providers", example)
+	}
+	text = strings.Replace(text, apps, apps+"  google: {client_id: e2e, client_secret: e2e-secret, secret_expires_at: 2099-01-01}\n", 1)
 	path := filepath.Join(t.TempDir(), filepath.Base(example))
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -36,7 +41,7 @@ func secondsForHours(t *testing.T, example string) string {
 // TestFleet runs the fleet of the compose file through a working day.
 func TestFleet(t *testing.T) {
 	example := inRepository(t, "deploy/config/rekindle.yaml")
-	f := startFleet(t, map[string]string{example: secondsForHours(t, example)})
+	f := startFleet(t, map[string]string{example: workingDay(t, example)})
 	s := &scenario{f, client.New("http://"+f.api, bootstrapToken), "http://" + f.addresses["sandbox:8089"]}
 
 	t.Run("secrets are kept fresh", s.keepsSecretsFresh)
@@ -70,14 +75,14 @@ func (s *scenario) keepsSecretsFresh(t *testing.T) {
 	doomed := create("doomed", `{"script": [{"lifetime": "2s"}, {"error": "invalid_client"}]}`)
 	short := create("short", `{"default": {"lifetime": "1s"}}`)
 
-	s.awaitState(t, steady, func(now client.Secret) bool {
+	awaitState(t, s.client, steady.ID.ID, "steady", func(now client.Secret) bool {
 		return now.Attributes.Status == "succeeded" && now.Meta.RefreshStatus == "succeeded" &&
 			now.Attributes.ExpiresAt.Sub(now.Attributes.CreatedAt).Seconds() > 4 // so it has had two values or more after its first
 	})
-	s.awaitState(t, doomed, func(now client.Secret) bool {
+	awaitState(t, s.client, doomed.ID.ID, "doomed", func(now client.Secret) bool {
 		return now.Attributes.Status == "succeeded" && now.Meta.RefreshStatus == "failed"
 	})
-	s.awaitState(t, short, func(now client.Secret) bool {
+	awaitState(t, s.client, short.ID.ID, "short", func(now client.Secret) bool {
 		return now.Attributes.Status == "failed" && strings.Contains(now.Meta.StatusDetails.String(), "expires_in")
 	})
 }
@@ -93,15 +98,16 @@ func (s *scenario) script(t *testing.T, id, doc string) {
 	}
 }
 
-func (s *scenario) awaitState(t *testing.T, of client.Secret, reached func(now client.Secret) bool) {
+func awaitState(t *testing.T, c *client.Client, id, what string, reached func(now client.Secret) bool) {
 	t.Helper()
-	eventually(t, of.Attributes.Name, func(ctx context.Context) (bool, string) {
-		now, err := s.client.Secret(ctx, of.ID.ID)
+	eventually(t, what, func(ctx context.Context) (bool, string) {
+		now, err := c.Secret(ctx, id)
 		if err != nil {
 			return false, err.Error()
 		}
 		a, m := now.Attributes, now.Meta
-		return reached(now), fmt.Sprintf("%s %s, refresh %s %s, expires %v", a.Status, m.StatusDetails, m.RefreshStatus, m.RefreshStatusDetails, a.ExpiresAt)
+		return reached(now), fmt.Sprintf("%s %s, refresh %s %s, authorization %s, expires %v",
+			a.Status, m.StatusDetails, m.RefreshStatus, m.RefreshStatusDetails, m.AuthorizationStatusDetails, a.ExpiresAt)
 	})
 }
 
