@@ -162,8 +162,12 @@ func (s *Secret) unauthorized(f *Failure) {
 // Asked reports whether an exchange that a person waits for has been decided
 // and not been made yet: asking again would change nothing.
 func (s *Secret) Asked() bool {
-	a := s.Authorization
-	return s.Status == Pending && !s.NextAttemptAt.IsZero() || a != nil && !a.ConsentedAt.IsZero()
+	return s.Status == Pending && !s.NextAttemptAt.IsZero() || s.consentWaits()
+}
+
+// consentWaits reports whether a consent is still to be exchanged.
+func (s *Secret) consentWaits() bool {
+	return s.Authorization != nil && !s.Authorization.ConsentedAt.IsZero()
 }
 
 // Reminded notes that the notices up to the time now have been given.

@@ -6,9 +6,13 @@ import "time"
 // asked for a retry, or changed what goes into the exchange. Whatever was
 // decided before is void. The dates of a value that is in use stay until there
 // is another (contract A8, A12). While a secret has no grant there is nothing to
-// exchange: it is pending until a person consents.
+// exchange: it is pending until a person consents. While a consent waits, its
+// exchange is the next, and is not to be called off: a code is good for one request.
 func (s *Secret) Ask(now time.Time) {
 	s.UpdatedAt = moment(now)
+	if s.consentWaits() {
+		return
+	}
 	s.Status, s.StatusDetails = Pending, nil
 	s.endRefresh()
 	if s.withoutGrant() {
@@ -34,9 +38,12 @@ func (s *Secret) Detach(now time.Time) {
 	s.UpdatedAt = moment(now)
 	s.Environment, s.Stage, s.ActivatedAt = "", "", time.Time{}
 	s.endRefresh()
-	if s.Status == Succeeded {
+	if s.Status != Succeeded {
+		return
+	}
+	s.NextAttemptAt = time.Time{}
+	if !s.consentWaits() {
 		s.Decision++ // a refresh on its way is called off
-		s.NextAttemptAt = time.Time{}
 	}
 }
 

@@ -124,6 +124,9 @@ func (s *Secret) Apply(o *Outcome, now time.Time) bool {
 		s.succeed(o, now)
 	}
 	s.Decision++
+	if o.Action == Authorize && s.Status == Succeeded && s.Environment != "" && s.ActivatedAt.IsZero() {
+		s.Ask(now) // the environment was attached while the consent waited
+	}
 	return true
 }
 

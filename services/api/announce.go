@@ -77,6 +77,15 @@ func (s *Service) announceConsent(ctx context.Context, c *secret.Secret, rev sta
 	})
 }
 
+// announceRefused says that a dialog brought no consent, as an exchange that has
+// failed before it began.
+func (s *Service) announceRefused(ctx context.Context, r *secret.Secret, rev state.Revision, f *secret.Failure) {
+	s.announce(ctx, r, idOf(r, "refused", rev), f.At, events.ExchangeFailed{
+		Secret: r.ID, Property: r.Property, Environment: r.Environment, Kind: string(r.Kind), Action: string(secret.Authorize),
+		Reason: events.Reason(f.Reason), Detail: f.Detail, NextAttemptAt: r.NextAttemptAt, WorksUntil: r.ExpiresAt,
+	})
+}
+
 // traceparent returns the trace that ctx is part of (W3C Trace Context), "" for
 // none.
 func traceparent(ctx context.Context) string {

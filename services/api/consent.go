@@ -92,6 +92,7 @@ func (s *Service) Consent(ctx context.Context, given Consent) (Verdict, error) {
 	}
 	verdict := Verdict{Secret: answered, Provider: cmp.Or(app.Provider.Label, answered.Kind.Provider()), Known: true, Failure: refused}
 	if refused != nil {
+		s.announceRefused(ctx, answered, rev, refused)
 		s.see(ctx, rev)
 		return verdict, nil
 	}
