@@ -41,7 +41,7 @@ type ReauthorizationDue struct {
 	Kind        string `json:"kind"`
 	// ReauthorizeBy is when the grant ends or ended; absent when nobody knew.
 	ReauthorizeBy time.Time `json:"reauthorize_by,omitzero"`
-	// DaysLeft is the whole days from the event to then, 0 when there are none.
+	// DaysLeft is the days from the event to then, to the nearest; never negative.
 	DaysLeft int `json:"days_left"`
 	// Ended says that the grant has ended already.
 	Ended bool `json:"ended,omitempty"`
@@ -56,7 +56,7 @@ type RegistrationExpiring struct {
 	ClientID string `json:"client_id"`
 	// SecretExpiresAt is when the client secret ends.
 	SecretExpiresAt time.Time `json:"secret_expires_at"`
-	// DaysLeft is the whole days from the event to then, 0 when there are none.
+	// DaysLeft is the days from the event to then, to the nearest; never negative.
 	DaysLeft int `json:"days_left"`
 }
 

@@ -26,7 +26,7 @@ type Authorization struct {
 
 	// AuthorizedAt is when the grant in use was given; zero when there is none.
 	AuthorizedAt time.Time `json:"authorized_at,omitzero"`
-	// AliveAt is when the provider honoured it last.
+	// AliveAt is when it was last good for a refresh; AuthorizedAt until it was.
 	AliveAt time.Time `json:"alive_at,omitzero"`
 	// EndedAt is when the provider said that it has ended; zero when it did not.
 	EndedAt time.Time `json:"ended_at,omitzero"`
@@ -108,7 +108,7 @@ func monthsBefore(t time.Time, n int) time.Time {
 // or whose code is being exchanged, shows as pending, and as what it was when
 // nobody comes (contract A13).
 func (s *Secret) StatusAt(now time.Time) Status {
-	if a := s.Authorization; a != nil && (a.AskedUntil.After(now) || !a.ConsentedAt.IsZero()) {
+	if a := s.Authorization; s.consentWaits() || a != nil && a.AskedUntil.After(now) {
 		return Pending
 	}
 	return s.Status
@@ -173,15 +173,12 @@ func (s *Secret) consentWaits() bool {
 // Reminded notes that the notices up to the time now have been given.
 func (s *Secret) Reminded(now time.Time) {
 	a := s.authorization()
-	left := slices.IndexFunc(a.Notices, func(t time.Time) bool { return t.After(now) })
-	if left < 0 {
-		left = len(a.Notices)
-	}
-	if left == 0 {
+	left := after(a.Notices, now)
+	if len(left) == len(a.Notices) {
 		return
 	}
 	a.Required = true
-	a.Notices = slices.Clone(a.Notices[left:])
+	a.Notices = slices.Clone(left)
 }
 
 // authorization is s.Authorization, made when there is none: a record that a
@@ -206,28 +203,47 @@ func (s *Secret) authorized(o *Outcome) {
 		return
 	}
 	a := s.authorization()
+	alive := o.At
 	if o.Action == Authorize {
 		a.ConsentedAt, a.Accept, a.HeldAt, a.Failure = time.Time{}, false, time.Time{}, nil
+		alive = found.At
+	}
+	if age := o.At.Sub(found.At); age > a.Observed && !alike(age, a.Observed) {
+		a.Observed = 0 // this one has outlived the rule
 	}
 	by := found.ReauthorizeBy
 	if end := found.At.Add(a.Observed); a.Observed > 0 && (by.IsZero() || end.Before(by)) {
 		by = end
 	}
-	same := found.At.Equal(a.AuthorizedAt) && by.Equal(a.ReauthorizeBy) && a.EndedAt.IsZero()
-	a.AuthorizedAt, a.AliveAt, a.EndedAt = found.At, o.At, time.Time{}
+	known := found.At.Equal(a.AuthorizedAt) && by.Equal(a.ReauthorizeBy)
+	same := known && a.EndedAt.IsZero()
+	a.AuthorizedAt, a.AliveAt, a.EndedAt = found.At, alive, time.Time{}
 	if same {
 		return // what was announced is not announced again
 	}
-	all := found.Warnings.Notices(found.At, by)
 	a.ReauthorizeBy = by
-	a.Notices = slices.DeleteFunc(slices.Clone(all), func(t time.Time) bool { return !t.After(o.At) })
-	a.Required = len(a.Notices) < len(all)
+	a.Notices = found.Warnings.Notices(found.At, by)
+	passed := len(a.Notices) - len(after(a.Notices, o.At))
+	a.Required = passed > 0
+	if passed > 0 && !known {
+		passed-- // an end that is near when it becomes known is announced at once
+	}
+	a.Notices = slices.Clone(a.Notices[passed:])
+}
+
+// after returns those of the times, in order, that come after t.
+func after(times []time.Time, t time.Time) []time.Time {
+	i := slices.IndexFunc(times, func(at time.Time) bool { return at.After(t) })
+	if i < 0 {
+		return nil
+	}
+	return times[i:]
 }
 
 // ended notes that the provider refused the grant for good. When grants of this
 // secret live about as long each time, that is a rule of the provider or of the
 // account's organisation that nobody told us (a session policy): the next one is
-// expected to end like that.
+// expected to end like that. One that was never good for a refresh tells nothing.
 func (s *Secret) ended(now time.Time) {
 	a := s.authorization()
 	a.Required = true
@@ -235,14 +251,19 @@ func (s *Secret) ended(now time.Time) {
 		return
 	}
 	a.EndedAt, a.Notices = moment(now), nil
+	if by := a.ReauthorizeBy; !by.IsZero() && !now.Before(by.Add(-time.Minute)) {
+		return // as foreseen: that is no rule to learn
+	}
 	lived := a.AliveAt.Sub(a.AuthorizedAt)
 	if lived <= 0 || a.AuthorizedAt.IsZero() {
 		return
 	}
-	shorter, longer := min(lived, a.Lived), max(lived, a.Lived)
 	a.Observed = 0
-	if shorter > longer*3/4 {
-		a.Observed = shorter
+	if alike(lived, a.Lived) {
+		a.Observed = min(lived, a.Lived)
 	}
 	a.Lived = lived
 }
+
+// alike reports whether two lives are about as long.
+func alike(a, b time.Duration) bool { return min(a, b) > max(a, b)*3/4 }

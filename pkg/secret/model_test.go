@@ -15,9 +15,9 @@ import (
 )
 
 // fleet is a model of everything that happens to one secret: people who ask,
-// attach, detach and delete at any moment, a clock that moves as it likes, and
-// one exchanger at a time, which follows the plan step by step and may die
-// between any two steps.
+// attach, detach, consent and delete at any moment, a clock that moves as it
+// likes, and one exchanger at a time, which follows the plan step by step and may
+// die between any two steps. What there is to consents is in model_consent_test.go.
 type fleet struct {
 	now    time.Time
 	s      *secret.Secret
@@ -29,15 +29,22 @@ type fleet struct {
 	artifacts map[string]uint64 // generation by environment
 	claimed   map[uint64]bool   // every decision that was ever claimed
 	claimEnv  string            // the environment of the open claim
+	doing     secret.Action     // what it was made for
 	erased    bool
+
+	consents // of a secret of an interactive kind
 
 	decision, generation uint64 // as they were last seen
 }
 
 func newFleet(t *rapid.T) *fleet {
 	offsets := []time.Duration{0, time.Second, 7 * time.Second, time.Minute, 30 * time.Minute, 4 * time.Hour, 23 * time.Hour}
+	s := asked("")
+	if rapid.Bool().Draw(t, "interactive") {
+		s = waiting("")
+	}
 	f := &fleet{
-		now: noon(), s: asked(""), offset: rapid.SampledFrom(offsets).Draw(t, "offset"),
+		now: noon(), s: s, offset: rapid.SampledFrom(offsets).Draw(t, "offset"),
 		artifacts: make(map[string]uint64), claimed: make(map[uint64]bool),
 	}
 	if rapid.Bool().Draw(t, "attached") {
@@ -121,7 +128,9 @@ func (f *fleet) Claim(t *rapid.T) {
 	case secret.Withdraw:
 		delete(f.artifacts, f.s.Deployed)
 		f.s.Withdrawn()
-	case secret.Exchange, secret.Refresh:
+	case secret.Remind:
+		f.s.Reminded(f.now)
+	case secret.Exchange, secret.Refresh, secret.Authorize:
 		d := f.s.Decision
 		if f.grant.Answers(d) {
 			f.settle() // a crash came between grant and record
@@ -131,7 +140,8 @@ func (f *fleet) Claim(t *rapid.T) {
 			t.Fatalf("decision %d is claimed twice", d)
 		}
 		f.claimed[d] = true
-		f.grant.Claim, f.claimEnv = &secret.Claim{Decision: d, StartedAt: f.now}, f.s.Environment
+		f.grant.Claim, f.claimEnv, f.doing = &secret.Claim{Decision: d, StartedAt: f.now}, f.s.Environment, next.Action
+		f.send(t)
 	case secret.Rest:
 		t.Fatal("rest is due")
 	}
@@ -151,6 +161,7 @@ func (f *fleet) close(t *rapid.T, outcome func(uint64, string, time.Time) *secre
 	if o.Failure == nil {
 		o.ExpiresAt, o.RefreshAt = secret.Dates(f.now, lifetime, f.offset)
 	}
+	f.answer(o)
 	f.grant = secret.Grant{Outcome: o}
 	if rapid.Bool().Draw(t, "dies before the record") {
 		f.deploy()
@@ -191,11 +202,11 @@ func (f *fleet) Check(t *rapid.T) {
 	}
 	check(s.Decision >= f.decision && s.Generation >= f.generation, "a number went back")
 	f.decision, f.generation = s.Decision, s.Generation
-	check(s.Generation < s.Decision, "the value is of a decision that was not made")
+	check(s.Generation == 0 || s.Generation < s.Decision, "the value is of a decision that was not made")
 
 	check(s.ExpiresAt.IsZero() == s.RefreshAt.IsZero(), "one date without the other")
 	check(s.ExpiresAt.IsZero() || s.ExpiresAt.Sub(s.RefreshAt) == f.offset, "the dates are not the offset apart")
-	for _, when := range []time.Time{s.UpdatedAt, s.ActivatedAt, s.ExpiresAt, s.RefreshAt, s.NextAttemptAt, s.DeletedAt} {
+	for _, when := range append(f.times(), s.UpdatedAt, s.ActivatedAt, s.ExpiresAt, s.RefreshAt, s.NextAttemptAt, s.DeletedAt) {
 		check(when.Equal(when.Truncate(time.Millisecond)) && when.Location() == time.UTC, "a time is not in UTC milliseconds")
 	}
 	check(!s.RefreshLate || s.Attempts > 0, "a refresh is late that has not begun")
@@ -209,22 +220,23 @@ func (f *fleet) Check(t *rapid.T) {
 	check(s.ActivatedAt.IsZero() || s.Environment != "", "active without an environment")
 
 	// Nothing is forgotten.
-	next := s.Plan()
-	if f.alive() && s.Status == secret.Pending {
-		check(next.Action == secret.Exchange || next.Action == secret.Withdraw, "pending, but no exchange is planned")
+	next := f.exchangeNext()
+	if f.alive() && s.Status == secret.Pending && !f.unauthorized() {
+		check(next == secret.Exchange || next == secret.Authorize || next == secret.Withdraw, "pending, but no exchange is planned")
 	}
 	if f.alive() && s.Status == secret.Succeeded && s.Environment != "" {
-		check(next.Action == secret.Refresh || s.RefreshStatus == secret.Failed, "in use, but neither planned nor given up")
+		check(next == secret.Refresh || next == secret.Authorize || next == secret.Withdraw || s.RefreshStatus == secret.Failed, "in use, but neither planned nor given up")
 	}
+	f.checkConsents(check)
 	if s.Status == secret.Succeeded && s.Environment == "" {
 		check(s.NextAttemptAt.IsZero(), "a next attempt without an environment")
 	}
-	check(f.alive() || next.Action == secret.Erase, "deleted, but not erased")
+	check(f.alive() || next == secret.Erase, "deleted, but not erased")
 	for en := range f.artifacts {
 		check(!f.erased, "an artifact outlived its secret")
 		check(en == s.Deployed, "an artifact is where nobody looks")
 	}
-	if s.Status == secret.Succeeded && s.Environment != "" && f.alive() {
+	if s.Status == secret.Succeeded && s.Environment != "" && f.alive() && next != secret.Authorize && next != secret.Withdraw {
 		check(f.artifacts[s.Environment] >= s.Generation, "in use, but without its value")
 	}
 }

@@ -29,6 +29,10 @@ func noon() time.Time { return at("2024-05-01T12:00:00.000Z") }
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	updated, attempt, deleted := noon().Add(-time.Hour), noon(), noon().Add(time.Hour)
+	consented := &secret.Authorization{ConsentedAt: deleted, Notices: []time.Time{updated}}
+	noticed := func(at time.Time) *secret.Authorization {
+		return &secret.Authorization{AuthorizedAt: updated, Notices: []time.Time{at, at.Add(time.Hour)}}
+	}
 	rest := secret.Next{Action: secret.Rest}
 	tests := []struct {
 		name string
@@ -80,7 +84,52 @@ func TestPlan(t *testing.T) {
 			secret.Next{Action: secret.Withdraw, At: updated},
 		},
 
+		// The code of a consent comes before what was decided earlier: it does not
+		// keep.
+		{"a code waits", secret.Secret{Status: secret.Pending, Authorization: consented}, secret.Next{Action: secret.Authorize, At: deleted}},
+		{
+			"a code waits, exchange due",
+			secret.Secret{Status: secret.Pending, NextAttemptAt: attempt, Authorization: consented},
+			secret.Next{Action: secret.Authorize, At: deleted},
+		},
+		{
+			"a code waits, refresh due",
+			secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env, NextAttemptAt: attempt, Authorization: consented},
+			secret.Next{Action: secret.Authorize, At: deleted},
+		},
+		{"a code waits, failed", secret.Secret{Status: secret.Failed, Authorization: consented}, secret.Next{Action: secret.Authorize, At: deleted}},
+		{
+			"a code waits, environment gone",
+			secret.Secret{Status: secret.Succeeded, Deployed: env, UpdatedAt: updated, Authorization: consented},
+			secret.Next{Action: secret.Withdraw, At: updated},
+		},
+
+		// A notice waits for an exchange that is due before it, or with it.
+		{
+			"notice before refresh",
+			secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env, NextAttemptAt: attempt, Authorization: noticed(attempt.Add(-1))},
+			secret.Next{Action: secret.Remind, At: attempt.Add(-1)},
+		},
+		{
+			"notice with refresh",
+			secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env, NextAttemptAt: attempt, Authorization: noticed(attempt)},
+			secret.Next{Action: secret.Refresh, At: attempt},
+		},
+		{
+			"notice after exchange",
+			secret.Secret{Status: secret.Pending, NextAttemptAt: attempt, Authorization: noticed(attempt.Add(1))},
+			secret.Next{Action: secret.Exchange, At: attempt},
+		},
+		{"notice without refresh", secret.Secret{Status: secret.Succeeded, Authorization: noticed(deleted)}, secret.Next{Action: secret.Remind, At: deleted}},
+		{"notice, failed", secret.Secret{Status: secret.Failed, NextAttemptAt: attempt, Authorization: noticed(deleted)}, secret.Next{Action: secret.Remind, At: deleted}},
+		{"nobody has consented", secret.Secret{Status: secret.Pending, Authorization: new(secret.Authorization)}, rest},
+
 		// Erasing comes before all.
+		{
+			"deleted, a code waits",
+			secret.Secret{Status: secret.Pending, Authorization: consented, DeletedAt: deleted},
+			secret.Next{Action: secret.Erase, At: deleted},
+		},
 		{
 			"deleted",
 			secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env, NextAttemptAt: attempt, UpdatedAt: updated, DeletedAt: deleted},
@@ -141,6 +190,9 @@ func TestRefreshState(t *testing.T) {
 		{"pending", func(s *secret.Secret) { s.Status = secret.Pending }, after, ""},
 		{"failed", func(s *secret.Secret) { s.Status = secret.Failed }, after, ""},
 		{"deleted", func(s *secret.Secret) { s.DeletedAt = now }, after, ""},
+		{"due, a code waits", func(s *secret.Secret) { s.Authorization = &secret.Authorization{ConsentedAt: before} }, now, secret.Pending},
+		{"due, a notice comes first", func(s *secret.Secret) { s.Authorization = &secret.Authorization{Notices: []time.Time{before}} }, now, secret.Pending},
+		{"not due, a code waits", func(s *secret.Secret) { s.Authorization = &secret.Authorization{ConsentedAt: before} }, before, ""},
 	}
 	for _, test := range tests {
 		s := base

@@ -1,10 +1,13 @@
 package secret_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +34,8 @@ func fullSecret() *secret.Secret {
 		Credentials: secret.Credentials{
 			Username: "ada", ClientID: "client", TokenURL: "https://issuer.example/token?x=1",
 			RefreshOffset: &offset, Options: map[string]string{"scope": "read write", "audience": "billing"},
+			Iss: "issuer", Aud: "audience", Sub: "ada", TTL: 3600, Alg: "RS256", PrivateKeyID: "key-1",
+			CustomClaims: json.RawMessage(`{"role":"reader"}`), Scopes: []string{"read", "write"},
 		},
 		CredentialGeneration: 2,
 		Status:               secret.Succeeded, StatusDetails: failure(),
@@ -38,6 +43,11 @@ func fullSecret() *secret.Secret {
 		CreatedAt: noon(), UpdatedAt: noon().Add(time.Millisecond), CreatedBy: person, UpdatedBy: person,
 		ActivatedAt: noon(), ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		Generation: 6, Decision: 8, NextAttemptAt: noon().Add(20*time.Hour + 40*time.Minute), Attempts: 1, RefreshLate: true,
+		Authorization: &secret.Authorization{
+			AskedUntil: noon().Add(time.Hour), ConsentedAt: noon(), Accept: true, HeldAt: noon(), Failure: failure(),
+			AuthorizedAt: noon(), AliveAt: noon().Add(time.Minute), EndedAt: noon().Add(time.Hour), ReauthorizeBy: noon().Add(year),
+			Notices: notices(), Required: true, Lived: 16 * time.Hour, Observed: 15 * time.Hour,
+		},
 		Deployed: env, DeletedAt: noon(), Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 	}
 }
@@ -46,9 +56,27 @@ func fullGrant() *secret.Grant {
 	return &secret.Grant{
 		Claim: &secret.Claim{Decision: 8, Holder: "exchanger-1", StartedAt: noon(), Until: noon().Add(time.Minute)},
 		Outcome: &secret.Outcome{
-			Decision: 7, StartedAt: noon().Add(-time.Second), At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
+			Decision: 7, Action: secret.Authorize, Ended: true, Held: true,
+			Authorized: &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Warnings: secret.DefaultWarnings()},
+			StartedAt:  noon().Add(-time.Second), At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
 			ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		},
+		Consent: fullConsentGrant(6), Held: fullConsentGrant(7),
+	}
+}
+
+func fullConsentGrant(generation uint64) *secret.ConsentGrant {
+	return &secret.ConsentGrant{
+		Generation: generation, Sealed: []byte("sealed"), ClientID: "app", Account: "fingerprint",
+		AuthorizedAt: noon(), EndsAt: noon().Add(year), Scopes: []string{"read"}, Extra: map[string]string{"realm": "1"},
+	}
+}
+
+func fullConsent() *secret.Consent {
+	answered := dialog(1, noon())
+	return &secret.Consent{
+		Opened: 2, Open: []secret.Dialog{dialog(2, noon())},
+		Answered: &answered, Code: []byte("sealed"), Callback: map[string]string{"realm": "1"},
 	}
 }
 
@@ -73,7 +101,8 @@ func TestRecordGolden(t *testing.T) {
 		},
 		"grant": fullGrant(), "grant-empty": new(secret.Grant),
 		"credential": fullCredential(),
-		"artifact":   fullArtifact(), "artifact-endless": &secret.Artifact{Secret: secretID, Environment: env, Generation: 1, Sealed: []byte("sealed")},
+		"consent":    fullConsent(), "consent-empty": new(secret.Consent),
+		"artifact": fullArtifact(), "artifact-endless": &secret.Artifact{Secret: secretID, Environment: env, Generation: 1, Sealed: []byte("sealed")},
 	} {
 		body, err := json.MarshalIndent(record, "", "  ")
 		if err != nil {
@@ -107,7 +136,33 @@ func TestReadsGolden(t *testing.T) {
 	reads(t, "secret.golden.json", fullSecret())
 	reads(t, "grant.golden.json", fullGrant())
 	reads(t, "credential.golden.json", fullCredential())
+	reads(t, "consent.golden.json", fullConsent())
 	reads(t, "artifact.golden.json", fullArtifact())
+}
+
+// The golden records show every member: one that is added shows here.
+func TestGoldenRecordsAreFull(t *testing.T) {
+	t.Parallel()
+	for _, record := range []any{fullSecret(), fullGrant(), fullCredential(), fullConsent(), fullArtifact()} {
+		full(t, reflect.TypeOf(record).Elem().Name(), reflect.ValueOf(record))
+	}
+}
+
+// full fails the test for every member of v, at any depth, that is not set.
+func full(t *testing.T, path string, v reflect.Value) {
+	t.Helper()
+	switch {
+	case v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0:
+		t.Errorf("%s is not set", path)
+	case v.Kind() == reflect.Pointer:
+		full(t, path, v.Elem())
+	case v.Kind() == reflect.Slice:
+		full(t, path+"[0]", v.Index(0))
+	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[time.Time]():
+		for i := range v.NumField() {
+			full(t, path+"."+v.Type().Field(i).Name, v.Field(i))
+		}
+	}
 }
 
 func reads[T any](t *testing.T, name string, want *T) {
@@ -117,9 +172,9 @@ func reads[T any](t *testing.T, name string, want *T) {
 		t.Fatal(err)
 	}
 	later := strings.Replace(string(body), "{\n", "{\"added_later\": {\"x\": [1]},\n", 1)
+	var stored bytes.Buffer // golden files are indented, records are not
 	got := new(T)
-	err = json.Unmarshal([]byte(later), got)
-	if err != nil {
+	if err := errors.Join(json.Compact(&stored, []byte(later)), json.Unmarshal(stored.Bytes(), got)); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -131,7 +186,11 @@ func reads[T any](t *testing.T, name string, want *T) {
 func TestZeroTimesAreAbsent(t *testing.T) {
 	t.Parallel()
 	body, err := json.Marshal([]any{
-		secret.Secret{CreatedAt: noon(), UpdatedAt: noon()}, secret.Outcome{At: noon()}, secret.Artifact{},
+		secret.Secret{CreatedAt: noon(), UpdatedAt: noon(), Authorization: new(secret.Authorization)},
+		secret.Outcome{At: noon()},
+		secret.Authorized{At: noon()},
+		secret.ConsentGrant{AuthorizedAt: noon()},
+		secret.Artifact{},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -11,19 +11,12 @@ import (
 
 func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
 
-// The windows of contract A11 for kinds that are not exchanged yet: the rules
-// are the same for all.
-var windows = map[string]secret.Window{
-	"oauth2":        secret.DefaultPolicy().Window(secret.OAuth2),
-	"oauth2-jwt":    {MinValidity: time.Hour, MinInterval: 30 * time.Minute, DefaultOffset: 30 * time.Minute},
-	"oauth2-google": {MinValidity: time.Hour, MinInterval: 30 * time.Minute, DefaultOffset: 30 * time.Minute},
-}
-
-// TestWindowVectors is the table of test vectors of contract A11, row by row.
-func TestWindowVectors(t *testing.T) {
+// TestContractWindows is the table of test vectors of contract A11, row by row.
+// Google's numbers are fixed by the provider, so no window is held against them.
+func TestContractWindows(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		kind              string
+		kind              secret.Kind
 		offset, expiresIn int64
 		refreshAfter      time.Duration
 		ok                bool
@@ -47,9 +40,9 @@ func TestWindowVectors(t *testing.T) {
 		{"oauth2-jwt", 0, 3600, time.Hour, true},
 		{"oauth2-jwt", 1801, 3600, 1799 * time.Second, false},
 	}
-	now := at("2024-05-01T12:00:00.000Z")
+	now, policy := noon(), secret.DefaultPolicy()
 	for _, test := range tests {
-		w, lifetime, offset := windows[test.kind], secret.Lifetime(test.expiresIn), seconds(test.offset)
+		w, lifetime, offset := policy.Window(test.kind), secret.Lifetime(test.expiresIn), seconds(test.offset)
 		err := w.Check(lifetime, offset)
 		if (err == nil) != test.ok {
 			t.Errorf("%s offset %d, expires_in %d: got error %v, want ok %v", test.kind, test.offset, test.expiresIn, err, test.ok)
@@ -67,15 +60,15 @@ func TestWindowVectors(t *testing.T) {
 func TestDefaultPolicy(t *testing.T) {
 	t.Parallel()
 	p := secret.DefaultPolicy()
-	want := secret.Window{MinValidity: seconds(28800), MinInterval: seconds(14400), DefaultOffset: seconds(14400)}
-	for _, k := range []secret.Kind{secret.OAuth2, secret.OAuth2ClientCredentials} {
+	oauth2 := secret.Window{MinValidity: seconds(28800), MinInterval: seconds(14400), DefaultOffset: seconds(14400)}
+	jwt := secret.Window{MinValidity: seconds(3600), MinInterval: seconds(1800), DefaultOffset: seconds(1800)}
+	for k, want := range map[secret.Kind]secret.Window{
+		secret.OAuth2: oauth2, secret.OAuth2ClientCredentials: oauth2, secret.OAuth2JWT: jwt,
+		secret.Token: {}, secret.SimpleHTTP: {}, "unknown": {},
+		secret.OAuth2Google: {}, secret.OAuth2LinkedIn: {}, secret.OAuth2Amazon: {}, // as the provider has it
+	} {
 		if got := p.Window(k); got != want {
 			t.Errorf("window of %s is %+v, want %+v", k, got, want)
-		}
-	}
-	for _, k := range []secret.Kind{secret.Token, secret.SimpleHTTP, "unknown"} {
-		if got := p.Window(k); got != (secret.Window{}) {
-			t.Errorf("window of %s is %+v, want none", k, got)
 		}
 	}
 }
@@ -154,21 +147,28 @@ func TestKinds(t *testing.T) {
 	for _, test := range []struct {
 		kind, canonical secret.Kind
 		known, expires  bool
+		provider        string
 	}{
-		{secret.Token, secret.Token, true, false},
-		{secret.SimpleHTTP, secret.SimpleHTTP, true, false},
-		{secret.OAuth2, secret.OAuth2, true, true},
-		{secret.OAuth2ClientCredentials, secret.OAuth2, true, true},
-		{secret.OAuth2JWT, secret.OAuth2JWT, true, true},
-		{secret.OAuth2Google, secret.OAuth2Google, true, true},
-		{"oauth2-quantum", "oauth2-quantum", false, true}, // of a provider that a deployment may have
-		{"OAuth2", "OAuth2", false, false},
-		{"", "", false, false},
+		{secret.Token, secret.Token, true, false, ""},
+		{secret.SimpleHTTP, secret.SimpleHTTP, true, false, ""},
+		{secret.OAuth2, secret.OAuth2, true, true, ""},
+		{secret.OAuth2ClientCredentials, secret.OAuth2, true, true, ""},
+		{secret.OAuth2JWT, secret.OAuth2JWT, true, true, ""},
+		{secret.OAuth2Google, secret.OAuth2Google, true, true, "google"},
+		{secret.OAuth2LinkedIn, secret.OAuth2LinkedIn, true, true, "linkedin"},
+		{secret.OAuth2Amazon, secret.OAuth2Amazon, true, true, "amazon"},
+		{secret.ProviderKind("quantum"), "oauth2-quantum", false, true, "quantum"}, // a deployment may have it
+		{"oauth2-", "oauth2-", false, false, ""},
+		{"OAuth2", "OAuth2", false, false, ""},
+		{"", "", false, false, ""},
 	} {
 		k := test.kind
 		if k.Canonical() != test.canonical || k.Known() != test.known || k.Expires() != test.expires {
 			t.Errorf("%q: canonical %q, known %v, expires %v; want %q, %v, %v",
 				k, k.Canonical(), k.Known(), k.Expires(), test.canonical, test.known, test.expires)
+		}
+		if k.Provider() != test.provider || k.Interactive() != (test.provider != "") {
+			t.Errorf("%q: provider %q, interactive %v; want %q", k, k.Provider(), k.Interactive(), test.provider)
 		}
 	}
 }

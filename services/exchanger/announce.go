@@ -12,7 +12,7 @@ import (
 // record s. The id follows from the decision, so that an announcement that is
 // made again is known as the same.
 func (x *Exchanger) announce(ctx context.Context, s *secret.Secret, o *secret.Outcome) error {
-	if o.Ended && s.Attempts <= 1 {
+	if a := s.Authorization; o.Ended && a != nil && !a.EndedAt.Before(o.At) { // and had not before
 		if err := x.announceEnd(ctx, s, o); err != nil {
 			return err
 		}

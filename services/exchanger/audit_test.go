@@ -28,6 +28,7 @@ type audit struct {
 	olds     map[string]old            // by key
 	written  bytes.Buffer              // every record ever
 	claims   map[string][]uint64       // decisions claimed, by secret
+	outcomes map[string]uint64         // the last decision that has one, by secret
 	settled  map[string][]string       // ids of the events that are owed, by secret
 	seen     map[string]bool           // what they are owed for
 	requests map[string]map[uint64]int // by secret and decision
@@ -63,7 +64,7 @@ func (a *audit) Commit(ctx context.Context, writes ...state.Write) (state.Revisi
 		return rev, err
 	}
 	if a.olds == nil {
-		a.olds = map[string]old{}
+		a.olds, a.outcomes = map[string]old{}, map[string]uint64{}
 	}
 	maps.Copy(a.olds, before)
 	for _, w := range writes {
@@ -72,6 +73,9 @@ func (a *audit) Commit(ctx context.Context, writes ...state.Write) (state.Revisi
 		kind, id := state.Split(w.Key)
 		if d, ok := claimIn(w); ok {
 			a.claimed(id, d)
+		}
+		if d, ok := outcomeIn(w); ok {
+			a.outcomes[id] = d
 		}
 		if kind == "grant" && w.Value == nil {
 			delete(a.claims, id) // from here nobody can tell any more
@@ -102,6 +106,15 @@ func claimIn(w state.Write) (d uint64, ok bool) {
 	return g.Claim.Decision, true
 }
 
+// outcomeIn returns the decision whose outcome a write has, if it has one.
+func outcomeIn(w state.Write) (d uint64, ok bool) {
+	var g secret.Grant
+	if kind, _ := state.Split(w.Key); kind != "grant" || json.Unmarshal(w.Value, &g) != nil || g.Outcome == nil {
+		return 0, false
+	}
+	return g.Outcome.Decision, true
+}
+
 // changed notes an outcome in a record. The caller holds mu.
 func (a *audit) changed(id string, body []byte) {
 	var s secret.Secret
@@ -121,9 +134,19 @@ func (a *audit) changed(id string, body []byte) {
 		event := fmt.Sprintf("%s.%d.succeeded", id, s.Generation)
 		owe(event, event)
 	}
-	for _, f := range []*secret.Failure{s.StatusDetails, s.RefreshStatusDetails} {
+	failures := []*secret.Failure{s.StatusDetails, s.RefreshStatusDetails}
+	if p := s.Authorization; p != nil {
+		failures = append(failures, p.Failure)
+		if at := p.EndedAt; !at.IsZero() {
+			owe(id+" ended "+at.String(), fmt.Sprintf("%s.%d.ended", id, a.outcomes[id]))
+		}
+		if at := p.HeldAt; !at.IsZero() {
+			owe(id+" held "+at.String(), fmt.Sprintf("%s.%d.held", id, a.outcomes[id]))
+		}
+	}
+	for _, f := range failures {
 		if f != nil {
-			owe(f.ID, fmt.Sprintf("%s.%d.failed", id, s.Decision-1))
+			owe(f.ID, fmt.Sprintf("%s.%d.failed", id, a.outcomes[id]))
 		}
 	}
 }

@@ -100,3 +100,16 @@ func (l *lagging) Get(ctx context.Context, key string) ([]byte, state.Revision, 
 	l.key, _ = state.Split(key)
 	return l.before(key)
 }
+
+// unreadable is a store that cannot read a record.
+type unreadable struct {
+	state.Store
+	key string
+}
+
+func (u *unreadable) Get(ctx context.Context, key string) ([]byte, state.Revision, error) {
+	if key == u.key {
+		return nil, 0, errPartition
+	}
+	return u.Store.Get(ctx, key)
+}

@@ -114,3 +114,45 @@ func TestFormsAreFound(t *testing.T) {
 		}
 	}
 }
+
+// Nor is a code or token of a consent, after all that can come of one.
+func TestNothingOfAConsentIsReadable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	x := w.exchanger()
+	s := w.heldBack(x)
+	w.runDue(x, s.ID)
+	w.update(s.ID, func(s *secret.Secret) { s.AcceptHeld(w.now()) })
+	w.run(x, w.job(s.ID))
+	echo := `{"error":"` + plantedSecret + `","error_description":"{{refresh_token}} {{access_token}}","access_token":"{{access_token}}","refresh_token":"{{refresh_token}}"}`
+	for _, step := range []sandbox.Step{
+		{Status: 400, Body: &echo},
+		{Status: 200, Body: &echo},
+		{Status: 500, Body: &echo},
+		{Fault: sandbox.FaultTruncated},
+		{Omit: []string{"expires_in"}},
+		{Fields: map[string]json.RawMessage{"error": json.RawMessage(`"` + plantedSecret + `"`)}},
+	} {
+		w.script(s, step)
+		w.consent(s.ID)
+		w.run(x, w.job(s.ID))
+		if w.secret(s.ID).Plan().Action != secret.Rest {
+			w.runDue(x, s.ID)
+		}
+	}
+	for sink, text := range map[string]string{
+		"state": w.store.written.String(), "log": w.logs.String(), "metrics": scrape(t, w.metrics),
+		"spans": w.shownSpans(), "events": w.shownEvents(),
+	} {
+		if !strings.Contains(text, "oauth2-acme") {
+			t.Errorf("%s: nothing in it: %.200s", sink, text)
+		}
+		for _, planted := range []string{plantedSecret, plantedPrefix, alice, bob} {
+			for form, sought := range forms(planted) {
+				if i := strings.Index(text, sought); i >= 0 {
+					t.Errorf("%s is in the %s, %s: …%s…", planted, sink, form, text[max(0, i-100):min(len(text), i+100)])
+				}
+			}
+		}
+	}
+}

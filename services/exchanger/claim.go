@@ -39,6 +39,7 @@ type claim struct {
 	x          *Exchanger
 	secret     *secret.Secret
 	credential *secret.Credential
+	consent    *secret.Consent // nil unless its code is to be exchanged
 	grant      *secret.Grant
 	revision   state.Revision // of the grant
 }
@@ -72,6 +73,9 @@ func (c *claim) take(ctx context.Context) error {
 		return c.giveUp(ctx)
 	}
 	if err := c.readCredential(ctx); err != nil {
+		return err
+	}
+	if err := c.readConsent(ctx); err != nil {
 		return err
 	}
 	first := c.revision == 0
@@ -128,6 +132,24 @@ func (c *claim) readCredential(ctx context.Context) (err error) {
 	}
 	if c.credential.Generation != c.secret.CredentialGeneration {
 		return fmt.Errorf("credentials: %w", errBehind)
+	}
+	return nil
+}
+
+// readConsent reads the code that is to be exchanged, if one is. It is written
+// together with the record that says so, while its dialog is open: what does not
+// fit was read from behind, and holds no code or one that was sent already.
+func (c *claim) readConsent(ctx context.Context) (err error) {
+	a := c.secret.Authorization
+	if a == nil || a.ConsentedAt.IsZero() || a.Accept {
+		return nil
+	}
+	c.consent, err = c.x.vault.Consent(ctx, c.secret.ID)
+	if err != nil {
+		return fmt.Errorf("consent: %w", err)
+	}
+	if d := c.consent.Answered; d == nil || !d.Until.After(a.ConsentedAt) {
+		return fmt.Errorf("consent: %w", errBehind)
 	}
 	return nil
 }
@@ -255,16 +277,26 @@ func (c *claim) reread(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found := claim{secret: c.secret, grant: g}
-	givenUp := g.Claim != nil && g.Claim.Until.IsZero()
 	switch {
 	case rev != 0 && rev <= c.revision:
 		return errBehind // what is there now is newer
-	case givenUp || found.latest() != c.secret.Decision:
+	case !c.holds(g):
 		c.x.Logger.WarnContext(ctx, "an exchange was overtaken by another: its outcome is void",
 			"secret", c.secret.ID, "generation", c.secret.Decision)
 		return work.RetryAfter(claimLife, errFenced)
 	}
 	c.grant, c.revision = g, rev
 	return nil
+}
+
+// holds reports whether g was written under this claim. A decision is claimed
+// once; tests, which are of none, are told apart by who began when.
+func (c *claim) holds(g *secret.Grant) bool {
+	if c.secret.Decision == noDecision {
+		own, open := c.grant.Claim, g.Claim
+		return own != nil && open != nil && open.Decision == noDecision &&
+			open.Holder == own.Holder && open.StartedAt.Equal(own.StartedAt)
+	}
+	givenUp := g.Claim != nil && g.Claim.Until.IsZero()
+	return !givenUp && (&claim{grant: g}).latest() == c.secret.Decision
 }

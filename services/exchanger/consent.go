@@ -13,7 +13,6 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
-	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
 // fieldRefreshToken is what a refresh token is bound to when it is sealed.
@@ -31,10 +30,10 @@ func (x *Exchanger) consented(ctx context.Context, c *claim, action secret.Actio
 	if !ok {
 		return got{}, failed(events.ReasonNotRegistered, "no app is registered here for the provider %s: set providers.%s.client_id in the configuration of the exchangers", name, name)
 	}
-	switch a := c.secret.Authorization; {
+	switch {
 	case action != secret.Authorize:
 		return x.renew(ctx, c, app, c.grant.Consent, now)
-	case a.Accept:
+	case c.secret.Authorization.Accept:
 		return x.renew(ctx, c, app, c.grant.Held, now)
 	default:
 		return x.redeem(ctx, c, app, now)
@@ -43,13 +42,7 @@ func (x *Exchanger) consented(ctx context.Context, c *claim, action secret.Actio
 
 // redeem exchanges the code of a consent (RFC 6749 section 4.1.3).
 func (x *Exchanger) redeem(ctx context.Context, c *claim, app App, now time.Time) (got, error) {
-	given, err := x.vault.Consent(ctx, c.secret.ID)
-	if err != nil && !errors.Is(err, state.ErrNotFound) {
-		return got{}, err
-	}
-	if err != nil || given.Answered == nil {
-		return got{}, failed(events.ReasonCannotOpen, "there is no authorization code: authorize again")
-	}
+	given := c.consent
 	if given.Answered.ClientID != app.ClientID {
 		return got{}, appChanged(app)
 	}
@@ -144,6 +137,11 @@ func (x *Exchanger) granted(c *claim, app App, consent *secret.ConsentGrant, tok
 	}
 	g.last = len(consent.Sealed) == 0
 	consent.EndsAt = app.endsAt(consent, tokens, now)
+	if end := now.Add(tokens.Lifetime); near(end, consent.EndsAt) && near(end, c.secret.ExpiresAt) {
+		// It is cut to the end of the consent, as was the one before: a refresh
+		// gains nothing any more, until at the end it tells that this has come.
+		g.offset = 0
+	}
 	g.authorized = &secret.Authorized{At: consent.AuthorizedAt, ReauthorizeBy: consent.EndsAt, Warnings: app.warnings()}
 	return g, nil
 }
@@ -240,6 +238,9 @@ func (a App) endsAt(consent *secret.ConsentGrant, tokens Tokens, now time.Time) 
 	}
 	return end
 }
+
+// near reports whether two moments are the same but for rounding.
+func near(a, b time.Time) bool { return a.Sub(b).Abs() <= rounding }
 
 // warnings say when the end of a consent is announced.
 func (a App) warnings() secret.Warnings {

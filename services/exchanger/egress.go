@@ -31,6 +31,10 @@ type EgressConfig struct {
 	MaxConnsPerHost int
 	// RootCAs are who may vouch for a token endpoint; nil means the system's.
 	RootCAs *x509.CertPool
+	// Dial connects in place of the system, for exchanges on a network that is
+	// not the machine's own. It is asked for addresses alone, and only for those
+	// that may be reached: names are not looked up.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	resolver *net.Resolver // nil: the system's
 }
@@ -162,11 +166,15 @@ func newTransport(cfg EgressConfig, g gate) *http.Transport {
 	// A dial is not cancelled with the request it was started for, hence the
 	// bounds of its own.
 	dialer := &net.Dialer{Timeout: cfg.Timeout, Control: g.check, Resolver: cfg.resolver}
+	dial := dialer.DialContext
+	if cfg.Dial != nil {
+		dial = g.before(cfg.Dial)
+	}
 	var http1 http.Protocols
 	http1.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  nil,
-		DialContext:            dialer.DialContext,
+		DialContext:            dial,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
 		TLSHandshakeTimeout:    cfg.Timeout,
 		Protocols:              &http1,
@@ -215,5 +223,15 @@ func (g gate) check(_, address string, _ syscall.RawConn) error {
 		return errAddressRefused
 	default:
 		return nil
+	}
+}
+
+// before returns a dial that asks the gate first. A host name does not pass.
+func (g gate) before(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if err := g.check(network, address, nil); err != nil {
+			return nil, err
+		}
+		return dial(ctx, network, address)
 	}
 }

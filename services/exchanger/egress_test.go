@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -327,6 +328,38 @@ func TestAllowedAddresses(t *testing.T) {
 		if _, err := c.Exchange(t.Context(), newRequest(url)); err != nil {
 			t.Errorf("%s: %v", url, err)
 		}
+	}
+}
+
+// A dial of somebody else's is asked only for what the system would be.
+func TestDialIsGated(t *testing.T) {
+	t.Parallel()
+	var dialled []string
+	c := newClientFor(t, EgressConfig{
+		Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
+		Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+			dialled = append(dialled, address)
+			return nil, &net.OpError{Op: "dial", Err: errors.New("nobody there")}
+		},
+	})
+	tests := []struct {
+		url  string
+		want events.Reason
+	}{
+		{"http://10.1.2.3/token", events.ReasonUnreachable},
+		{"https://9.9.9.9/token", events.ReasonUnreachable},
+		{"http://9.9.9.9/token", events.ReasonAddressRefused},
+		{"https://10.2.0.1/token", events.ReasonAddressRefused},
+		{"https://169.254.169.254/token", events.ReasonAddressRefused},
+		{"https://example.com/token", events.ReasonAddressRefused},
+		{"http://localhost/token", events.ReasonAddressRefused},
+	}
+	for _, tt := range tests {
+		_, err := c.Exchange(t.Context(), newRequest(tt.url))
+		wantReason(t, err, tt.want)
+	}
+	if want := []string{"10.1.2.3:80", "9.9.9.9:443"}; !slices.Equal(dialled, want) {
+		t.Errorf("dialled %v, want %v", dialled, want)
 	}
 }
 

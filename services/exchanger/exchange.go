@@ -64,6 +64,9 @@ func (r *result) in(g *secret.Grant) *secret.Grant {
 	next := g.With(nil, r.outcome)
 	switch o := r.outcome; {
 	case r.consent == nil:
+	case o.Failure != nil:
+		replace(&next.Consent, r.consent)
+		replace(&next.Held, r.consent)
 	case o.Held:
 		next.Held = r.consent
 	case o.Action == secret.Authorize:
@@ -72,6 +75,13 @@ func (r *result) in(g *secret.Grant) *secret.Grant {
 		next.Consent = r.consent
 	}
 	return next
+}
+
+// replace puts what has become of a consent in its place, if it is there.
+func replace(place **secret.ConsentGrant, c *secret.ConsentGrant) {
+	if old := *place; old != nil && old.Account == c.Account && old.AuthorizedAt.Equal(c.AuthorizedAt) {
+		*place = c
+	}
 }
 
 // attempt makes the exchange. The error is ctx's: it ended before the outcome
@@ -96,7 +106,7 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 		Decision: c.secret.Decision, Action: action, At: now, Failure: x.failure(ctx, why, now),
 		Ended: why.Reason == events.ReasonGrantEnded && action != secret.Authorize,
 	}}
-	if r != nil && action != secret.Authorize {
+	if r != nil {
 		failed.consent = r.consent // the token was of no use, but the grant was used
 	}
 	return failed, nil

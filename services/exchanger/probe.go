@@ -66,6 +66,10 @@ func (x *Exchanger) probe(ctx context.Context, c *claim) (events.TestAnswer, err
 	tested := *c.secret
 	tested.Decision = noDecision
 	c.secret = &tested
+	before := c.grant.Claim // a trace: the decision it is of was claimed
+	if before != nil && before.Decision == noDecision {
+		before = nil
+	}
 	first := c.revision == 0
 	err := c.write(ctx, c.claimed(now, now.Add(claimLife)))
 	if errors.Is(err, state.ErrConflict) {
@@ -88,7 +92,7 @@ func (x *Exchanger) probe(ctx context.Context, c *claim) (events.TestAnswer, err
 		return busy, nil
 	}
 	unstopped := context.WithoutCancel(ctx)
-	if putErr := c.put(unstopped, c.grant.With(nil, c.grant.Outcome)); putErr != nil && !errors.Is(putErr, errFenced) {
+	if putErr := c.put(unstopped, c.grant.With(before, c.grant.Outcome)); putErr != nil && !errors.Is(putErr, errFenced) {
 		x.Logger.WarnContext(ctx, "the claim of a test could not be given back: it has to run out", "secret", c.secret.ID, "error", putErr)
 	}
 	return answer, err

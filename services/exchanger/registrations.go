@@ -166,7 +166,7 @@ func (a *announced) event(now time.Time) events.Event {
 		Source: Source, Time: now,
 		Data: events.RegistrationExpiring{
 			Provider: a.provider, ClientID: a.ClientID, SecretExpiresAt: a.SecretExpiresAt,
-			DaysLeft: int(max(0, a.SecretExpiresAt.Sub(now)) / day),
+			DaysLeft: daysLeft(a.SecretExpiresAt, now),
 		},
 	}
 }

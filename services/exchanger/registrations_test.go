@@ -199,7 +199,7 @@ func TestRegistrationsUnpublished(t *testing.T) {
 		}
 		defer d.start(apps)()
 		synctest.Wait()
-		d.wants("2000-01-01 01:00:00 google g 432h0m0s")
+		d.wants("2000-01-01 01:00:00 google g 456h0m0s")
 	})
 }
 
@@ -219,6 +219,28 @@ func TestRegistrationRecordDamaged(t *testing.T) {
 			t.Errorf("record %s, want %s: %v", body, want, err)
 		}
 	})
+}
+
+func TestDaysLeft(t *testing.T) {
+	t.Parallel()
+	end := date(2000, 7, 1)
+	for _, tt := range []struct {
+		left time.Duration
+		want int
+	}{
+		{7 * day, 7},
+		{7*day - time.Millisecond, 7}, // as a notice is given
+		{7*day - 11*time.Hour, 7},
+		{7*day - 13*time.Hour, 6},
+		{day - time.Second, 1},
+		{time.Hour, 0},
+		{0, 0},
+		{-3 * day, 0},
+	} {
+		if got := daysLeft(end, end.Add(-tt.left)); got != tt.want {
+			t.Errorf("%v before the end: %d days left, want %d", tt.left, got, tt.want)
+		}
+	}
 }
 
 func TestRegistrationMetric(t *testing.T) {

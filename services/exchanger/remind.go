@@ -51,10 +51,14 @@ func reauthorizationDue(s *secret.Secret, now time.Time, ended bool) events.Reau
 	}
 	if a := s.Authorization; a != nil && !a.ReauthorizeBy.IsZero() {
 		e.ReauthorizeBy = a.ReauthorizeBy
-		e.DaysLeft = int(max(0, a.ReauthorizeBy.Sub(now)) / (24 * time.Hour))
+		e.DaysLeft = daysLeft(a.ReauthorizeBy, now)
 	}
 	return e
 }
+
+// daysLeft is how many days are left, to the nearest: what is due seven days
+// before an end says so, although it is said a moment later.
+func daysLeft(end, now time.Time) int { return int(max(0, end.Sub(now)).Round(day) / day) }
 
 // last is the last of the times, in order, that has come by now.
 func last(times []time.Time, now time.Time) time.Time {

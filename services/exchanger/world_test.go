@@ -90,6 +90,7 @@ type world struct {
 	tracer   trace.Tracer
 	metrics  *prometheus.Registry // of the first exchanger
 	made     int                  // exchangers
+	apps     map[string]App       // of all exchangers
 }
 
 func newWorld(t testing.TB) *world {
@@ -106,7 +107,7 @@ func newWorldOf(t rapid.TB) *world {
 	t.Helper()
 	w := &world{
 		t: t, store: &audit{Store: statetest.New()}, events: &bulletin{}, logs: &logbook{},
-		spans: tracetest.NewSpanRecorder(), metrics: prometheus.NewPedanticRegistry(),
+		spans: tracetest.NewSpanRecorder(), metrics: prometheus.NewPedanticRegistry(), apps: map[string]App{},
 	}
 	w.clock.Store(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC).UnixMilli())
 	w.tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(w.spans)).Tracer("test")
@@ -146,7 +147,7 @@ func (w *world) exchanger(edits ...func(*Exchanger)) *Exchanger {
 	}
 	x, err := New(Deps{
 		Name: "exchanger-" + string(rune('0'+w.made%10)), State: w.store, Events: w.events, Keyring: w.ring, Client: w.provider.client,
-		Policy: secret.DefaultPolicy(), Now: w.now, Tracer: w.tracer, Registry: registry,
+		Policy: secret.DefaultPolicy(), Apps: w.apps, Now: w.now, Tracer: w.tracer, Registry: registry,
 		Logger: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -181,12 +182,14 @@ func (w *world) create(kind secret.Kind, edits ...func(*secret.Secret)) *secret.
 	}
 	s.Name = s.ID
 	hidden := map[string]string{}
-	switch kind.Canonical() {
-	case secret.Token:
+	switch canonical := kind.Canonical(); {
+	case kind.Interactive():
+		s.Credentials.ClientID = s.ID // of the app, for this harness alone
+	case canonical == secret.Token:
 		hidden["token"] = plantedToken
-	case secret.SimpleHTTP:
+	case canonical == secret.SimpleHTTP:
 		s.Credentials.Username, hidden["password"] = "ada", plantedPassword
-	case secret.OAuth2JWT:
+	case canonical == secret.OAuth2JWT:
 		seconds := int64(tokenOffset / time.Second)
 		s.Credentials = secret.Credentials{
 			Iss: "issuer", Aud: "audience", TTL: int64(tokenLifetime / time.Second), Alg: "RS256", RefreshOffset: &seconds,
@@ -236,7 +239,11 @@ func loose(s *secret.Secret) { s.Environment, s.Stage, s.Deployed = "", "", "" }
 // script makes the provider treat the secret's requests so, one step each.
 func (w *world) script(s *secret.Secret, steps ...sandbox.Step) {
 	w.t.Helper()
-	if err := w.provider.Put(sandbox.Client{ID: s.Credentials.ClientID, Script: steps}); err != nil {
+	client := sandbox.Client{ID: s.Credentials.ClientID, Script: steps}
+	if known, err := w.provider.Client(client.ID); err == nil {
+		client.CodeFlow = known.CodeFlow
+	}
+	if err := w.provider.Put(client); err != nil {
 		w.t.Fatal(err)
 	}
 }

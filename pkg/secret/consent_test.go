@@ -1,0 +1,106 @@
+package secret_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+)
+
+// dialog returns the n-th dialog of a secret, open for an hour from now on. Its
+// state is its number.
+func dialog(n uint64, now time.Time) secret.Dialog {
+	state := sha256.Sum256(fmt.Append(nil, n))
+	return secret.Dialog{
+		Number: n, State: state[:], Verifier: []byte("sealed"), Until: now.Add(time.Hour),
+		RedirectURI: "https://rekindle.example/oauth2/callback", ClientID: "app",
+	}
+}
+
+// open lists the numbers of the dialogs that can be answered at the time now.
+func open(c *secret.Consent, now time.Time) (numbers []uint64) {
+	for n := range c.Opened + 2 {
+		if d, ok := c.Find(fmt.Sprint(n), now); ok {
+			numbers = append(numbers, d.Number)
+		}
+	}
+	return numbers
+}
+
+func TestDialogs(t *testing.T) {
+	t.Parallel()
+	c := new(secret.Consent)
+	for n := range uint64(3) {
+		c.Begin(dialog(n+1, noon().Add(time.Duration(n)*time.Minute)), noon().Add(time.Duration(n)*time.Minute))
+	}
+	check := func(what string, now time.Time, want ...uint64) {
+		t.Helper()
+		if diff := cmp.Diff(want, open(c, now)); diff != "" {
+			t.Errorf("%s: open dialogs (-want +got):\n%s", what, diff)
+		}
+	}
+	check("three", noon(), 1, 2, 3)
+	check("just before the first ends", noon().Add(time.Hour-1), 1, 2, 3)
+	check("at its end", noon().Add(time.Hour), 2, 3)
+
+	before := c.Clone()
+	c.End(dialog(2, noon())) // an older link must not undo the answer
+	check("the second was answered", noon(), 3)
+	if diff := cmp.Diff([]uint64{1, 2, 3}, open(before, noon())); diff != "" {
+		t.Errorf("what was cloned has changed:\n%s", diff)
+	}
+	c.End(dialog(2, noon())) // which is over
+	check("answered again", noon(), 3)
+
+	over := noon().Add(time.Hour + 2*time.Minute) // the third is, too
+	c.Begin(dialog(4, over), over)
+	check("after all were over", over, 4)
+	if len(c.Open) != 1 || c.Opened != 4 {
+		t.Errorf("%d dialogs are kept, %d counted; want 1 and 4", len(c.Open), c.Opened)
+	}
+}
+
+func TestFindRefuses(t *testing.T) {
+	t.Parallel()
+	c := new(secret.Consent)
+	c.Begin(dialog(1, noon()), noon())
+	c.Begin(secret.Dialog{Number: 2, Until: noon().Add(time.Hour)}, noon()) // a record without a state
+	hash := sha256.Sum256([]byte("1"))
+	for _, state := range []string{"", "2", "1 ", string(hash[:])} {
+		if d, ok := c.Find(state, noon()); ok {
+			t.Errorf("state %q finds dialog %d", state, d.Number)
+		}
+	}
+}
+
+// However many dialogs are opened, the last ones can be answered and the record
+// stays small.
+func TestDialogsAreBounded(t *testing.T) {
+	t.Parallel()
+	c := new(secret.Consent)
+	for n := range uint64(1000) {
+		before := c.Clone()
+		was := open(before, noon())
+		c.Begin(dialog(n+1, noon()), noon())
+		if len(c.Open) > secret.MaxDialogs {
+			t.Fatalf("%d dialogs are open", len(c.Open))
+		}
+		if n < 20 && !cmp.Equal(was, open(before, noon())) {
+			t.Fatal("what was cloned has changed")
+		}
+	}
+	last := []uint64{993, 994, 995, 996, 997, 998, 999, 1000}
+	if diff := cmp.Diff(last, open(c, noon())); diff != "" {
+		t.Errorf("open dialogs (-want +got):\n%s", diff)
+	}
+	for n := range uint64(12) { // by a program that allows more
+		c.Open = append(c.Open, dialog(1001+n, noon()))
+	}
+	if c.Begin(dialog(1013, noon()), noon()); len(c.Open) != secret.MaxDialogs || c.Open[0].Number != 1006 {
+		t.Errorf("%d dialogs are open from %d on, want %d from 1006 on", len(c.Open), c.Open[0].Number, secret.MaxDialogs)
+	}
+}
