@@ -59,6 +59,20 @@ func TestGrantAnswers(t *testing.T) {
 	}
 }
 
+// A claim that is made or closed leaves the rest of the grant alone.
+func TestGrantWith(t *testing.T) {
+	t.Parallel()
+	g, want := fullGrant(), fullGrant()
+	claim, outcome := &secret.Claim{Decision: 9}, &secret.Outcome{Decision: 8}
+	want.Claim, want.Outcome = claim, outcome
+	if diff := cmp.Diff(want, g.With(claim, outcome)); diff != "" {
+		t.Errorf("grant (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(fullGrant(), g); diff != "" {
+		t.Errorf("the grant that was read has changed:\n%s", diff)
+	}
+}
+
 // lifetime of what good yields.
 const lifetime = 24 * time.Hour
 
