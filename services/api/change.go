@@ -157,24 +157,34 @@ func (s *Service) edit(ctx context.Context, who Caller, id string, change func(*
 // been made, there is nothing more to ask for (contract A8). A secret without a
 // grant needs a person first: the answer says where.
 func (s *Service) retrySecret(ctx context.Context, who Caller, current *secret.Secret) (*Changed, error) {
-	if waits(current) {
-		return s.dialogFor(ctx, who, current, func(*secret.Draft) error { return nil })
-	}
-	now := s.now()
-	retried, rev, err := s.edit(ctx, who, current.ID, func(d *secret.Draft) error {
-		if d.Asked() || waits(d.Secret) {
-			return errUnchanged
-		}
-		d.Ask(now)
-		return nil
-	})
+	sealer, err := s.sealer()
 	if err != nil {
 		return nil, err
 	}
-	if rev > 0 {
+	now := s.now()
+	var opened *Dialog
+	retried, rev, err := s.edit(ctx, who, current.ID, func(d *secret.Draft) (err error) {
+		opened = nil // of an earlier run
+		switch {
+		case waits(d.Secret):
+			d.OpenDialog(now, now.Add(dialogLife))
+			opened, err = s.openDialog(d, sealer, who)
+		case d.Asked():
+			err = errUnchanged
+		default:
+			d.Ask(now)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case opened != nil:
+		s.announceReauthorize(ctx, retried, rev, opened.Until)
+	case rev > 0:
 		s.announceRetry(ctx, retried, rev)
 	}
-	return &Changed{Secret: retried}, nil
+	return &Changed{Secret: retried, Dialog: opened}, nil
 }
 
 // waits reports whether there is nothing to exchange until somebody consents.
@@ -186,24 +196,14 @@ func waits(s *secret.Secret) bool {
 // reauthorizeSecret opens a dialog for another consent. The grant in use serves
 // on until the new one is proven (contract A13).
 func (s *Service) reauthorizeSecret(ctx context.Context, who Caller, current *secret.Secret) (*Changed, error) {
-	now := s.now()
-	return s.dialogFor(ctx, who, current, func(d *secret.Draft) error {
-		d.OpenDialog(now, now.Add(dialogLife))
-		return nil
-	})
-}
-
-// dialogFor opens a dialog together with another change.
-func (s *Service) dialogFor(ctx context.Context, who Caller, current *secret.Secret, change func(*secret.Draft) error) (*Changed, error) {
 	sealer, err := s.sealer()
 	if err != nil {
 		return nil, err
 	}
+	now := s.now()
 	var opened *Dialog
 	changed, rev, err := s.edit(ctx, who, current.ID, func(d *secret.Draft) (err error) {
-		if err := change(d); err != nil {
-			return err
-		}
+		d.OpenDialog(now, now.Add(dialogLife))
 		opened, err = s.openDialog(d, sealer, who)
 		return err
 	})
@@ -254,12 +254,14 @@ func (s *Service) updateSecret(ctx context.Context, who Caller, current *secret.
 	updated, rev, err := s.edit(ctx, who, current.ID, func(d *secret.Draft) (err error) {
 		data.report.problems = data.report.problems[:noted] // of an earlier run
 		u.changed = nil
-		if err := s.apply(u, d); err != nil {
+		if err := s.apply(ctx, u, d); err != nil {
 			return err
 		}
-		if _, registered := s.cfg.Apps[d.Kind.Provider()]; registered {
+		_, registered := s.cfg.Apps[d.Kind.Provider()]
+		switch consent := d.Kind.Interactive() && slices.Contains(u.changed, "credentials"); {
+		case registered || consent:
 			opened, err = s.openDialog(d, u.sealer, who)
-		} else if len(u.changed) == 0 {
+		case len(u.changed) == 0:
 			err = errUnchanged
 		}
 		return err
@@ -308,13 +310,16 @@ func (s *Service) readUpdate(ctx context.Context, who Caller, current *secret.Se
 }
 
 // apply makes the draft what the update asks for, or refuses all of it.
-func (s *Service) apply(u *update, d *secret.Draft) error {
+func (s *Service) apply(ctx context.Context, u *update, d *secret.Draft) error {
 	now := s.now()
 	if u.name != "" && u.name != d.Name {
 		d.Name = u.name
 		u.changed = append(u.changed, "name")
 	}
-	attached := u.attach(d)
+	attached, err := s.attach(ctx, u, d)
+	if err != nil {
+		return err
+	}
 	changed, err := u.replaceCredentials(s, d)
 	if err := cmp.Or(u.data.report.err(), err); err != nil {
 		return err
@@ -338,23 +343,36 @@ func (s *Service) apply(u *update, d *secret.Draft) error {
 }
 
 // attach gives the secret its environment. It cannot be taken away again, nor
-// changed for another (contract A14).
-func (u *update) attach(d *secret.Draft) bool {
+// changed for another, unless it is deleted (contract A14): then the state decides,
+// for a healer may not have come to the secret yet. The error is ErrUnavailable.
+func (s *Service) attach(ctx context.Context, u *update, d *secret.Draft) (bool, error) {
+	if u.data.faulty("relationships") {
+		return false, nil
+	}
 	relationships, _ := u.data.object("relationships")
-	note := func() {
-		relationships.note(ReadOnly, "environment", "environment cannot be changed once it is set: make another secret for the other one")
+	wanted := ""
+	if u.environment != nil {
+		wanted = u.environment.ID
 	}
-	switch e := u.environment; {
-	case e == nil && d.Environment != "" && cleared(relationships):
-		note()
-	case e == nil || e.ID == d.Environment:
-	case d.Environment != "":
-		note()
-	default:
-		d.Attach(e.ID, string(e.Stage))
-		return true
+	if wanted == d.Environment || wanted == "" && !cleared(relationships) {
+		return false, nil
 	}
-	return false
+	if d.Environment != "" {
+		there, err := s.exists(ctx, state.EnvironmentKey(d.Environment))
+		if err != nil {
+			return false, err
+		}
+		if there {
+			relationships.note(ReadOnly, "environment", "environment cannot be changed once it is set: make another secret for the other one")
+			return false, nil
+		}
+		d.Detach(d.UpdatedAt)
+	}
+	if wanted == "" {
+		return false, nil
+	}
+	d.Attach(wanted, string(u.environment.Stage))
+	return true, nil
 }
 
 // cleared reports whether the environment is to be taken away.
@@ -369,16 +387,17 @@ func (u *update) replaceCredentials(s *Service, d *secret.Draft) (bool, error) {
 	if !u.sent {
 		return false, nil
 	}
-	merged, err := u.credentials.over(d.Credentials)
+	merged, err := u.credentials.over(d.Credentials, d.Kind)
 	if err != nil {
 		return false, err
 	}
 	public := s.readPublic(merged, d.Kind)
 	fields := maps.Clone(d.Credential.Fields)
+	readable := !u.credentials.faulty("token_url") && !u.credentials.faulty("authorization_url")
 	for _, name := range hiddenNames(d.Kind) {
 		_, sent := u.hidden[name]
 		_, stored := fields[name]
-		switch moved := public.SealedAs(name) != d.Credentials.SealedAs(name); {
+		switch moved := readable && public.SealedAs(name) != d.Credentials.SealedAs(name); {
 		case sent || u.credentials.faulty(name):
 		case !stored:
 			u.credentials.fault(name, "is required")
@@ -401,7 +420,7 @@ func (u *update) replaceCredentials(s *Service, d *secret.Draft) (bool, error) {
 }
 
 // over returns the object with the members of what is stored that were not sent.
-func (o *Object) over(stored secret.Credentials) (*Object, error) {
+func (o *Object) over(stored secret.Credentials, kind secret.Kind) (*Object, error) {
 	encoded, err := json.Marshal(stored)
 	if err != nil {
 		return nil, err
@@ -410,7 +429,7 @@ func (o *Object) over(stored secret.Credentials) (*Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, old := o.members["authorization_url"]; old {
+	if _, old := o.member("authorization_url"); old && kind.Canonical() == secret.OAuth2 {
 		delete(members, "token_url") // which is what it was called in 2021
 	}
 	maps.Copy(members, o.members)

@@ -174,9 +174,9 @@ func (s *Service) readKind(a *Object) (secret.Kind, bool) {
 	return kind, true
 }
 
-// DeleteSecret deletes a secret; what the state holds decides. Its name is free at once; its artifact and its
-// records go as soon as an exchanger comes to it. It returns ErrNotFound or
-// ErrUnavailable.
+// DeleteSecret deletes a secret; what the state holds decides. Its name is free at
+// once; its artifact and its records go as soon as an exchanger comes to it. It
+// returns ErrNotFound or ErrUnavailable.
 func (s *Service) DeleteSecret(ctx context.Context, who Caller, id string) error {
 	if _, err := s.Secret(ctx, who, id); err != nil {
 		return err

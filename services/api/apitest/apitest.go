@@ -41,16 +41,16 @@ type Process struct {
 // over one state.
 func Start(t testing.TB, st state.Store, cfg api.Config) *Process {
 	t.Helper()
-	return StartAt(t, st, cfg, time.Now)
+	return StartWith(t, cfg, api.Deps{State: st})
 }
 
-// StartAt is Start with a clock.
-func StartAt(t testing.TB, st state.Store, cfg api.Config, now func() time.Time) *Process {
+// StartWith is Start with a clock and a tester. What the process leaves behind is
+// not to be given.
+func StartWith(t testing.TB, cfg api.Config, deps api.Deps) *Process {
 	t.Helper()
-	p := &Process{State: st, Events: new(Events), Log: new(Log), Metrics: prometheus.NewRegistry()}
-	p.Service = api.New(cfg, api.Deps{
-		State: st, Events: p.Events, Logger: p.Log.Logger(), Metrics: p.Metrics, Now: now,
-	})
+	p := &Process{State: deps.State, Events: new(Events), Log: new(Log), Metrics: prometheus.NewRegistry()}
+	deps.Events, deps.Logger, deps.Metrics = p.Events, p.Log.Logger(), p.Metrics
+	p.Service = api.New(cfg, deps)
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- p.Service.Run(ctx, func() { close(ready) }) }()
@@ -92,7 +92,10 @@ func PublishKeyset(t testing.TB, st state.Store) *seal.Opener {
 
 // Caller returns a caller of the default organisation.
 func Caller() api.Caller {
-	return api.Caller{Org: api.DefaultOrg, Actor: secret.Actor{Email: "ada@example.org", DisplayName: "Ada"}}
+	return api.Caller{
+		Org: api.DefaultOrg, Callback: Callback,
+		Actor: secret.Actor{Email: "ada@example.org", DisplayName: "Ada"},
+	}
 }
 
 // Watch follows the keys of a pattern until holds is true of their records,

@@ -118,7 +118,14 @@ func badRequests() []bad {
 		secretRow("name of half a pair", attributes(`"name":"\ud800","type_of":"token","credentials":{"token":"t"}`), at("name")),
 		secretRow("Name in another case", attributes(`"Name":"a","type_of":"token","credentials":{"token":"t"}`), at("name")),
 		secretRow("type_of unknown", credentials("oauth3", `"token":"t"`), at("type_of")),
-		secretRow("type_of not here yet", credentials("oauth2-google", `"scopes":["x"]`), at("type_of")),
+		secretRow("type_of without an app", credentials("oauth2-hubspot", `"scopes":["x"]`), at("type_of")),
+		secretRow("no scopes", credentials("oauth2-google", ``), at("credentials/scopes")),
+		secretRow("scope of something else", credentials("oauth2-google", `"scopes":["openid"]`), at("credentials/scopes")),
+		secretRow("scopes a text", credentials("oauth2-acme", `"scopes":"x y"`), at("credentials/scopes")),
+		secretRow("no scope among the scopes", credentials("oauth2-acme", `"scopes":[]`), at("credentials/scopes")),
+		secretRow("scopes that are none", credentials("oauth2-acme", `"scopes":["","a b","a","a","\\","é",7]`), at("credentials/scopes")),
+		secretRow("scopes with faults", credentials("oauth2-acme", `"scopes":["","a b","a","a","\\","é"]`),
+			at("credentials/scopes"), at("credentials/scopes"), at("credentials/scopes"), at("credentials/scopes"), at("credentials/scopes")),
 		secretRow("type_of in another case", credentials("Token", `"token":"t"`), at("type_of")),
 		secretRow("type_of a list", attributes(`"name":"bad","type_of":["token"],"credentials":{"token":"t"}`), at("type_of")),
 		secretRow("no credentials", attributes(`"name":"bad","type_of":"token"`), at("credentials/token")),
@@ -218,6 +225,17 @@ func TestBadRequests(t *testing.T) {
 	if len(rows) < 60 {
 		t.Fatalf("only %d rows", len(rows))
 	}
+	s.refuseAll(t, rows, ids)
+	if !same(before, everything(t, s.State)) {
+		t.Error("the state has changed")
+	}
+	if strings.Contains(s.Log.String(), `"level":"ERROR"`) {
+		t.Error("a bad request is logged as an error of ours")
+	}
+}
+
+// refuseAll sends the requests of the rows and checks the answers.
+func (s *site) refuseAll(t *testing.T, rows []bad, ids *strings.Replacer) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			method, path, _ := strings.Cut(ids.Replace(row.request), " ")
@@ -232,12 +250,6 @@ func TestBadRequests(t *testing.T) {
 				t.Error("the answer quotes a password")
 			}
 		})
-	}
-	if !same(before, everything(t, s.State)) {
-		t.Error("the state has changed")
-	}
-	if strings.Contains(s.Log.String(), `"level":"ERROR"`) {
-		t.Error("a bad request is logged as an error of ours")
 	}
 }
 

@@ -10,12 +10,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/services/api/apitest"
@@ -36,7 +38,8 @@ var update = flag.Bool("update", false, "write the answers into testdata/*.golde
 //	the body, indented, members in the order in which they came
 //
 // Ids, tokens and whatever else is random is given names in the order in which
-// it first appears: CO1, PR1, PR2, TOKEN1. Requests use the same names.
+// it first appears: CO1, PR1, PR2, TOKEN1. Requests use the same names, and PEM1
+// for a private key.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.golden")
@@ -50,7 +53,9 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := (&conversation{site: newSite(t)}).play(t, string(text))
+			c := &conversation{site: newSite(t)}
+			c.tester.Answer(events.TestAnswer{Exchange: json.RawMessage(`{"access_token":"a","expires_in":36000,"token_type":"Bearer"}`)})
+			got := c.play(t, string(text))
 			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -68,13 +73,20 @@ type conversation struct {
 	*site
 	named []string // real, name, real, name …
 	count map[string]int
+	// states are those of the last dialog of each secret.
+	states map[string]string
+	// verdicts are what is to become of codes.
+	verdicts chan error
 }
 
 // play plays the requests of a conversation and returns it with the answers
 // that came.
 func (c *conversation) play(t *testing.T, text string) string {
 	t.Helper()
-	c.count = make(map[string]int)
+	c.count, c.states, c.verdicts = make(map[string]int), make(map[string]string), make(chan error, 1)
+	if strings.Contains(text, "PEM1") {
+		c.named = append(c.named, privateKey(t), "PEM1")
+	}
 	var out []string
 	for block := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
 		switch {
@@ -126,6 +138,7 @@ func (c *conversation) show(t *testing.T, a answer) string {
 	}
 	if len(a.body) > 0 {
 		var indented bytes.Buffer
+		c.remember(a.body)
 		if err := json.Indent(&indented, bytes.TrimSpace(a.body), "", "  "); err != nil {
 			t.Fatalf("not JSON: %v: %s", err, a.body)
 		}
@@ -139,11 +152,14 @@ var random = regexp.MustCompile(`\b(` +
 	`|[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}` + // error ids
 	`|[0-9a-f]{32}` + // request ids
 	`|[0-9a-f]{12}` + // tokens
-	`)\b`)
+	`)\b|\b(state|code_challenge)=[\w-]{40,}`)
 
 // name puts names in the place of what is random.
 func (c *conversation) name(text string) string {
 	return random.ReplaceAllStringFunc(text, func(real string) string {
+		if parameter, _, ok := strings.Cut(real, "="); ok {
+			return parameter + "=" + strings.ToUpper(parameter)
+		}
 		prefix := map[int]string{36: "UUID", 32: "REQUEST", 12: "TOKEN"}[len(real)]
 		if prefix == "UUID" || prefix == "REQUEST" {
 			return prefix
@@ -175,9 +191,23 @@ func (c *conversation) real(text string) string {
 //	! fail SE1       the exchange ends badly
 //	! expire SE1     as succeed, but so long ago that a refresh is due
 //	! detach SE1     a healer has come to the secret of a deleted environment
+//	! wait 3600      so many seconds pass
+//
+// Those of a person and of the exchange of a code are in consent_test.go.
 func (c *conversation) happen(t *testing.T, what []string) {
 	t.Helper()
-	if what[0] == "detach" {
+	if c.consents(t, what) {
+		return
+	}
+	switch what[0] {
+	case "wait":
+		seconds, err := strconv.ParseInt(what[1], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.calls.Add(seconds)
+		return
+	case "detach":
 		apitest.Watch(t, c.State, state.SecretKey(what[1]), func(records map[string][]byte) bool {
 			return bytes.Contains(records[state.SecretKey(what[1])], []byte(`"decision":3`))
 		})

@@ -39,6 +39,7 @@ type site struct {
 	*apitest.Process
 	opener  *seal.Opener
 	spans   *tracetest.InMemoryExporter
+	tester  *apitest.Tester
 	handler http.Handler
 	url     string
 	client  *http.Client
@@ -58,10 +59,10 @@ func newSite(t testing.TB) *site {
 
 func newSiteOver(t testing.TB, st state.Store) *site {
 	t.Helper()
-	s := &site{spans: tracetest.NewInMemoryExporter()}
+	s := &site{spans: tracetest.NewInMemoryExporter(), tester: new(apitest.Tester)}
 	start := time.Date(2025, 11, 3, 8, 15, 0, 120e6, time.UTC)
 	now := func() time.Time { return start.Add(time.Duration(s.calls.Load()) * time.Second) }
-	s.Process = apitest.StartAt(t, st, api.Config{}, now)
+	s.Process = apitest.StartWith(t, api.Config{Apps: apitest.Apps(t)}, api.Deps{State: st, Tester: s.tester, Now: now})
 	tracer := trace.NewTracerProvider(trace.WithSyncer(s.spans))
 	reader := auth.Administrator(api.DefaultOrg)
 	reader.Rights = nil
