@@ -29,6 +29,9 @@ const maxHidden = 64 << 10
 
 // terminal returns the file descriptor of a stream that is a terminal.
 func terminal(stream any) (int, bool) {
+	if out, ok := stream.(*output); ok {
+		stream = out.to
+	}
 	f, ok := stream.(*os.File)
 	if !ok {
 		return 0, false
@@ -41,7 +44,7 @@ func bindYes(c *cobra.Command, yes *bool) {
 	c.Flags().BoolVarP(yes, "yes", "y", false, "do not ask; without a terminal nobody is asked anyway")
 }
 
-// confirm asks whoever sits at the terminal before something is lost.
+// confirm asks whoever sits at the terminal before what cannot be undone.
 func (s *session) confirm(ctx context.Context, yes bool, question string) error {
 	if _, ok := terminal(s.in); !ok || yes {
 		return nil
@@ -52,7 +55,7 @@ func (s *session) confirm(ctx context.Context, yes bool, question string) error 
 		return err
 	}
 	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-		return errors.New("nothing was deleted")
+		return errors.New("nothing was changed")
 	}
 	return nil
 }

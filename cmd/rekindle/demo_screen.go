@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -27,9 +26,9 @@ type line struct{ news, clock string }
 
 func newScreen(out io.Writer) *screen {
 	s := &screen{out: out, width: 120}
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if fd, ok := terminal(out); ok {
 		s.terminal = true
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+		if w, _, err := term.GetSize(fd); err == nil && w > 0 {
 			s.width = w
 		}
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"maps"
 	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -155,14 +154,10 @@ func TestProvidersAreDocumented(t *testing.T) {
 			t.Errorf("the page does not show providers.*.%s", field)
 		}
 	}
-	// As an api, which does not read the files of the secrets.
-	path := filepath.Join(t.TempDir(), "page.yaml")
-	if err := os.WriteFile(path, []byte(example), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := settings{target: targetAPI, natsURL: "nats://localhost", listen: ":0", opsListen: ":0", logLevel: "info", dataDir: "data", configFile: path}
-	if err := s.resolve(); err != nil {
-		t.Fatal(err)
+	example = strings.ReplaceAll(example, "/run/secrets", "DIR")
+	s, wrong := resolveFile(t, targetAll, example, map[string]string{"google": "secret\n"})
+	if wrong != nil {
+		t.Fatal(wrong)
 	}
 	if diff := cmp.Diff([]string{"acme", "dropbox", "google"}, slices.Sorted(maps.Keys(s.apps))); diff != "" {
 		t.Errorf("apps of the page:\n%s", diff)

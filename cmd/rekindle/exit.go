@@ -25,11 +25,13 @@ func newExitCodes() *cobra.Command {
 		Short: "What the exit codes mean",
 		Long: "Exit codes:\n\n" +
 			"  0  done\n" +
-			"  1  failed; with --wait also: the secret did, or the time was up\n" +
+			"  1  failed, or the answer could not be printed; with --wait also: the secret\n" +
+			"     failed, or the time was up\n" +
 			"  2  not understood: the command line, or a name that several things have\n" +
 			"  3  there is no such thing\n" +
 			"  4  the server refused it: something in it is invalid, or in conflict\n" +
-			"  5  no server answers, or it is not ready, or does not accept the bearer token",
+			"  5  no server answers, or what does is not ready or no Rekindle, or does not\n" +
+			"     accept the bearer token",
 	}
 }
 
@@ -60,7 +62,7 @@ func exitOfStatus(status int) int {
 	switch {
 	case status == http.StatusNotFound:
 		return exitNotFound
-	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusServiceUnavailable:
+	case status == http.StatusUnauthorized, status == http.StatusForbidden, client.Away(status):
 		return exitNoServer
 	case status >= 400 && status < 500:
 		return exitRefused

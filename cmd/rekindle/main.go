@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log" //nolint:depguard // to silence it
@@ -39,17 +40,22 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
+	out := &output{to: stdout}
+	root.SetOut(out)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	code := exitUsage
+	if understood {
+		code = exitCode(err)
+	}
+	if err == nil || errors.Is(err, out.err) {
+		err, code = out.lost(), exitFailed
+	}
 	if err == nil {
 		return 0
 	}
 	fmt.Fprintln(stderr, "rekindle:", err)
-	if !understood {
-		return exitUsage
-	}
-	return exitCode(err)
+	return code
 }
 
 func newRoot() *cobra.Command {

@@ -71,6 +71,10 @@ func (s *session) printJSON(document json.RawMessage) {
 	fmt.Fprintf(s.out, "%s\n", indented.Bytes())
 }
 
+// maxCell is how many characters of a cell are shown: some people choose names
+// that would push all else off the screen.
+const maxCell = 60
+
 // table is text in columns. A column in which no row has anything is not shown.
 type table struct {
 	head []string
@@ -91,12 +95,12 @@ func (t *table) write(w io.Writer) {
 		var cells []string
 		for i, cell := range row {
 			if shown[i] {
-				cells = append(cells, oneLine(cell))
+				cells = append(cells, clip(oneLine(cell), maxCell))
 			}
 		}
 		fmt.Fprintln(tw, strings.Join(cells, "\t"))
 	}
-	tw.Flush() //nolint:errcheck // whoever was to read it has gone
+	tw.Flush() //nolint:errcheck // the output keeps it
 }
 
 // sheet is what is known of one thing, line by line.
@@ -114,7 +118,7 @@ func (t *sheet) write(w io.Writer) {
 	for _, l := range t.lines {
 		fmt.Fprintf(tw, "%s\t%s\n", oneLine(l[0]), oneLine(l[1]))
 	}
-	tw.Flush() //nolint:errcheck // whoever was to read it has gone
+	tw.Flush() //nolint:errcheck // the output keeps it
 }
 
 // oneLine makes text that strangers wrote harmless: a provider's words must not

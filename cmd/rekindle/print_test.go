@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,6 +57,62 @@ func TestTable(t *testing.T) {
 		"überweisung   -\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
+	}
+}
+
+// TestLongNamesAreCut: in tables only.
+func TestLongNamesAreCut(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("ü", maxCell+1)
+	table := table{head: []string{"NAME", "STATUS"}}
+	table.add(long, "failed")
+	table.add(long[len("ü"):], "failed")
+	var out bytes.Buffer
+	table.write(&out)
+	want := "NAME" + strings.Repeat(" ", maxCell-1) + "STATUS\n" +
+		strings.Repeat("ü", maxCell-1) + "…   failed\n" +
+		strings.Repeat("ü", maxCell) + "   failed\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("table (-want +got):\n%s", diff)
+	}
+	out.Reset()
+	sheet := sheet{lines: [][2]string{{"name", long}}}
+	sheet.write(&out)
+	if want := "name   " + long + "\n"; out.String() != want {
+		t.Errorf("sheet %q, want %q", out.String(), want)
+	}
+}
+
+// TestAnnounce: a person is sent to a dialog only while the secret waits for one.
+func TestAnnounce(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, time.May, 1, 12, 0, 0, 0, time.UTC)
+	const meta = `"meta":{"authorization_url":"https://idp.example.com/authorize","authorization_url_expires_at":"2026-05-01T13:00:00.000Z"}`
+	for document, want := range map[string]string{
+		`{"attributes":{"status":"pending"},` + meta + `}`:   "open this in a browser, before 2026-05-01T13:00:00Z (in 1 h):\n\n  https://idp.example.com/authorize\n\n",
+		`{"attributes":{"status":"succeeded"},` + meta + `}`: "",
+		`{"attributes":{"status":"failed"},` + meta + `}`:    "",
+		`{"attributes":{"status":"pending"}}`:                "",
+	} {
+		var said bytes.Buffer
+		s := &session{err: &said, now: func() time.Time { return now }}
+		s.announce(secretFrom(t, document))
+		if said.String() != want {
+			t.Errorf("of %s is said %q, want %q", document, said.String(), want)
+		}
+	}
+}
+
+// TestAuthorizedScopes: what was granted is shown when it is not what was asked.
+func TestAuthorizedScopes(t *testing.T) {
+	t.Parallel()
+	for meta, want := range map[string]bool{`{"authorized_scopes":["read","openid"]}`: true, `{}`: false} {
+		var out bytes.Buffer
+		s := &session{remote: &remote{output: outputText}, out: &out, err: io.Discard, now: time.Now}
+		s.printSecret(secretFrom(t, `{"attributes":{"name":"ads","credentials":{"scopes":["read","write"]}},"meta":`+meta+`}`))
+		if got := strings.Contains(out.String(), "authorized scopes   read openid\n"); got != want {
+			t.Errorf("with %s it prints %s", meta, out.String())
+		}
 	}
 }
 

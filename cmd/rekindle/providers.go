@@ -102,10 +102,11 @@ func (s *settings) checkApp(errs *config.Errors, field string, p providerSetting
 		_, given := p.Values[name]
 		errs.Check(given || p.Placeholders[name].Default != "", field+".values."+name, "is missing", "write the value that takes the place of {"+name+"}")
 	}
+	errs.Check(p.AuthStyle != provider.AuthPrivateKeyJWT && p.AuthStyle != provider.AuthTLS, field+".auth_style",
+		"this version authenticates apps with a client secret only", "use params or header")
 	s.apps[p.Name] = app
-	errs.Check(p.ClientSecret.IsZero() || p.ClientSecretFile == "", field+".client_secret_file", "is given besides client_secret", "keep one of the two")
 	if !s.runs(targetExchanger) {
-		p.ClientSecret.Wipe() // not for this process to know
+		errs.Check(p.ClientSecret.IsZero(), field+".client_secret", "is readable by a process that must not know it", "use client_secret_file, which only exchangers read")
 		return
 	}
 	if given := p.readSecret(errs, field); !given.IsZero() {
@@ -150,6 +151,7 @@ func checkSecret(text []byte) error {
 // readSecret returns the app's client secret, zero when there is none or it will
 // not do.
 func (p providerSettings) readSecret(errs *config.Errors, field string) seal.Plaintext {
+	errs.Check(p.ClientSecret.IsZero() || p.ClientSecretFile == "", field+".client_secret_file", "is given besides client_secret", "keep one of the two")
 	if p.ClientSecretFile != "" {
 		given, err := readSecretFile(p.ClientSecretFile)
 		if err != nil {
@@ -157,8 +159,7 @@ func (p providerSettings) readSecret(errs *config.Errors, field string) seal.Pla
 		}
 		return given
 	}
-	sent := p.AuthStyle == provider.AuthParams || p.AuthStyle == provider.AuthHeader
-	errs.Check(!p.ClientSecret.IsZero() || !sent, field+".client_secret", "is missing", "write it, or name a file that holds it in client_secret_file")
+	errs.Check(!p.ClientSecret.IsZero(), field+".client_secret", "is missing", "write it, or name a file that holds it in client_secret_file")
 	return p.ClientSecret.Plaintext
 }
 

@@ -50,7 +50,7 @@ const registered = "providers:\n  google:\n    client_id: x\n"
 // stands, "s3cret" is part of no error.
 func TestProvidersRefused(t *testing.T) {
 	t.Parallel()
-	const anApp = "    client_id: x\n    client_secret: s3cret\n"
+	const anApp = "    client_id: x\n    client_secret_file: s3cret\n"
 	files := map[string]string{
 		"empty": "\n", "long": strings.Repeat("x", maxClientSecret+1), "endless": strings.Repeat("x", 2*maxClientSecret),
 		"json": "{\n  \"client_secret\": \"s3cret\"\n}\n",
@@ -74,7 +74,11 @@ func TestProvidersRefused(t *testing.T) {
 		"a reminder":           {file: "providers:\n  google:\n    consent:\n      reminders:\n      - 1d\n      - 2d", want: []string{"f.yaml:6:9: providers.google.consent.reminders[1]: is not shorter than the one before; write the longest first"}},
 		"name":                 {file: "providers:\n  A B: {label: A, authorize_url: https://a.example, token_url: https://a.example, auth_style: params}", want: []string{"f.yaml:2:3: providers.A B.name: is not a name; write lower-case letters, digits and dashes"}},
 		"name of another kind": {file: "providers:\n  jwt: {label: A, authorize_url: https://a.example, token_url: https://a.example, auth_style: params}", want: []string{"f.yaml:2:3: providers.jwt: its secrets would be of the kind oauth2-jwt, which is another; choose another name"}},
-		"kind":                 {file: "providers:\n  google:\n    kind: oauth2-s3cret", want: []string{"f.yaml:3:5: providers.google.kind: is not the kind that goes by the provider's name; leave it out"}},
+		"client credentials": {file: "providers:\n  client_credentials: {label: A, authorize_url: https://a.example, token_url: https://a.example, auth_style: params}", want: []string{
+			"f.yaml:2:3: providers.client_credentials: its secrets would be of the kind oauth2-client_credentials, which is another; choose another name",
+			"f.yaml:2:3: providers.client_credentials.name: is not a name; write lower-case letters, digits and dashes",
+		}},
+		"kind": {file: "providers:\n  google:\n    kind: oauth2-s3cret", want: []string{"f.yaml:3:5: providers.google.kind: is not the kind that goes by the provider's name; leave it out"}},
 		"incomplete": {file: "providers:\n  acme:\n    label: Acme\n    client_id: x", want: []string{
 			"f.yaml:2:3: providers.acme.authorize_url: is empty; write where people are sent to consent",
 			"f.yaml:2:3: providers.acme.token_url: is empty; write where codes are exchanged",
@@ -87,7 +91,7 @@ func TestProvidersRefused(t *testing.T) {
 			"f.yaml:2:3: providers.acme.auth_style: is empty; write params or header: it is never found out by trying",
 		}},
 
-		"secret without an app":    {file: "providers:\n  google:\n    client_secret: s3cret", want: []string{"f.yaml:2:3: providers.google.client_id: is empty or has characters that cannot be sent; copy it from the app's page at the provider"}},
+		"secret without an app":    {target: targetExchanger, file: "providers:\n  google:\n    client_secret: s3cret", want: []string{"f.yaml:2:3: providers.google.client_id: is empty or has characters that cannot be sent; copy it from the app's page at the provider"}},
 		"date without an app":      {file: "providers:\n  google:\n    secret_expires_at: 2027-03-01", want: []string{"f.yaml:2:3: providers.google.client_id: is empty or has characters that cannot be sent; copy it from the app's page at the provider"}},
 		"client id":                {file: "providers:\n  google:\n    client_id: \"s3cret\\n\"", want: []string{"f.yaml:3:5: providers.google.client_id: is empty or has characters that cannot be sent; copy it from the app's page at the provider"}},
 		"date":                     {file: "providers:\n  google:\n" + anApp + "    secret_expires_at: s3cret", want: []string{"f.yaml:5:24: providers.google.secret_expires_at: not a date, write it like 2027-03-01 or 2027-03-01T12:00:00Z"}},
@@ -95,7 +99,10 @@ func TestProvidersRefused(t *testing.T) {
 		"value that leads astray":  {file: "providers:\n  auth0:\n" + anApp + "    values: {tenant: s3cret.example/}", want: []string{"f.yaml:5:14: providers.auth0.values.tenant: is not of its form; write labels of a host name: lower-case letters, digits and dashes, with dots between them"}},
 		"no value":                 {file: "providers:\n  auth0:\n" + anApp, want: []string{"f.yaml:2:3: providers.auth0.values.tenant: is missing; write the value that takes the place of {tenant}"}},
 		"two secrets":              {target: targetExchanger, file: registered + "    client_secret: s3cret\n    client_secret_file: DIR/none", want: []string{"f.yaml:5:5: providers.google.client_secret_file: is given besides client_secret; keep one of the two", "f.yaml:5:5: providers.google.client_secret_file: cannot be read: no such file or directory; name a file that holds the client secret, for this process to read"}},
-		"two secrets, for an api":  {file: registered + "    client_secret: s3cret\n    client_secret_file: DIR/none", want: []string{"f.yaml:5:5: providers.google.client_secret_file: is given besides client_secret; keep one of the two"}},
+		"secret for an api":        {file: registered + "    client_secret: s3cret", want: []string{"f.yaml:4:5: providers.google.client_secret: is readable by a process that must not know it; use client_secret_file, which only exchangers read"}},
+		"secret for a scheduler":   {target: targetScheduler, file: registered + "    client_secret_file: DIR/none\n    client_secret: s3cret", want: []string{"f.yaml:5:5: providers.google.client_secret: is readable by a process that must not know it; use client_secret_file, which only exchangers read"}},
+		"app with a key":           {file: registered + "    auth_style: private_key_jwt", want: []string{"f.yaml:4:5: providers.google.auth_style: this version authenticates apps with a client secret only; use params or header"}},
+		"app with a certificate":   {target: targetExchanger, file: registered + "    auth_style: tls\n    client_secret: s3cret", want: []string{"f.yaml:4:5: providers.google.auth_style: this version authenticates apps with a client secret only; use params or header"}},
 		"no secret":                {target: targetExchanger, file: registered, want: []string{"f.yaml:2:3: providers.google.client_secret: is missing; write it, or name a file that holds it in client_secret_file"}},
 		"secret that is empty":     {target: targetExchanger, file: registered + "    client_secret: ''", want: []string{"f.yaml:4:20: providers.google.client_secret: is empty, copy the secret from the app's page at the provider, and nothing else"}},
 		"secret that is none":      {target: targetExchanger, file: registered + "    client_secret: \"s3cret\\n\"", want: []string{"f.yaml:4:20: providers.google.client_secret: has characters that no client secret has, copy the secret from the app's page at the provider, and nothing else"}},
@@ -188,28 +195,31 @@ providers:
 // TestClientSecrets are in the processes that run an exchanger, and in no other.
 func TestClientSecrets(t *testing.T) {
 	t.Parallel()
-	const text = "providers:\n  google: {client_id: x, client_secret: inline}\n" +
-		"  amazon: {client_id: x, client_secret: 0012}\n  linkedin: {client_id: x, client_secret_file: DIR/linkedin}\n  dropbox: {pkce: ''}\n" +
-		"  acme: {label: A, authorize_url: 'https://a.example/', token_url: 'https://a.example/', auth_style: tls, client_id: x}\n"
+	const text = "providers:\n  linkedin: {client_id: x, client_secret_file: DIR/linkedin}\n  dropbox: {pkce: ''}\n" +
+		"  acme: {label: A, authorize_url: 'https://a.example/', token_url: 'https://a.example/', auth_style: tls}\n"
+	const inline = "  google: {client_id: x, client_secret: inline}\n  amazon: {client_id: x, client_secret: 0012}\n"
+	files := map[string]string{"linkedin": "in a file\r\n"}
+	for _, target := range []string{targetAPI, targetScheduler} {
+		s, wrong := resolveFile(t, target, text, nil) // which are not there
+		if wrong != nil || len(s.apps) != 1 || len(s.appSecrets) > 0 {
+			t.Errorf("%s: %d apps, %d client secrets, %v", target, len(s.apps), len(s.appSecrets), wrong)
+		}
+	}
 	want := map[string]string{"google": "inline", "amazon": "0012", "linkedin": "in a file"}
-	for _, target := range targets {
-		s, wrong := resolveFile(t, target, text, map[string]string{"linkedin": "in a file\r\n"})
+	for _, target := range []string{targetAll, targetExchanger} {
+		s, wrong := resolveFile(t, target, text+inline, files)
 		if wrong != nil {
 			t.Fatal(target, wrong)
 		}
-		if names := slices.Sorted(maps.Keys(s.apps)); !slices.Equal(names, []string{"acme", "amazon", "google", "linkedin"}) {
+		if names := slices.Sorted(maps.Keys(s.apps)); !slices.Equal(names, []string{"amazon", "google", "linkedin"}) {
 			t.Errorf("%s: apps of %v", target, names)
 		}
 		got := map[string]string{}
 		for name, secret := range s.appSecrets {
 			got[name] = string(secret.Reveal())
 		}
-		if s.runs(targetExchanger) {
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("%s:\n%s", target, diff)
-			}
-		} else if kept := s.file.Providers["google"].ClientSecret; len(got) > 0 || !kept.IsZero() {
-			t.Errorf("%s has client secrets", target)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s:\n%s", target, diff)
 		}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%d"} {
 			if text := fmt.Sprintf(verb, s); strings.Contains(text, "inline") || strings.Contains(text, "in a file") {

@@ -25,14 +25,14 @@ func TestREADMEWalk(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := walkBlock.FindAllSubmatch(readme, -1)
-	if len(blocks) != 3 {
-		t.Fatalf("the README has %d blocks to walk through, want 3", len(blocks))
+	if len(blocks) != 4 {
+		t.Fatalf("the README has %d blocks to walk through, want 4", len(blocks))
 	}
 	// Between the blocks a reader takes some time; the script waits for the
 	// exchange, which the text between the blocks promises.
 	script := "set -eu\ntrap 'kill $!' EXIT\n" + string(blocks[0][1]) + string(blocks[1][1]) +
 		"until api http://127.0.0.1:8080/secrets/$secret | grep -q '\"status\":\"[sf]'; do :; done\n" +
-		"echo; echo AFTER\n" + string(blocks[2][1])
+		"echo; echo AFTER\n" + string(blocks[2][1]) + "echo; echo COMMANDS\n" + string(blocks[3][1])
 	ports := walkPorts(t)
 	script = ports.Replace(script)
 
@@ -59,25 +59,30 @@ func TestREADMEWalk(t *testing.T) {
 
 	sh := exec.CommandContext(t.Context(), "sh")
 	sh.Dir, sh.Stdin = dir, strings.NewReader(script)
-	sh.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+string(os.PathListSeparator)+filepath.Join(dir, "bin"))
+	sh.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+string(os.PathListSeparator)+filepath.Join(dir, "bin"),
+		"REKINDLE_SERVER="+ports.Replace("http://127.0.0.1:8080"), envToken+"=") // as a reader has them, but for the ports
 	var out, errs bytes.Buffer
 	sh.Stdout, sh.Stderr = &out, &errs
 	if err := sh.Run(); err != nil {
 		t.Fatalf("the walk ended with %v\n%s\n%s", err, out.String(), errs.String())
 	}
-	before, after, _ := strings.Cut(out.String(), "AFTER")
-	for _, want := range []string{`"name":"crm"`, `"status":"pending"`} {
-		if !strings.Contains(before, want) {
-			t.Errorf("before the exchange there is no %s in\n%s", want, before)
-		}
-	}
-	for _, want := range []string{`"status":"succeeded"`, `"refresh_at":"2`, `"total_count":1`, `rekindle_exchanges_total{action="exchange",kind="oauth2",outcome="succeeded"} 1`} {
-		if !strings.Contains(after, want) {
-			t.Errorf("after the exchange there is no %s in\n%s", want, after)
-		}
-	}
+	before, rest, _ := strings.Cut(out.String(), "AFTER")
+	after, commands, _ := strings.Cut(rest, "COMMANDS")
+	checkWalk(t, "before the exchange", before, `"name":"crm"`, `"status":"pending"`)
+	checkWalk(t, "after the exchange", after, `"status":"succeeded"`, `"refresh_at":"2`, `"total_count":1`,
+		`rekindle_exchanges_total{action="exchange",kind="oauth2",outcome="succeeded"} 1`)
+	checkWalk(t, "of the commands", commands, "status           succeeded", "in 6 h", "access_token   sand****", `"name": "billing"`)
 	if strings.Contains(out.String(), "s3cr3t") {
 		t.Error("an answer holds the client secret")
+	}
+}
+
+func checkWalk(t *testing.T, part, out string, wanted ...string) {
+	t.Helper()
+	for _, want := range wanted {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s there is no %s in\n%s", part, want, out)
+		}
 	}
 }
 

@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -103,6 +105,7 @@ var (
 func (r *remote) command(c cobra.Command, p positional, do func(context.Context, *session, []string) error) *cobra.Command {
 	c.Args = p.check
 	c.RunE = func(c *cobra.Command, args []string) error {
+		signal.Ignore(syscall.SIGPIPE) // a reader who has had enough is no failure: see output
 		s, err := r.open(c)
 		if err != nil {
 			return err
@@ -175,6 +178,9 @@ func (s *session) explain(ctx context.Context, err error) error {
 	}
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return &codedError{exitNoServer, fmt.Errorf("no server answers at %s: %w; start one with rekindle serve, or name another with --server", s.server, failed.Err)}
+	}
+	if foreign, ok := errors.AsType[*client.ForeignError](err); ok {
+		return &codedError{exitNoServer, fmt.Errorf("%s does not look like a Rekindle server: check --server (it answered %d %s)", s.server, foreign.Status, http.StatusText(foreign.Status))}
 	}
 	if answer, ok := errors.AsType[*client.Error](err); ok && answer.Status == http.StatusUnauthorized {
 		return fmt.Errorf("%w (it is from %s)", err, s.tokenOf)

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +30,9 @@ func newSecret() *cobra.Command {
 	})
 }
 
+// statuses are those that a secret can have (contract A7).
+var statuses = []string{"pending", "succeeded", "failed"}
+
 func newSecretList(r *remote) *cobra.Command {
 	var environment, status, kind string
 	c := r.command(cobra.Command{
@@ -35,6 +41,9 @@ func newSecretList(r *remote) *cobra.Command {
 		Example: "  rekindle secret list\n" +
 			"  rekindle secret list --status failed -o id",
 	}, noName, func(ctx context.Context, s *session, _ []string) error {
+		if status != "" && !slices.Contains(statuses, status) {
+			return &usageError{errors.New("--status: there is no such status; use " + strings.Join(statuses, ", "))}
+		}
 		p, err := s.propertyOf(ctx, s.property)
 		if err != nil {
 			return err
@@ -53,7 +62,7 @@ func newSecretList(r *remote) *cobra.Command {
 	c.Flags().StringVar(&status, "status", "", "only those that are pending, succeeded or failed")
 	c.Flags().StringVar(&kind, "type", "", "only those of the type")
 	r.complete(c, "environment", (*session).environmentNames)
-	completeFixed(c, "status", []string{"pending", "succeeded", "failed"})
+	completeFixed(c, "status", statuses)
 	completeFixed(c, "type", types())
 	return c
 }

@@ -35,13 +35,42 @@ func newSecretReauthorize(r *remote) *cobra.Command {
 }
 
 func newSecretAccept(r *remote) *cobra.Command {
-	return r.acting(client.ActionAccept, cobra.Command{
+	var w waiting
+	var yes bool
+	c := r.command(cobra.Command{
 		Use:   "accept NAME",
 		Short: "Accept the consent of another account",
-		Long: "Accept a consent that is held because another account than before gave it. What is\n" +
-			"not accepted is never used.",
-		Example: "  rekindle secret accept ads --wait",
+		Long: "Accept a consent that is held because another account than before gave it: the one\n" +
+			"that is shown, and none that comes after it. What is not accepted is never used.",
+		Example:           "  rekindle secret accept ads --wait",
+		ValidArgsFunction: r.completion((*session).secretNames),
+	}, oneRef, func(ctx context.Context, s *session, args []string) error {
+		found, err := s.secretOf(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		after, err := s.accept(ctx, found, yes)
+		if err != nil {
+			return err
+		}
+		return s.finish(ctx, after, w)
 	})
+	w.bind(c)
+	bindYes(c, &yes)
+	return c
+}
+
+// accept shows which consent is held, and accepts that one.
+func (s *session) accept(ctx context.Context, one client.Secret, yes bool) (client.Secret, error) {
+	held := one.Meta.AuthorizationHeldAt
+	if held == nil {
+		return one, &codedError{exitRefused, fmt.Errorf("%s: no other account's consent is held", one.Attributes.Name)}
+	}
+	fmt.Fprintf(s.err, "another account than before has consented to %s: %s\n", oneLine(callSecret(one).String()), moment(held, s.now()))
+	if err := s.confirm(ctx, yes, "use its consent from now on?"); err != nil {
+		return one, err
+	}
+	return s.client.Accept(ctx, one.ID.ID, one.Attributes.TypeOf, *held)
 }
 
 // acting makes a command that asks for an action and shows what came of it.

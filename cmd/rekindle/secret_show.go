@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/rekindle-dev/rekindle/services/api/client"
 )
@@ -69,6 +70,7 @@ func (s *session) printSecret(one client.Secret) {
 			t.add("last dialog", "failed: "+why)
 		}
 		t.add("consent held since", moment(meta.AuthorizationHeldAt, now))
+		t.add("authorized scopes", strings.Join(meta.AuthorizedScopes, " "))
 		t.add("activated", moment(a.ActivatedAt, now))
 		t.add("refresh", moment(a.RefreshAt, now))
 		t.add("expires", moment(a.ExpiresAt, now))

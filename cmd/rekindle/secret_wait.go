@@ -45,10 +45,11 @@ func (s *session) finish(ctx context.Context, one client.Secret, w waiting) erro
 	return failure(one, after, s.now())
 }
 
-// announce tells a person where to consent. It is not part of the answer, which
-// may be for a program.
+// announce tells a person where to consent, while the secret waits for that: the
+// answer to any other change may have a URL, too. It is not printed with the
+// answer, which may be for a program.
 func (s *session) announce(one client.Secret) {
-	if url := one.Meta.AuthorizationURL; url != "" {
+	if url := one.Meta.AuthorizationURL; url != "" && one.Attributes.Status == "pending" {
 		fmt.Fprintf(s.err, "open this in a browser, before %s:\n\n  %s\n\n", moment(one.Meta.AuthorizationURLExpiresAt, s.now()), oneLine(url))
 	}
 }

@@ -12,6 +12,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -74,12 +75,15 @@ func Decode(name string, r io.Reader, into any) (Positions, error) {
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		return Positions{}, fmt.Errorf("configuration: cannot decode into %T, want a pointer to a struct", into)
 	}
-	text, err := io.ReadAll(io.LimitReader(r, maxSize+1))
+	var text bytes.Buffer
+	text.Grow(maxSize + 1 + bytes.MinRead) // to grow later would leave a copy of what may be a secret
+	_, err := text.ReadFrom(io.LimitReader(r, maxSize+1))
+	defer clear(text.Bytes()) // the parser's own copies are strings, and stay
 	if err != nil {
 		return Positions{}, fmt.Errorf("configuration: %w", err)
 	}
 	d := decoder{file: name, at: map[string]token.Position{}}
-	if body := d.parse(text); body != nil {
+	if body := d.parse(text.Bytes()); body != nil {
 		d.decode(body, "", v.Elem())
 	}
 	return Positions{file: name, at: d.at}, errors.Join(d.errs...)

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -226,4 +228,31 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestDecodeForgets: of what was read into buffers, nothing is left in them.
+func TestDecodeForgets(t *testing.T) {
+	t.Parallel()
+	var c testConfig
+	r := hoarder{Reader: strings.NewReader("listen: s3cret" + strings.Repeat("\n", 10_000))}
+	if _, err := Decode("f.yaml", &r, &c); err != nil || c.Listen != "s3cret" {
+		t.Fatal(c.Listen, err)
+	}
+	for _, b := range r.buffers {
+		if bytes.ContainsFunc(b, func(r rune) bool { return r != 0 }) {
+			t.Fatalf("%d bytes of the file are left", len(b))
+		}
+	}
+}
+
+// hoarder keeps the buffers that it is read into.
+type hoarder struct {
+	io.Reader
+	buffers [][]byte
+}
+
+func (h *hoarder) Read(p []byte) (int, error) {
+	n, err := h.Reader.Read(p)
+	h.buffers = append(h.buffers, p[:n])
+	return n, err
 }

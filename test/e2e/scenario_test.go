@@ -30,10 +30,14 @@ func workingDay(t *testing.T, example string) string {
 	if !strings.Contains(text, apps) {
 		t.Fatalf("%s has no providers", example)
 	}
-	text = strings.Replace(text, apps, apps+"  google: {client_id: e2e, client_secret: e2e-secret, secret_expires_at: 2099-01-01}\n", 1)
-	path := filepath.Join(t.TempDir(), filepath.Base(example))
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "client-secret")
+	text = strings.Replace(text, apps, apps+"  google: {client_id: e2e, client_secret_file: '"+secret+"', secret_expires_at: 2099-01-01}\n", 1)
+	path := filepath.Join(dir, filepath.Base(example))
+	for name, content := range map[string]string{path: text, secret: "e2e-secret\n"} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return path
 }

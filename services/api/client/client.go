@@ -7,8 +7,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -40,6 +42,23 @@ func New(base, token string) *Client {
 type Error struct {
 	Status int // of HTTP
 	Errors []Problem
+}
+
+// ForeignError is an answer that no Rekindle server gives.
+type ForeignError struct {
+	Base   string // URL of the server
+	Status int    // of HTTP
+}
+
+// Error does not quote the answer.
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("%s does not look like a Rekindle server: it answered %d %s", e.Base, e.Status, http.StatusText(e.Status))
+}
+
+// Away reports whether a status says that there is no server just now. A proxy in
+// front of it says so in its own words.
+func Away(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
 }
 
 // Problem is one of the errors of an answer (contract A5).
@@ -120,32 +139,37 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 	if err != nil {
 		return fmt.Errorf("read the answer: %w", err)
 	}
-	if resp.StatusCode >= http.StatusMultipleChoices {
-		return problem(resp.StatusCode, answer)
-	}
-	if out == nil {
+	switch {
+	case resp.StatusCode >= http.StatusMultipleChoices:
+		return c.problem(resp, answer)
+	case out == nil && resp.StatusCode == http.StatusNoContent:
+		return nil
+	case out == nil || !isAPI(resp) || json.Unmarshal(answer, out) != nil:
+		return &ForeignError{c.base, resp.StatusCode}
+	default:
 		return nil
 	}
-	if err := json.Unmarshal(answer, out); err != nil {
-		return c.unexpected()
-	}
-	return nil
 }
 
-// unexpected is the error for an answer that cannot be read. It does not quote
-// the answer.
-func (c *Client) unexpected() error {
-	return fmt.Errorf("the answer is not what was expected; is %s a Rekindle server?", c.base)
-}
-
-func problem(status int, answer []byte) error {
+// problem is the error for an answer that is not a success.
+func (c *Client) problem(resp *http.Response, answer []byte) error {
 	var doc struct {
 		Errors []Problem `json:"errors"`
 	}
-	if json.Unmarshal(answer, &doc) != nil {
-		doc.Errors = nil // not our server's: the status has to do
+	switch {
+	case isAPI(resp) && json.Unmarshal(answer, &doc) == nil && len(doc.Errors) > 0:
+		return &Error{resp.StatusCode, doc.Errors}
+	case Away(resp.StatusCode):
+		return &Error{Status: resp.StatusCode}
+	default:
+		return &ForeignError{c.base, resp.StatusCode}
 	}
-	return &Error{Status: status, Errors: doc.Errors}
+}
+
+// isAPI reports whether an answer is of the API's media type (contract A1).
+func isAPI(resp *http.Response) bool {
+	sent, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return err == nil && sent == mediaType
 }
 
 // resource is a pointer to a T that remembers how the server wrote it.
@@ -166,7 +190,7 @@ func list[T any, P resource[T]](ctx context.Context, c *Client, path string, fil
 			return nil, err
 		}
 		for _, raw := range doc.Data {
-			one, err := decode[T, P](c, raw)
+			one, err := decode[T, P](raw)
 			if err != nil {
 				return nil, err
 			}
@@ -194,12 +218,13 @@ func ask[T any, P resource[T]](ctx context.Context, c *Client, method, path stri
 		var none T
 		return none, err
 	}
-	return decode[T, P](c, doc.Data)
+	return decode[T, P](doc.Data)
 }
 
-func decode[T any, P resource[T]](c *Client, raw json.RawMessage) (one T, err error) {
+// decode does not quote what it cannot read.
+func decode[T any, P resource[T]](raw json.RawMessage) (one T, err error) {
 	if json.Unmarshal(raw, &one) != nil {
-		return one, c.unexpected()
+		return one, errors.New("the server's answer is of a form that is not known here: it may be of another version")
 	}
 	P(&one).keep(raw)
 	return one, nil

@@ -58,6 +58,10 @@ type SecretMeta struct {
 	AuthorizationStatusDetails Details    `json:"authorization_status_details"`
 	AuthorizationHeldAt        *time.Time `json:"authorization_held_at"`
 
+	// AuthorizedScopes are the scopes that were granted, when they are not those
+	// that were asked for.
+	AuthorizedScopes []string `json:"authorized_scopes"`
+
 	// TestExchange is what the provider answered to a test: it holds a token.
 	// TestWarning is what would keep the answer from being accepted.
 	TestExchange json.RawMessage `json:"test_exchange"`
@@ -107,7 +111,7 @@ type Change struct {
 type Action string
 
 // The actions. ActionAccept takes the consent of another account than before,
-// which is held until then.
+// which is held until then: whichever that is by now, unless asked with Accept.
 const (
 	ActionTest        Action = "test"
 	ActionRetry       Action = "retry"
@@ -149,8 +153,18 @@ func (c *Client) UpdateSecret(ctx context.Context, id string, change Change) (Se
 
 // Act asks for an action on a secret of the type.
 func (c *Client) Act(ctx context.Context, id, typeOf string, action Action) (Secret, error) {
+	return c.act(ctx, id, typeOf, map[string]any{"action": action})
+}
+
+// Accept accepts the consent of another account that is held since the moment the
+// secret showed. When it is another's by now, the error has the status 409.
+func (c *Client) Accept(ctx context.Context, id, typeOf string, heldAt time.Time) (Secret, error) {
+	return c.act(ctx, id, typeOf, map[string]any{"action": ActionAccept, "authorization_held_at": heldAt})
+}
+
+func (c *Client) act(ctx context.Context, id, typeOf string, meta map[string]any) (Secret, error) {
 	doc := object("secrets", map[string]any{"type_of": typeOf})
-	doc["meta"] = map[string]any{"action": action}
+	doc["meta"] = meta
 	return c.patchSecret(ctx, id, doc)
 }
 
