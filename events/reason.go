@@ -50,6 +50,8 @@ const (
 	ReasonWindow Reason = "window"
 	// ReasonCannotOpen: the stored credentials could not be opened.
 	ReasonCannotOpen Reason = "cannot_open"
+	// ReasonUnknown: the exchange was interrupted, and nobody knows how it ended.
+	ReasonUnknown Reason = "unknown"
 	// ReasonUnsupported: the exchanger does not know how to exchange this kind,
 	// or failed by a fault of its own.
 	ReasonUnsupported Reason = "unsupported"
@@ -63,6 +65,6 @@ func Reasons() []Reason {
 		ReasonRejected, ReasonGrantEnded, ReasonAppRefused, ReasonNotRegistered,
 		ReasonConsentRefused, ReasonNoRefreshToken, ReasonThrottled,
 		ReasonProviderError, ReasonMalformed, ReasonNoLifetime, ReasonWindow,
-		ReasonCannotOpen, ReasonUnsupported,
+		ReasonCannotOpen, ReasonUnknown, ReasonUnsupported,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"mime"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -122,7 +123,7 @@ func (d Descriptor) scopes(answer, grant map[string]any) []string {
 	}
 	switch v := v.(type) {
 	case string:
-		return d.Scopes.Separator.split(v)
+		return slices.DeleteFunc(d.Scopes.Separator.split(v), func(s string) bool { return !scopeToken.MatchString(s) })
 	case []any:
 		var scopes []string
 		for _, item := range v {

@@ -26,6 +26,8 @@ type Authorization struct {
 
 	// AuthorizedAt is when the grant in use was given; zero when there is none.
 	AuthorizedAt time.Time `json:"authorized_at,omitzero"`
+	// Scopes are those that were granted with it, as far as is known.
+	Scopes []string `json:"scopes,omitempty"`
 	// AliveAt is when it was last good for a refresh; AuthorizedAt until it was.
 	AliveAt time.Time `json:"alive_at,omitzero"`
 	// EndedAt is when the provider said that it has ended; zero when it did not.
@@ -54,6 +56,8 @@ type Authorized struct {
 	// neither says.
 	ReauthorizeBy time.Time `json:"reauthorize_by,omitzero"`
 	Warnings      Warnings  `json:"warnings"`
+	// Scopes are those that were granted, as far as is known.
+	Scopes []string `json:"scopes,omitempty"`
 }
 
 // Warnings say how long before the end of a grant it is announced.
@@ -108,7 +112,7 @@ func monthsBefore(t time.Time, n int) time.Time {
 // or whose code is being exchanged, shows as pending, and as what it was when
 // nobody comes (contract A13).
 func (s *Secret) StatusAt(now time.Time) Status {
-	if a := s.Authorization; s.consentWaits() || a != nil && a.AskedUntil.After(now) {
+	if a := s.Authorization; s.ConsentWaits() || a != nil && a.AskedUntil.After(now) {
 		return Pending
 	}
 	return s.Status
@@ -142,11 +146,11 @@ func (s *Secret) await(now time.Time, accept bool) {
 	s.Decision++
 }
 
-// Refused notes that a dialog ended without a consent. A secret that has a
-// grant is what it was.
-func (s *Secret) Refused(f *Failure, now time.Time) {
+// Refused notes that a dialog ended without a consent; another one may be open
+// until askedUntil. A secret that has a grant is what it was.
+func (s *Secret) Refused(f *Failure, now, askedUntil time.Time) {
 	s.UpdatedAt = moment(now)
-	s.authorization().AskedUntil = time.Time{}
+	s.authorization().AskedUntil = askedUntil
 	s.unauthorized(f)
 }
 
@@ -162,11 +166,12 @@ func (s *Secret) unauthorized(f *Failure) {
 // Asked reports whether an exchange that a person waits for has been decided
 // and not been made yet: asking again would change nothing.
 func (s *Secret) Asked() bool {
-	return s.Status == Pending && !s.NextAttemptAt.IsZero() || s.consentWaits()
+	return s.Status == Pending && !s.NextAttemptAt.IsZero() || s.ConsentWaits()
 }
 
-// consentWaits reports whether a consent is still to be exchanged.
-func (s *Secret) consentWaits() bool {
+// ConsentWaits reports whether a consent is still to be exchanged. Until it is,
+// there must not be another: the first would be forgotten.
+func (s *Secret) ConsentWaits() bool {
 	return s.Authorization != nil && !s.Authorization.ConsentedAt.IsZero()
 }
 
@@ -217,7 +222,7 @@ func (s *Secret) authorized(o *Outcome) {
 	}
 	known := found.At.Equal(a.AuthorizedAt) && by.Equal(a.ReauthorizeBy)
 	same := known && a.EndedAt.IsZero()
-	a.AuthorizedAt, a.AliveAt, a.EndedAt = found.At, alive, time.Time{}
+	a.AuthorizedAt, a.AliveAt, a.EndedAt, a.Scopes = found.At, alive, time.Time{}, found.Scopes
 	if same {
 		return // what was announced is not announced again
 	}

@@ -10,7 +10,7 @@ import "time"
 // exchange is the next, and is not to be called off: a code is good for one request.
 func (s *Secret) Ask(now time.Time) {
 	s.UpdatedAt = moment(now)
-	if s.consentWaits() {
+	if s.ConsentWaits() {
 		return
 	}
 	s.Status, s.StatusDetails = Pending, nil
@@ -42,7 +42,7 @@ func (s *Secret) Detach(now time.Time) {
 		return
 	}
 	s.NextAttemptAt = time.Time{}
-	if !s.consentWaits() {
+	if !s.ConsentWaits() {
 		s.Decision++ // a refresh on its way is called off
 	}
 }

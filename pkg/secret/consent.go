@@ -23,6 +23,8 @@ type Consent struct {
 	// sealed for it. A code is good once; what is left of it here is worthless.
 	Answered *Dialog `json:"answered,omitempty"`
 	Code     []byte  `json:"code,omitempty"`
+	// AnsweredAt is the ConsentedAt of the record that was written with it.
+	AnsweredAt time.Time `json:"answered_at,omitzero"`
 	// Callback is what else of the answer belongs to the grant
 	// (provider.Answer.KeepCallback), and the account if the answer names it.
 	Callback map[string]string `json:"callback,omitempty"`
@@ -42,6 +44,9 @@ type Dialog struct {
 	// ClientID is the app that asks.
 	ClientID string    `json:"client_id"`
 	Until    time.Time `json:"until"`
+	// Asked tells that somebody asked for it. The others came with an update of
+	// something else, and make room first.
+	Asked bool `json:"asked,omitempty"`
 }
 
 // The fields that are sealed for a dialog.
@@ -51,14 +56,27 @@ const (
 )
 
 // Begin adds a dialog, with a number of its own, in place of those that are over
-// at the time now; when there are too many, in place of the oldest.
+// at the time now. When there are too many the oldest makes room, before others
+// one that nobody asked for.
 func (c *Consent) Begin(d Dialog, now time.Time) {
 	c.Opened = d.Number
 	c.Open = slices.DeleteFunc(c.Open, func(open Dialog) bool { return !open.Until.After(now) })
-	if len(c.Open) >= MaxDialogs {
-		c.Open = slices.Delete(c.Open, 0, len(c.Open)-MaxDialogs+1)
+	for len(c.Open) >= MaxDialogs {
+		i := max(0, slices.IndexFunc(c.Open, func(open Dialog) bool { return !open.Asked }))
+		c.Open = slices.Delete(c.Open, i, i+1)
 	}
 	c.Open = append(c.Open, d)
+}
+
+// AskedUntil is until when a dialog is open that somebody asked for; zero when
+// none is.
+func (c *Consent) AskedUntil() (until time.Time) {
+	for _, d := range c.Open {
+		if d.Asked && d.Until.After(until) {
+			until = d.Until
+		}
+	}
+	return until
 }
 
 // Find returns the dialog with this state that is open at the time now.

@@ -3,6 +3,7 @@ package secret_test
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,7 +18,24 @@ func dialog(n uint64, now time.Time) secret.Dialog {
 	state := sha256.Sum256(fmt.Append(nil, n))
 	return secret.Dialog{
 		Number: n, State: state[:], Verifier: []byte("sealed"), Until: now.Add(time.Hour),
-		RedirectURI: "https://rekindle.example/oauth2/callback", ClientID: "app",
+		RedirectURI: "https://rekindle.example/oauth2/callback", ClientID: "app", Asked: true,
+	}
+}
+
+// What came with an update makes room before what somebody asked for.
+func TestUnaskedDialogsMakeRoom(t *testing.T) {
+	t.Parallel()
+	c := new(secret.Consent)
+	for n := uint64(1); n <= 2*secret.MaxDialogs; n++ {
+		d := dialog(n, noon().Add(time.Duration(n)*time.Second))
+		d.Asked = n == 2
+		c.Begin(d, noon())
+	}
+	if !slices.Contains(open(c, noon()), 2) || len(c.Open) != secret.MaxDialogs {
+		t.Errorf("open are %v, want the second among %d", open(c, noon()), secret.MaxDialogs)
+	}
+	if got, want := c.AskedUntil(), noon().Add(time.Hour+2*time.Second); !got.Equal(want) {
+		t.Errorf("asked until %v, want %v", got, want)
 	}
 }
 

@@ -113,6 +113,9 @@ func (s *Secret) Apply(o *Outcome, now time.Time) bool {
 	s.UpdatedAt = now
 	switch {
 	case o.Failure != nil && o.Action == Authorize:
+		if o.Ended && s.authorization().Accept {
+			s.Authorization.HeldAt = time.Time{} // what was held is good for nothing
+		}
 		s.consentSpent()
 		s.unauthorized(o.Failure)
 	case o.Failure != nil:
@@ -124,8 +127,8 @@ func (s *Secret) Apply(o *Outcome, now time.Time) bool {
 		s.succeed(o, now)
 	}
 	s.Decision++
-	if o.Action == Authorize && s.Status == Succeeded && s.Environment != "" && s.ActivatedAt.IsZero() {
-		s.Ask(now) // the environment was attached while the consent waited
+	if o.Action == Authorize {
+		s.deployAttached(now)
 	}
 	return true
 }
@@ -189,12 +192,27 @@ func (s *Secret) fail(o *Outcome, now time.Time) {
 
 // Interrupt gives up a decision whose claim was left open: nobody knows whether
 // its request was answered. The next decision is due at once and takes no
-// attempt away, because an interruption is not a failure. It reports false, and
-// changes nothing, when d is no longer the current decision.
-func (s *Secret) Interrupt(d uint64) bool {
+// attempt away, because an interruption is not a failure; but a code is not sent
+// a second time (RFC 6749 section 4.1.2), so of a consent the failure unknown is
+// what remains. It reports false, and changes nothing, when d is no longer the
+// current decision.
+func (s *Secret) Interrupt(d uint64, unknown *Failure) bool {
 	if s.Decision != d || !s.DeletedAt.IsZero() {
 		return false
 	}
 	s.Decision++
+	if s.ConsentWaits() && !s.Authorization.Accept {
+		s.consentSpent()
+		s.unauthorized(unknown)
+		s.deployAttached(unknown.At)
+	}
 	return true
+}
+
+// deployAttached asks for the exchange that the secret needs to be deployed in an
+// environment that it was given while a consent waited.
+func (s *Secret) deployAttached(now time.Time) {
+	if s.Status == Succeeded && s.Environment != "" && s.ActivatedAt.IsZero() {
+		s.Ask(now)
+	}
 }

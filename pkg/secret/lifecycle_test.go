@@ -230,7 +230,7 @@ func exchangeFailed() []transition {
 			fails(s)
 			s.Authorization = &secret.Authorization{Failure: failure()}
 		}, secret.Failed, ""},
-		{"consent refused", waiting(env), func(s *secret.Secret) { s.Refused(failure(), later()) }, func(s *secret.Secret) {
+		{"consent refused", waiting(env), func(s *secret.Secret) { s.Refused(failure(), later(), time.Time{}) }, func(s *secret.Secret) {
 			s.Status, s.StatusDetails, s.UpdatedAt = secret.Failed, failure(), stored()
 			s.Authorization = &secret.Authorization{Failure: failure()}
 		}, secret.Failed, ""},
@@ -244,7 +244,7 @@ func retried() []transition {
 		s.Decision, s.NextAttemptAt = s.Decision+1, stored()
 	}
 	unauthorized := waiting(env)
-	unauthorized.Refused(failure(), noon())
+	unauthorized.Refused(failure(), noon(), time.Time{})
 	late := lastAttempt()
 	late.RefreshLate = true
 	return []transition{
@@ -272,10 +272,10 @@ func completed(t *testing.T) []transition {
 	endless := code(1, env, later())
 	endless.RefreshAt = time.Time{} // there is no refresh token
 	refused, other := waiting(env), consented(env)
-	refused.Refused(failure(), noon())
+	refused.Refused(failure(), noon(), time.Time{})
 	answered := clone(t, refused)
 	answered.Consented(noon())
-	other.Refused(failure(), noon())
+	other.Refused(failure(), noon(), time.Time{})
 	return []transition{
 		{"dialog answered", waiting(env), func(s *secret.Secret) { s.Consented(later()) }, func(s *secret.Secret) {
 			s.UpdatedAt, s.Decision = stored(), 1
@@ -298,7 +298,7 @@ func completed(t *testing.T) []transition {
 
 func abandoned() []transition {
 	failed := waiting(env)
-	failed.Refused(failure(), noon())
+	failed.Refused(failure(), noon(), time.Time{})
 	failed.OpenDialog(noon(), noon().Add(time.Hour))
 	working := authorized(env)
 	working.OpenDialog(noon(), noon().Add(time.Hour))
@@ -384,7 +384,7 @@ func reauthorized(t *testing.T) []transition {
 		{"answered", authorized(env), func(s *secret.Secret) { s.Consented(later()) }, func(s *secret.Secret) {
 			s.UpdatedAt, s.Authorization.ConsentedAt, s.Decision = stored(), stored(), 3
 		}, secret.Pending, secret.Pending},
-		{"refused", authorized(env), func(s *secret.Secret) { s.Refused(failure(), later()) }, func(s *secret.Secret) {
+		{"refused", authorized(env), func(s *secret.Secret) { s.Refused(failure(), later(), time.Time{}) }, func(s *secret.Secret) {
 			s.UpdatedAt, s.Authorization.Failure = stored(), failure()
 		}, secret.Succeeded, secret.Pending},
 		{"code refused", clone(t, answered), apply(with(bad(3, env, later()), secret.Authorize)), func(s *secret.Secret) {

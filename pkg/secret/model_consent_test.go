@@ -44,7 +44,7 @@ func (f *fleet) Consent(t *rapid.T) {
 func (f *fleet) Refuse(t *rapid.T) {
 	f.mayConsent(t)
 	before := f.s.Status
-	f.s.Refused(failure(), f.now)
+	f.s.Refused(failure(), f.now, time.Time{})
 	if before == secret.Succeeded && f.s.Status != before {
 		t.Fatalf("a refused dialog made %s of %s", f.s.Status, before)
 	}

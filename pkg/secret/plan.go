@@ -43,7 +43,7 @@ func (s *Secret) Plan() Next {
 		return Next{Withdraw, s.UpdatedAt}
 	case s.Authorization == nil:
 		return s.planExchange()
-	case s.consentWaits():
+	case s.ConsentWaits():
 		return Next{Authorize, s.Authorization.ConsentedAt}
 	}
 	next := s.planExchange()

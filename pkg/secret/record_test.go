@@ -45,7 +45,7 @@ func fullSecret() *secret.Secret {
 		Generation: 6, Decision: 8, NextAttemptAt: noon().Add(20*time.Hour + 40*time.Minute), Attempts: 1, RefreshLate: true,
 		Authorization: &secret.Authorization{
 			AskedUntil: noon().Add(time.Hour), ConsentedAt: noon(), Accept: true, HeldAt: noon(), Failure: failure(),
-			AuthorizedAt: noon(), AliveAt: noon().Add(time.Minute), EndedAt: noon().Add(time.Hour), ReauthorizeBy: noon().Add(year),
+			AuthorizedAt: noon(), Scopes: []string{"read"}, AliveAt: noon().Add(time.Minute), EndedAt: noon().Add(time.Hour), ReauthorizeBy: noon().Add(year),
 			Notices: notices(), Required: true, Lived: 16 * time.Hour, Observed: 15 * time.Hour,
 		},
 		Deployed: env, DeletedAt: noon(), Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
@@ -57,7 +57,7 @@ func fullGrant() *secret.Grant {
 		Claim: &secret.Claim{Decision: 8, Holder: "exchanger-1", StartedAt: noon(), Until: noon().Add(time.Minute)},
 		Outcome: &secret.Outcome{
 			Decision: 7, Action: secret.Authorize, Ended: true, Held: true,
-			Authorized: &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Warnings: secret.DefaultWarnings()},
+			Authorized: &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Warnings: secret.DefaultWarnings(), Scopes: []string{"read"}},
 			StartedAt:  noon().Add(-time.Second), At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
 			ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		},
@@ -76,7 +76,7 @@ func fullConsent() *secret.Consent {
 	answered := dialog(1, noon())
 	return &secret.Consent{
 		Opened: 2, Open: []secret.Dialog{dialog(2, noon())},
-		Answered: &answered, Code: []byte("sealed"), Callback: map[string]string{"realm": "1"},
+		Answered: &answered, AnsweredAt: noon(), Code: []byte("sealed"), Callback: map[string]string{"realm": "1"},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -18,6 +19,10 @@ import (
 
 // ErrNoDialog means that the state of a consent is unknown, used or expired.
 var ErrNoDialog = errors.New("no dialog waits for this consent")
+
+// errWaits keeps a second consent from taking the place of a first whose code is
+// being exchanged. Its state is not used up by that.
+var errWaits = errors.New("another consent to the same secret is being exchanged")
 
 // Consent is what a provider's redirect brought (RFC 6749 section 4.1.2).
 type Consent struct {
@@ -50,8 +55,9 @@ const verdictIn = 8 * time.Second
 
 // Consent takes in what became of a dialog. The state is used up by it, in the
 // same commit that decides the exchange of the code, so a code is given to one
-// exchange however often the redirect comes. It returns ErrNoDialog, ErrNotReady
-// or ErrUnavailable.
+// exchange however often the redirect comes. While another consent's code is being
+// exchanged it returns ErrNotReady and uses nothing up. It returns ErrNoDialog,
+// ErrNotReady or ErrUnavailable.
 func (s *Service) Consent(ctx context.Context, given Consent) (Verdict, error) {
 	id := secretOf(given.State)
 	if id == "" {
@@ -72,13 +78,16 @@ func (s *Service) Consent(ctx context.Context, given Consent) (Verdict, error) {
 		if !open {
 			return ErrNoDialog
 		}
+		if d.ConsentWaits() {
+			return errWaits
+		}
 		app = s.cfg.Apps[d.Kind.Provider()]
 		d.Consent = d.Consent.Clone()
 		d.Consent.End(dialog)
 		d.Trace = trace
 		if given.Error != "" || given.Code.IsZero() {
 			refused = refusedDialog(ctx, app.Provider, given.Error, now)
-			d.Refused(refused, now)
+			d.Refused(refused, now, d.Consent.AskedUntil())
 			return nil
 		}
 		d.Consented(now)
@@ -87,6 +96,8 @@ func (s *Service) Consent(ctx context.Context, given Consent) (Verdict, error) {
 	switch {
 	case errors.Is(err, ErrNoDialog), errors.Is(err, state.ErrNotFound):
 		return Verdict{}, ErrNoDialog
+	case errors.Is(err, errWaits):
+		return Verdict{}, fmt.Errorf("%w: %w", ErrNotReady, err)
 	case err != nil:
 		return Verdict{}, unavailable(err)
 	}
@@ -108,7 +119,8 @@ func answer(d *secret.Draft, dialog secret.Dialog, sealer *seal.Sealer, p provid
 	if err != nil {
 		return err
 	}
-	d.Consent.Answered, d.Consent.Code, d.Consent.Callback = &dialog, sealed, nil
+	d.Consent.Answered, d.Consent.AnsweredAt = &dialog, d.Authorization.ConsentedAt
+	d.Consent.Code, d.Consent.Callback = sealed, nil
 	keep := p.Answer.KeepCallback
 	if p.Subject.From == provider.PlaceCallback {
 		keep = append(slices.Clone(keep), p.Subject.Field)

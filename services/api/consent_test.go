@@ -142,11 +142,9 @@ func TestAVerdictThatDoesNotCome(t *testing.T) {
 	if s := w.stored(t, made.ID); s.Plan().Action != secret.Authorize || s.StatusAt(w.clock.now()) != secret.Pending {
 		t.Errorf("planned is %v, want the exchange of the code", s.Plan())
 	}
-	for _, action := range []string{"retry", "accept"} { // ask for nothing more
-		got := must[*api.Changed](t)(w.change(t, made.ID, act("oauth2-google", action)))
-		if got.Decision != 1 || got.Dialog != nil || w.stored(t, made.ID).Decision != 1 {
-			t.Errorf("%s: decision %d", action, got.Decision)
-		}
+	got := must[*api.Changed](t)(w.change(t, made.ID, act("oauth2-google", "retry"))) // asks for nothing more
+	if got.Decision != 1 || got.Dialog != nil || w.stored(t, made.ID).Decision != 1 {
+		t.Errorf("a retry: decision %d", got.Decision)
 	}
 }
 
@@ -373,8 +371,9 @@ func (w *consentWorld) checkRefused(t *testing.T, id string, reason events.Reaso
 	}
 }
 
-// TestARefusalKeepsACodeThatWaits: the exchange of an older dialog goes on.
-func TestARefusalKeepsACodeThatWaits(t *testing.T) {
+// TestASecondAnswerWaits: while a code is being exchanged, no other answer takes its
+// place, and none is used up.
+func TestASecondAnswerWaits(t *testing.T) {
 	t.Parallel()
 	w := newConsentWorld(t)
 	made := w.google(t)
@@ -388,8 +387,15 @@ func TestARefusalKeepsACodeThatWaits(t *testing.T) {
 	apitest.Watch(t, w.State, state.SecretKey(made.ID), func(records map[string][]byte) bool {
 		return strings.Contains(string(records[state.SecretKey(made.ID)]), "consented_at")
 	})
-	if _, err := w.Service.Consent(t.Context(), api.Consent{State: stateOf(t, newer.Dialog), Error: "access_denied"}); err != nil {
-		t.Fatal(err)
+	for _, second := range []api.Consent{
+		{State: stateOf(t, newer.Dialog), Error: "access_denied"}, given(stateOf(t, newer.Dialog), "another code"),
+	} {
+		if _, err := w.Service.Consent(t.Context(), second); !errors.Is(err, api.ErrNotReady) {
+			t.Errorf("a second answer: %v, want ErrNotReady", err)
+		}
+	}
+	if c := w.dialogs(t, made.ID); len(c.Open) != 1 {
+		t.Errorf("%d dialogs are open, want the newer one: nothing is used up", len(c.Open))
 	}
 	leave()
 	<-done
@@ -470,5 +476,53 @@ func TestAccept(t *testing.T) {
 	}
 	if received != 3 {
 		t.Errorf("%d events tell of a consent, want one for each code and one for the acceptance", received)
+	}
+}
+
+// TestAcceptTakesWhatWasSeen: a consent that has taken the place of the one that
+// was seen is not accepted for it.
+func TestAcceptTakesWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	w := newConsentWorld(t)
+	made := w.google(t)
+	held := w.clock.now().Truncate(time.Millisecond)
+	_, _, err := secret.Store{State: w.State}.Update(t.Context(), made.ID, func(s *secret.Secret) error {
+		s.Status = secret.Succeeded
+		s.Authorization = &secret.Authorization{AuthorizedAt: held.Add(-time.Hour), HeldAt: held}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	accept := func(at time.Time) error {
+		_, err := w.change(t, made.ID, fmt.Sprintf(
+			`"attributes":{"type_of":"oauth2-google"},"meta":{"action":"accept","authorization_held_at":%q}`, at.Format(time.RFC3339Nano)))
+		return err
+	}
+	var refused *api.RefusedError
+	if err := accept(held.Add(-time.Second)); !errors.As(err, &refused) || refused.Problems[0].Code != api.Conflict {
+		t.Errorf("another moment: %v, want a conflict", err)
+	}
+	if err := accept(held); err != nil || w.stored(t, made.ID).Plan().Action != secret.Authorize {
+		t.Errorf("the moment that was seen: %v, planned is %v", err, w.stored(t, made.ID).Plan())
+	}
+	if err := accept(held); err != nil || w.stored(t, made.ID).Decision != 1 {
+		t.Errorf("again: %v, decision %d", err, w.stored(t, made.ID).Decision)
+	}
+}
+
+// TestAnUpdateOfNothing: a dialog that came with it is all that it leaves.
+func TestAnUpdateOfNothing(t *testing.T) {
+	t.Parallel()
+	w := newConsentWorld(t)
+	made := w.google(t)
+	before := w.stored(t, made.ID)
+	w.clock.move(time.Minute)
+	got := must[*api.Changed](t)(w.change(t, made.ID, `"attributes":{}`))
+	if got.Dialog == nil || len(w.dialogs(t, made.ID).Open) != 2 {
+		t.Error("there is no dialog, which contract A13 wants")
+	}
+	if diff := cmp.Diff(before, w.stored(t, made.ID)); diff != "" {
+		t.Errorf("the record (-before +after):\n%s", diff)
 	}
 }

@@ -24,8 +24,9 @@ type Dialog struct {
 }
 
 // openDialog adds a dialog to the draft. The code verifier is sealed at once:
-// only an exchanger will see it again (RFC 7636 section 4.1).
-func (s *Service) openDialog(d *secret.Draft, sealer *seal.Sealer, who Caller) (*Dialog, error) {
+// only an exchanger will see it again (RFC 7636 section 4.1). Asked tells that
+// somebody asked for it.
+func (s *Service) openDialog(d *secret.Draft, sealer *seal.Sealer, who Caller, asked bool) (*Dialog, error) {
 	app, ok := s.cfg.Apps[d.Kind.Provider()]
 	if !ok {
 		return nil, refuse(InvalidSecret, "/data/attributes/type_of", fmt.Sprintf(
@@ -34,7 +35,7 @@ func (s *Service) openDialog(d *secret.Draft, sealer *seal.Sealer, who Caller) (
 	state, verifier := newState(d.ID), newVerifier()
 	opened := secret.Dialog{
 		Number: 1, State: hash(state), RedirectURI: who.Callback,
-		ClientID: app.Registration.ClientID, Until: s.now().Add(dialogLife),
+		ClientID: app.Registration.ClientID, Until: s.now().Add(dialogLife), Asked: asked,
 	}
 	if d.Consent != nil {
 		opened.Number = d.Consent.Opened + 1

@@ -200,7 +200,7 @@ func (w *consentWorld) checkDialog(t *testing.T, kept *secret.Consent, sent url.
 	state := sha256.Sum256([]byte(sent.Get("state")))
 	want := &secret.Consent{Opened: 1, Open: []secret.Dialog{{
 		Number: 1, State: state[:], Verifier: kept.Open[0].Verifier, RedirectURI: apitest.Callback,
-		ClientID: sent.Get("client_id"), Until: w.clock.now().Add(time.Hour),
+		ClientID: sent.Get("client_id"), Until: w.clock.now().Add(time.Hour), Asked: true,
 	}}}
 	if diff := cmp.Diff(want, kept); diff != "" {
 		t.Errorf("the record (-want +got):\n%s", diff)

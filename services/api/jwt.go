@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -19,6 +20,10 @@ const (
 
 // registered are the claims that have members of their own or are computed.
 var registered = []string{"iss", "aud", "sub", "iat", "exp"}
+
+// requestFields are the fields of a token request that a JWT cannot go by the name
+// of.
+var requestFields = []string{"grant_type", "client_id", "client_secret", "jwt_param"}
 
 // readJWT reads the public credentials of oauth2-jwt (contract A9). Without a
 // token_url the signed JWT itself is the value.
@@ -41,6 +46,9 @@ func readJWT(c *Object, public *secret.Credentials, w secret.Window) {
 	}
 	public.RefreshOffset = refreshOffset(c, w)
 	public.Options = options(c)
+	if name := public.Options["jwt_param"]; slices.Contains(requestFields, name) {
+		c.fault("options", fmt.Sprintf("must not have %s for jwt_param: the request has a field of that name", name))
+	}
 }
 
 // customClaims reads further claims, which must not stand in for the registered

@@ -74,7 +74,7 @@ func (s *Service) CreateSecret(ctx context.Context, who Caller, property string,
 	made := &Changed{Secret: n}
 	draft := &secret.Draft{Secret: n, Credential: credential}
 	if n.Kind.Interactive() {
-		if made.Dialog, err = s.openDialog(draft, sealer, who); err != nil {
+		if made.Dialog, err = s.openDialog(draft, sealer, who, true); err != nil {
 			return nil, err
 		}
 		n.OpenDialog(n.CreatedAt, made.Dialog.Until)

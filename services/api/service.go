@@ -80,6 +80,7 @@ type Service struct {
 	view    *projection
 	unsaid  *prometheus.CounterVec
 	tests   pace
+	turns   turns
 }
 
 // New returns a Service that knows nothing until Run.

@@ -3,6 +3,8 @@ package reactor
 import (
 	"context"
 	"encoding/json"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -59,6 +61,8 @@ type authorizationMeta struct {
 	Required bool `json:"authorization_required,omitempty"`
 	// Details is why the last dialog brought no grant.
 	Details *errorsDoc `json:"authorization_status_details,omitempty"`
+	// Scopes are those that were granted, when they are not what is asked for.
+	Scopes []string `json:"authorized_scopes,omitempty"`
 	// HeldAt is when another account consented, whose grant is held.
 	HeldAt *timestamp `json:"authorization_held_at,omitempty"`
 }
@@ -143,7 +147,10 @@ func (v view) authorization(s *secret.Secret) *authorizationMeta {
 		ReauthorizeBy: known(a.ReauthorizeBy), HeldAt: known(a.HeldAt),
 		Required: s.ReauthorizationRequired(v.now), Details: delayed(a.Failure),
 	}
-	if meta == (authorizationMeta{}) {
+	if asked := s.Credentials.Scopes; len(asked) > 0 && slices.ContainsFunc(asked, func(scope string) bool { return !slices.Contains(a.Scopes, scope) }) {
+		meta.Scopes = a.Scopes
+	}
+	if reflect.ValueOf(meta).IsZero() {
 		return nil
 	}
 	return &meta
