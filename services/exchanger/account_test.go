@@ -105,7 +105,16 @@ func TestHeldIsAccepted(t *testing.T) {
 	}
 }
 
-// A held grant that the provider refuses leaves the one in use alone.
+// checkNothingHeld fails the test if another account's consent waits for a decision.
+func (w *world) checkNothingHeld(id string) {
+	w.t.Helper()
+	if a, g := w.secret(id).Authorization, w.grant(id); !a.HeldAt.IsZero() || a.Accept || g.Held != nil {
+		w.t.Errorf("held %s, authorization: %s", show(g.Held), show(a))
+	}
+}
+
+// A held grant that the provider refuses is dropped, and leaves the one in use
+// alone.
 func TestHeldIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -122,6 +131,7 @@ func TestHeldIsRefused(t *testing.T) {
 	if a.Failure == nil || a.Failure.Reason != string(events.ReasonGrantEnded) || !a.EndedAt.IsZero() || a.Required || len(w.ends(s.ID)) != 0 {
 		t.Errorf("authorization: %s", show(a))
 	}
+	w.checkNothingHeld(s.ID)
 	if got.Status != secret.Succeeded || !got.NextAttemptAt.Equal(before.NextAttemptAt) {
 		t.Errorf("record: %s", show(got))
 	}
@@ -129,6 +139,27 @@ func TestHeldIsRefused(t *testing.T) {
 	if who := w.whose(s.ID); who != alice {
 		t.Errorf("it is %s's", who)
 	}
+	w.checkAnnounced(s.ID)
+}
+
+// That a held grant has ended, too, is nothing to say of the one in use.
+func TestHeldHasEndedToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	x := w.exchanger()
+	s := w.heldBack(x)
+	for number := range uint64(len(w.grants(s.ID))) {
+		if err := w.provider.Revoke(s.ID, number+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.runDue(x, s.ID)
+	w.update(s.ID, func(s *secret.Secret) { s.AcceptHeld(w.now()) })
+	w.run(x, w.job(s.ID))
+	if ends := w.ends(s.ID); len(ends) != 1 {
+		t.Errorf("said at %v, authorization: %s", ends, show(w.secret(s.ID).Authorization))
+	}
+	w.checkNothingHeld(s.ID)
 	w.checkAnnounced(s.ID)
 }
 

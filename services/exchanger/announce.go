@@ -12,7 +12,9 @@ import (
 // record s. The id follows from the decision, so that an announcement that is
 // made again is known as the same.
 func (x *Exchanger) announce(ctx context.Context, s *secret.Secret, o *secret.Outcome) error {
-	if a := s.Authorization; o.Ended && a != nil && !a.EndedAt.Before(o.At) { // and had not before
+	inUse := o.Ended && o.Action != secret.Authorize // what is held ends in silence
+	// A grant that had ended before is not said to end again.
+	if a := s.Authorization; inUse && a != nil && !a.EndedAt.Add(maxSkew).Before(o.At) {
 		if err := x.announceEnd(ctx, s, o); err != nil {
 			return err
 		}

@@ -145,7 +145,7 @@ func (a *audit) changed(id string, body []byte) {
 		}
 	}
 	for _, f := range failures {
-		if f != nil {
+		if f != nil && f.Reason != string(events.ReasonUnknown) { // which is of no outcome
 			owe(f.ID, fmt.Sprintf("%s.%d.failed", id, a.outcomes[id]))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/pkg/work"
@@ -107,8 +108,10 @@ func (c *claim) giveUp(ctx context.Context) error {
 	}
 	c.x.Logger.WarnContext(ctx, "an exchange was interrupted: its outcome is unknown",
 		"secret", c.secret.ID, "generation", c.secret.Decision, "worker", dead.Holder)
+	unknown := c.x.failure(ctx, failed(events.ReasonUnknown,
+		"the exchange was interrupted, and nobody knows whether the provider has answered: authorize again"), c.x.now())
 	_, _, err := c.x.secrets.Update(ctx, c.secret.ID, func(s *secret.Secret) error {
-		if !s.Interrupt(c.secret.Decision) {
+		if !s.Interrupt(c.secret.Decision, unknown) {
 			return errVoid
 		}
 		return nil
@@ -137,8 +140,8 @@ func (c *claim) readCredential(ctx context.Context) (err error) {
 }
 
 // readConsent reads the code that is to be exchanged, if one is. It is written
-// together with the record that says so, while its dialog is open: what does not
-// fit was read from behind, and holds no code or one that was sent already.
+// together with the record that says so: what does not fit was read from behind,
+// and holds no code or one that was sent already.
 func (c *claim) readConsent(ctx context.Context) (err error) {
 	a := c.secret.Authorization
 	if a == nil || a.ConsentedAt.IsZero() || a.Accept {
@@ -148,7 +151,7 @@ func (c *claim) readConsent(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("consent: %w", err)
 	}
-	if d := c.consent.Answered; d == nil || !d.Until.After(a.ConsentedAt) {
+	if c.consent.Answered == nil || !c.consent.AnsweredAt.Equal(a.ConsentedAt) {
 		return fmt.Errorf("consent: %w", errBehind)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"maps"
 	"time"
 
@@ -44,7 +45,7 @@ func (x *Exchanger) consented(ctx context.Context, c *claim, action secret.Actio
 func (x *Exchanger) redeem(ctx context.Context, c *claim, app App, now time.Time) (got, error) {
 	given := c.consent
 	if given.Answered.ClientID != app.ClientID {
-		return got{}, appChanged(app)
+		return got{}, failed(events.ReasonAppRefused, "%s", appChanged(app))
 	}
 	tokens, err := x.sendCode(ctx, c.secret.ID, app, given)
 	defer tokens.Refresh.Wipe()
@@ -60,11 +61,20 @@ func (x *Exchanger) redeem(ctx context.Context, c *claim, app App, now time.Time
 	fresh := &secret.ConsentGrant{
 		ClientID: app.ClientID, AuthorizedAt: authorizedAt,
 		Account: account(app, cmp.Or(tokens.Subject, given.Callback[app.Provider.Subject.Field])),
-		Scopes:  tokens.Scopes, Extra: merge(given.Callback, tokens.Extra),
+		Scopes:  scopes(app, c.secret, tokens), Extra: merge(given.Callback, tokens.Extra),
 	}
 	g, err := x.granted(c, app, fresh, tokens, now)
 	g.held = err == nil && another(c.grant.Consent, fresh)
 	return g, err
+}
+
+// scopes are those that a consent granted: as asked for, unless the answer says
+// otherwise (RFC 6749 section 5.1).
+func scopes(app App, s *secret.Secret, tokens Tokens) []string {
+	if len(tokens.Scopes) > 0 {
+		return tokens.Scopes
+	}
+	return app.Provider.Requested(s.Credentials.Scopes)
 }
 
 // sendCode opens the code and sends it.
@@ -91,7 +101,7 @@ func (x *Exchanger) renew(ctx context.Context, c *claim, app App, use *secret.Co
 	case len(use.Sealed) == 0:
 		return got{}, failed(events.ReasonGrantEnded, "%s gave no refresh token with the consent: authorize again", app.label())
 	case use.ClientID != app.ClientID:
-		return got{}, appChanged(app)
+		return got{}, failed(events.ReasonGrantEnded, "%s", appChanged(app))
 	}
 	token, err := x.unseal(ctx, c.secret.ID, fieldRefreshToken, use.Generation, use.Sealed)
 	if err != nil {
@@ -142,7 +152,9 @@ func (x *Exchanger) granted(c *claim, app App, consent *secret.ConsentGrant, tok
 		// gains nothing any more, until at the end it tells that this has come.
 		g.offset = 0
 	}
-	g.authorized = &secret.Authorized{At: consent.AuthorizedAt, ReauthorizeBy: consent.EndsAt, Warnings: app.warnings()}
+	g.authorized = &secret.Authorized{
+		At: consent.AuthorizedAt, ReauthorizeBy: consent.EndsAt, Warnings: app.warnings(), Scopes: consent.Scopes,
+	}
 	return g, nil
 }
 
@@ -160,8 +172,8 @@ func (x *Exchanger) unseal(ctx context.Context, id, field string, generation uin
 }
 
 // appChanged is for a consent that was given to an app that is no longer used.
-func appChanged(app App) error {
-	return failed(events.ReasonAppRefused, "the consent was given to another app than the one that is registered here with %s now: authorize again", app.label())
+func appChanged(app App) string {
+	return fmt.Sprintf("the consent was given to another app than the one that is registered here with %s now: authorize again", app.label())
 }
 
 // account is the fingerprint of an account at the app's provider: enough to know

@@ -35,6 +35,15 @@ func consents() []scenario {
 		w.consent(s.ID)
 		return s
 	}
+	killed := func(prepare func(*world, *Exchanger) *secret.Secret) func(*world, *Exchanger) *secret.Secret {
+		return func(w *world, x *Exchanger) *secret.Secret {
+			s := prepare(w, x)
+			sab := &saboteur{inner: w.store, events: w.events, at: 2, mode: diesBefore}
+			process(w.exchanger(sab.sabotaged), w.job(s.ID))
+			w.advance(claimLife)
+			return s
+		}
+	}
 	accepted := func(w *world, x *Exchanger) *secret.Secret {
 		s := w.heldBack(x)
 		w.update(s.ID, func(s *secret.Secret) { s.AcceptHeld(w.now()) })
@@ -61,33 +70,31 @@ func consents() []scenario {
 	}
 	grace := sandbox.RefreshTokens{Rotation: sandbox.RotationRotate, DetectReuse: true, Grace: sandbox.Duration(time.Minute)}
 	return []scenario{
-		{"consent", first, (*world).checkServes, 1, 2, func(w *world, id string) {
-			if s := w.secret(id); s.Status != secret.Failed || reason(s) != string(events.ReasonConsentRefused) || s.Plan().Action != secret.Rest {
-				w.t.Errorf("record: %s", show(s))
-			}
-		}},
-		{"another consent", again, (*world).checkServes, 2, 2, (*world).checkServesOn},
+		{"consent", first, (*world).checkServes, 1, 2, (*world).checkUnauthorized, true},
+		{"another consent", again, (*world).checkServes, 2, 2, (*world).checkForgotten, true},
 		{"another account's consent", another, func(w *world, id string) {
 			if a := w.secret(id).Authorization; a.HeldAt.IsZero() || a.Failure != nil || w.grant(id).Held == nil || w.whose(id) != alice {
 				w.t.Errorf("authorization: %s", show(a))
 			}
 			w.checkRefreshable(id)
-		}, 2, 2, (*world).checkServesOn},
+		}, 2, 2, (*world).checkForgotten, true},
 		{"acceptance", accepted, func(w *world, id string) {
 			if w.whose(id) != bob || w.grant(id).Held != nil {
 				w.t.Errorf("record: %s", show(w.secret(id)))
 			}
 			w.checkServes(id)
-		}, 3, 2, (*world).checkServesOn},
-		{"refresh of a grant, with grace", refresh(grace), (*world).checkServes, 2, 2, nil},
-		{"refresh of a grant, without grace", refresh(strict()), (*world).checkServes, 2, 2, (*world).checkDead},
-		{"refresh of a dead grant", dead, (*world).checkDead, 2, 2, nil},
+		}, 3, 2, func(w *world, id string) { w.checkServesOn(id, events.ReasonGrantEnded) }, false},
+		{"refresh of a grant, with grace", refresh(grace), (*world).checkServes, 2, 2, nil, false},
+		{"refresh of a grant, without grace", refresh(strict()), (*world).checkServes, 2, 2, (*world).checkDead, false},
+		{"refresh of a dead grant", dead, (*world).checkDead, 2, 2, nil, false},
+		{"giving up a consent", killed(first), (*world).checkUnauthorized, 1, 0, nil, false},
+		{"giving up another consent", killed(again), (*world).checkForgotten, 2, 0, nil, false},
 		{"reminder", reminded, func(w *world, id string) {
 			said := slices.DeleteFunc(w.events.about(id), func(e events.Event) bool { return e.Data.Type() != events.TypeReauthorizationDue })
 			if a := w.secret(id).Authorization; len(said) != 1 || !a.Required || len(a.Notices) != 0 {
 				w.t.Errorf("said %d times: %s", len(said), show(a))
 			}
-		}, 1, 0, nil},
+		}, 1, 0, nil, false},
 	}
 }
 
@@ -106,15 +113,39 @@ func (w *world) checkServes(id string) {
 	w.checkRefreshable(id)
 }
 
-// checkServesOn fails the test unless the first grant is in use, and it is known
-// why none came after it.
-func (w *world) checkServesOn(id string) {
+// checkUnauthorized fails the test unless there is no grant, because nobody knows
+// what came of the first consent.
+func (w *world) checkUnauthorized(id string) {
 	w.t.Helper()
 	s := w.secret(id)
 	a := s.Authorization
-	if s.Status != secret.Succeeded || s.Plan().Action != secret.Refresh || a.Failure == nil || !a.ConsentedAt.IsZero() || !a.EndedAt.IsZero() {
+	if s.Status != secret.Failed || reason(s) != string(events.ReasonUnknown) || !is(a.Failure, s.StatusDetails) ||
+		s.ConsentWaits() || !a.AuthorizedAt.IsZero() || s.Plan().Action != secret.Rest {
 		w.t.Errorf("record: %s", show(s))
 	}
+	if g := w.grant(id); g.Consent != nil || len(w.artifacts(id)) != 0 {
+		w.t.Errorf("%d artifacts, grant: %s", len(w.artifacts(id)), show(g.Consent))
+	}
+	w.checkNothingHeld(id)
+}
+
+// checkForgotten is checkServesOn for a consent of which nobody knows what came.
+func (w *world) checkForgotten(id string) { w.checkServesOn(id, events.ReasonUnknown) }
+
+// checkServesOn fails the test unless the first grant is in use, and this is why
+// none came after it.
+func (w *world) checkServesOn(id string, why events.Reason) {
+	w.t.Helper()
+	s := w.secret(id)
+	a := s.Authorization
+	if s.Status != secret.Succeeded || s.Plan().Action != secret.Refresh || s.ConsentWaits() || !a.EndedAt.IsZero() || a.Required ||
+		a.Failure == nil || a.Failure.Reason != string(why) {
+		w.t.Errorf("record: %s", show(s))
+	}
+	if found := w.artifacts(id); len(found) != 1 || found[0].Generation != s.Generation {
+		w.t.Errorf("the value in use has changed: %s", show(found))
+	}
+	w.checkNothingHeld(id)
 	if w.grants(id)[0].Ended != "" {
 		w.t.Error("the grant in use was ended")
 	}
@@ -141,11 +172,16 @@ func TestInterferenceWithConsent(t *testing.T) {
 		return func(w *world, id string) { w.update(id, func(s *secret.Secret) { change(w, s) }) }
 	}
 	others := map[string]func(w *world, id string){
-		"delete":       change(func(w *world, s *secret.Secret) { s.Delete(w.now()) }),
-		"detach":       change(func(w *world, s *secret.Secret) { s.Detach(w.now()) }),
-		"ask":          change(func(w *world, s *secret.Secret) { s.Ask(w.now()) }),
-		"move":         change((*world).move),
-		"consent anew": func(w *world, id string) { w.advance(2 * dialog); w.consent(id) },
+		"delete": change(func(w *world, s *secret.Secret) { s.Delete(w.now()) }),
+		"detach": change(func(w *world, s *secret.Secret) { s.Detach(w.now()) }),
+		"ask":    change(func(w *world, s *secret.Secret) { s.Ask(w.now()) }),
+		"move":   change((*world).move),
+		"consent anew": func(w *world, id string) {
+			if !w.secret(id).ConsentWaits() {
+				w.advance(2 * dialog)
+				w.consent(id)
+			}
+		},
 	}
 	for _, sc := range consents()[:4] {
 		effects := sc.effects(t)
@@ -168,9 +204,6 @@ func TestInterferenceWithConsent(t *testing.T) {
 						if g.CodePresented > 1 || g.Ended != "" {
 							t.Errorf("grant, by the provider's books: %s", show(g))
 						}
-					}
-					if s := w.secret(id); name == "consent anew" && !s.Authorization.HeldAt.IsZero() {
-						w.runDue(w.exchanger(), id) // if the grant in use is newer, the record learns of it
 					}
 					w.checkSettled(id)
 				})

@@ -5,10 +5,13 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -76,9 +79,12 @@ func people(accounts ...string) (list []sandbox.Consent) {
 }
 
 // consent has the person who is next consent to the secret, as api and browser
-// do it: the dialog is opened, and then answered.
+// do it: the dialog is opened, and then answered, unless another consent waits.
 func (w *world) consent(id string) {
 	w.t.Helper()
+	if w.secret(id).ConsentWaits() {
+		w.t.Fatal("the api would refuse this consent")
+	}
 	verifier := rand.Text() + rand.Text()
 	d := secret.Dialog{State: []byte("hash"), RedirectURI: testRedirect, ClientID: w.secret(id).Credentials.ClientID, Until: w.now().Add(dialog)}
 	w.edit(id, func(draft *secret.Draft) {
@@ -98,6 +104,7 @@ func (w *world) consent(id string) {
 		draft.Consent.End(d)
 		draft.Consent.Answered, draft.Consent.Code = &d, w.sealFor(id, secret.FieldCode, d.Number, code)
 		draft.Consented(w.now())
+		draft.Consent.AnsweredAt = draft.Authorization.ConsentedAt
 	})
 }
 
@@ -212,7 +219,7 @@ func TestFirstConsent(t *testing.T) {
 	want.ExpiresAt, want.RefreshAt = w.now().Add(time.Hour), w.now().Add(30*time.Minute)
 	want.NextAttemptAt = want.RefreshAt
 	consentedAt := answered.Authorization.ConsentedAt
-	want.Authorization = &secret.Authorization{AuthorizedAt: consentedAt, AliveAt: consentedAt}
+	want.Authorization = &secret.Authorization{AuthorizedAt: consentedAt, AliveAt: consentedAt, Scopes: []string{plantedScope, "openid"}}
 	if diff := cmp.Diff(&want, w.secret(created.ID)); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}
@@ -220,7 +227,7 @@ func TestFirstConsent(t *testing.T) {
 	grant := w.grant(created.ID)
 	wantGrant := &secret.ConsentGrant{
 		Generation: 1, Sealed: grant.Consent.Sealed, ClientID: created.ID, Account: grant.Consent.Account,
-		AuthorizedAt: consentedAt, Scopes: []string{plantedScope, "openid"},
+		AuthorizedAt: consentedAt, Scopes: want.Authorization.Scopes,
 	}
 	if diff := cmp.Diff(wantGrant, grant.Consent, brief()); diff != "" || len(wantGrant.Account) != 32 || grant.Held != nil {
 		t.Errorf("account %q, grant (-want +got):\n%s", wantGrant.Account, diff)
@@ -238,6 +245,66 @@ func TestFirstConsent(t *testing.T) {
 	w.checkClaims(want.ID)
 	w.checkRefreshable(want.ID)
 	w.wantRequests(want.ID, 1)
+}
+
+// What was granted is what the answer names, and where it names nothing what was
+// asked for. A refresh that names nothing changes nothing.
+func TestGrantedScopes(t *testing.T) {
+	t.Parallel()
+	asked := []string{plantedScope, "openid"}
+	for name, tt := range map[string]struct{ code, refresh []string }{
+		"named":          {[]string{"openid"}, []string{"openid", "phone"}},
+		"not named":      {asked, asked},
+		"fewer later on": {asked, []string{"openid"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			x := w.exchanger()
+			s := w.consenting(sandbox.CodeFlow{})
+			w.script(s, naming(tt.code, asked), naming(tt.refresh, tt.code))
+			w.consent(s.ID)
+			w.run(x, w.job(s.ID))
+			w.checkScopes(s.ID, tt.code)
+			w.runDue(x, s.ID)
+			w.checkScopes(s.ID, tt.refresh)
+		})
+	}
+}
+
+// naming is an answer that names these scopes, unless they are those that are
+// in force anyway.
+func naming(scopes, inForce []string) sandbox.Step {
+	if slices.Equal(scopes, inForce) {
+		return sandbox.Step{Times: 1, Omit: []string{"scope"}}
+	}
+	return sandbox.Step{Times: 1, Fields: map[string]json.RawMessage{"scope": json.RawMessage(strconv.Quote(strings.Join(scopes, " ")))}}
+}
+
+func (w *world) checkScopes(id string, want []string) {
+	w.t.Helper()
+	if diff := cmp.Diff(want, w.secret(id).Authorization.Scopes); diff != "" {
+		w.t.Errorf("scopes of the record (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, w.grant(id).Consent.Scopes); diff != "" {
+		w.t.Errorf("scopes of the grant (-want +got):\n%s", diff)
+	}
+}
+
+// Details point to where the token endpoint is set, which is not in the secret.
+func TestConsentDetailNamesTheSetting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.consenting(sandbox.CodeFlow{})
+	w.consent(s.ID)
+	app := w.apps[acme]
+	app.Provider.TokenURL = w.nobody()
+	w.apps[acme] = app
+	w.run(w.exchanger(), w.job(s.ID))
+	const want = "the token endpoint refused the connection: check host and port of providers.acme.token_url"
+	if f := w.secret(s.ID).Authorization.Failure; f == nil || f.Detail != want {
+		t.Errorf("failure: %s", show(f))
+	}
 }
 
 // A consent of which nothing comes: a secret that never worked fails, and one

@@ -161,9 +161,29 @@ type scenario struct {
 	// outcome is the number of the effect that makes an answer safe. Who dies
 	// before it has lost the answer.
 	outcome int
-	// lost looks at the secret instead when the answer was lost, and with it a
-	// code that is good once; nil where check holds then, too.
+	// lost looks at the secret instead when the answer was lost; nil where check
+	// holds then, too.
 	lost func(w *world, id string)
+	// code tells that a code is sent, by who has claimed it with the first effect.
+	// Nobody else sends it again: it is lost, too, with a claim whose maker did
+	// not get to send it.
+	code bool
+}
+
+// struck is what there is to see after something has happened at an effect.
+func (sc scenario) struck(at int, mode mode) (requests int, check func(w *world, id string)) {
+	switch lost := at == sc.outcome && mode == diesBefore; {
+	case sc.code && at == 1 && (mode == answerLost || mode == diesAfter):
+		return sc.requests - 1, sc.lost
+	case lost && sc.code:
+		return sc.requests, sc.lost
+	case lost && sc.lost != nil:
+		return sc.requests + 1, sc.lost
+	case lost:
+		return sc.requests + 1, sc.check
+	default:
+		return sc.requests, sc.check
+	}
 }
 
 func scenarios() []scenario {
@@ -199,15 +219,15 @@ func scenarios() []scenario {
 		}
 	}
 	return append([]scenario{
-		{"first exchange", func(w *world, _ *Exchanger) *secret.Secret { return w.create(secret.OAuth2) }, current(""), 1, 2, nil},
+		{"first exchange", func(w *world, _ *Exchanger) *secret.Secret { return w.create(secret.OAuth2) }, current(""), 1, 2, nil, false},
 		{"without environment", func(w *world, _ *Exchanger) *secret.Secret { return w.create(secret.OAuth2, loose) }, func(w *world, id string) {
 			s := w.secret(id)
 			if s.Status != secret.Succeeded || s.Plan().Action != secret.Rest {
 				w.t.Errorf("record: %s", show(s))
 			}
 			w.checkValue(s)
-		}, 1, 2, nil},
-		{"refresh", due, current(secret.Succeeded), 2, 2, nil},
+		}, 1, 2, nil, false},
+		{"refresh", due, current(secret.Succeeded), 2, 2, nil, false},
 		{"refresh that fails", func(w *world, x *Exchanger) *secret.Secret {
 			s := due(w, x)
 			w.script(s, sandbox.Step{Status: 500})
@@ -218,11 +238,11 @@ func scenarios() []scenario {
 				w.t.Errorf("record: %s", show(s))
 			}
 			w.checkKept(s)
-		}, 2, 2, nil},
-		{"after a death before the answer was safe", killed(2), current(""), 2, 4, nil},
-		{"after two deaths before the answer was safe", killed(2, 4), current(""), 3, 4, nil},
-		{"after a death before the artifact", killed(3), current(""), 1, 0, nil},
-		{"after a death before the record", killed(4), current(""), 1, 0, nil},
+		}, 2, 2, nil, false},
+		{"after a death before the answer was safe", killed(2), current(""), 2, 4, nil, false},
+		{"after two deaths before the answer was safe", killed(2, 4), current(""), 3, 4, nil, false},
+		{"after a death before the artifact", killed(3), current(""), 1, 0, nil, false},
+		{"after a death before the record", killed(4), current(""), 1, 0, nil, false},
 		{"withdraw", func(w *world, x *Exchanger) *secret.Secret {
 			s := exchanged(w, x)
 			w.update(s.ID, func(s *secret.Secret) { s.Detach(w.now()) })
@@ -231,7 +251,7 @@ func scenarios() []scenario {
 			if s := w.secret(id); s.Deployed != "" || s.Plan().Action != secret.Rest || len(w.artifacts(id)) != 0 {
 				w.t.Errorf("%d artifacts, record: %s", len(w.artifacts(id)), show(s))
 			}
-		}, 1, 0, nil},
+		}, 1, 0, nil, false},
 		{"erase", func(w *world, x *Exchanger) *secret.Secret {
 			s := exchanged(w, x)
 			w.update(s.ID, func(s *secret.Secret) { s.Delete(w.now()) })
@@ -240,7 +260,7 @@ func scenarios() []scenario {
 			if keys := w.keys(id); len(keys) != 0 {
 				w.t.Errorf("left: %v", keys)
 			}
-		}, 1, 0, nil},
+		}, 1, 0, nil, false},
 	}, consents()...)
 }
 
@@ -260,13 +280,8 @@ func TestCrashes(t *testing.T) {
 				}
 				w := newWorld(t)
 				id := sc.strike(w, i+1, mode)
-				requests, check := sc.requests, sc.check
-				if i+1 == sc.outcome && mode == diesBefore {
-					requests++ // the answer was lost with whoever had it
-					if sc.lost != nil {
-						check = sc.lost
-					}
-				}
+				requests, check := sc.struck(i+1, mode)
+				sent, announced := len(w.provider.AllRequests()), len(w.events.list) // check sends one more
 				what := fmt.Sprintf("%s: %s at %d. %s", sc.name, mode, i+1, effect)
 				ok := t.Run(what, func(t *testing.T) {
 					w.t = t
@@ -279,7 +294,7 @@ func TestCrashes(t *testing.T) {
 					t.Log(w.logs)
 				}
 				fmt.Fprintf(rows, "%s\t%d. %s\t%s\t%d\t%v\t%d\n",
-					sc.name, i+1, effect, mode, len(w.provider.AllRequests()), w.store.claims[id], len(w.events.list))
+					sc.name, i+1, effect, mode, sent, w.store.claims[id], announced)
 			}
 		}
 	}

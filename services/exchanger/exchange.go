@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -63,6 +64,8 @@ type result struct {
 func (r *result) in(g *secret.Grant) *secret.Grant {
 	next := g.With(nil, r.outcome)
 	switch o := r.outcome; {
+	case o.Ended && o.Action == secret.Authorize:
+		next.Held = nil // only what was held can end in an authorization
 	case r.consent == nil:
 	case o.Failure != nil:
 		replace(&next.Consent, r.consent)
@@ -101,10 +104,13 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 		x.Logger.ErrorContext(ctx, "an exchange failed by a fault of the exchanger's own", "secret", c.secret.ID, "error", err)
 		why = failed(events.ReasonUnsupported, "the exchanger has a fault of its own: its log tells more")
 	}
+	if name := c.secret.Kind.Provider(); name != "" {
+		why.Detail = strings.ReplaceAll(why.Detail, "token_url", "providers."+name+".token_url")
+	}
 	now := x.now()
 	failed := &result{outcome: &secret.Outcome{
 		Decision: c.secret.Decision, Action: action, At: now, Failure: x.failure(ctx, why, now),
-		Ended: why.Reason == events.ReasonGrantEnded && action != secret.Authorize,
+		Ended: why.Reason == events.ReasonGrantEnded,
 	}}
 	if r != nil {
 		failed.consent = r.consent // the token was of no use, but the grant was used

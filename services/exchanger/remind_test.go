@@ -124,3 +124,26 @@ func TestMissedWarnings(t *testing.T) {
 		t.Errorf("still to be given (-want +got):\n%s", diff)
 	}
 }
+
+// A warning that is given again after a crash, later, is the same one.
+func TestWarningGivenAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.linkedIn()
+	w.run(w.exchanger(), w.job(s.ID))
+	for w.secret(s.ID).Plan().Action != secret.Remind {
+		w.runDue(w.exchanger(), s.ID)
+	}
+	w.clock.Store(w.secret(s.ID).Plan().At.UnixMilli())
+	m := w.job(s.ID)
+	dies := &saboteur{inner: w.store, events: w.events, named: "announce", mode: diesAfter}
+	if lived, _ := process(w.exchanger(dies.sabotaged), m); lived {
+		t.Fatal("it lived")
+	}
+	w.advance(time.Hour)
+	m.Delivery++
+	w.run(w.exchanger(), m)
+	if n := len(w.warnings(s.ID)); n != 1 { // of one id each
+		t.Errorf("%d warnings", n)
+	}
+}

@@ -158,24 +158,25 @@ func reason(s *secret.Secret) string {
 }
 
 // Without the app that a consent was given to, the grant stays and serves again
-// when the app is back.
+// when the app is back. While another is in its place, somebody has to consent.
 func TestAppIsAway(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		change func(w *world)
 		reason events.Reason
+		ends   int
 	}{
-		"not registered": {func(w *world) { delete(w.apps, acme) }, events.ReasonNotRegistered},
+		"not registered": {func(w *world) { delete(w.apps, acme) }, events.ReasonNotRegistered, 0},
 		"another app": {func(w *world) {
 			app := w.apps[acme]
 			app.ClientID = "another"
 			w.apps[acme] = app
-		}, events.ReasonAppRefused},
+		}, events.ReasonGrantEnded, 1},
 		"another client secret": {func(w *world) {
 			app := w.apps[acme]
 			app.Secret = seal.NewPlaintext("wrong")
 			w.apps[acme] = app
-		}, events.ReasonAppRefused},
+		}, events.ReasonAppRefused, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -186,12 +187,20 @@ func TestAppIsAway(t *testing.T) {
 			tt.change(w)
 			w.runDue(x, s.ID)
 			got := w.secret(s.ID)
-			if reason(got) != string(tt.reason) || got.Attempts != 1 || !got.Authorization.EndedAt.IsZero() || got.Authorization.Required {
+			ended := tt.ends > 0
+			if reason(got) != string(tt.reason) || got.Attempts != 1 || got.Authorization.EndedAt.IsZero() == ended || got.Authorization.Required != ended {
 				t.Errorf("record: %s", show(got))
+			}
+			if ends := w.ends(s.ID); len(ends) != tt.ends {
+				t.Errorf("said at %v, want %d times", ends, tt.ends)
 			}
 			w.apps[acme] = app
 			w.runDue(x, s.ID)
+			if a := w.secret(s.ID).Authorization; !a.EndedAt.IsZero() || a.Required {
+				t.Errorf("authorization: %s", show(a))
+			}
 			w.checkValue(w.secret(s.ID))
+			w.checkAnnounced(s.ID)
 		})
 	}
 }
@@ -236,7 +245,7 @@ func TestDeadGrant(t *testing.T) {
 			if ends := w.ends(s.ID); len(ends) != 1 || ends[0] != first {
 				t.Errorf("said at %v, want %s", ends, first)
 			}
-			w.advance(time.Second)
+			w.advance(2 * maxSkew)
 			w.update(s.ID, func(s *secret.Secret) { s.Ask(w.now()) })
 			w.run(x, w.job(s.ID))
 			if got := w.secret(s.ID); got.Status != secret.Failed || len(w.ends(s.ID)) != 1 {
