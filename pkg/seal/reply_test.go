@@ -24,7 +24,7 @@ func TestReply(t *testing.T) {
 		if got, err := reply.Open(testBinding, sealed); err != nil || !got.Equal(seal.NewPlaintext(value)) {
 			t.Errorf("%s: opened %d bytes of %d: %v", name, got.Len(), len(value), err)
 		}
-		if class, _, err := seal.Inspect(sealed); err != nil || class != seal.ShortLived {
+		if class, _, err := seal.Inspect(sealed); err != nil || class != seal.LongLived {
 			t.Errorf("%s: sealed as %s, %v", name, class, err)
 		}
 	}
@@ -132,7 +132,7 @@ func FuzzSealReply(f *testing.F) {
 			}
 			return
 		}
-		if class, _, err := seal.Inspect(sealed); err != nil || class != seal.ShortLived {
+		if class, _, err := seal.Inspect(sealed); err != nil || class != seal.LongLived {
 			t.Fatalf("sealed as %s, %v", class, err)
 		}
 	})
