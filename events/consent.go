@@ -12,6 +12,8 @@ type ReauthorizeRequested struct {
 	Kind        string `json:"kind"`
 	// Until is how long the dialog is open.
 	Until time.Time `json:"until"`
+	// By is as in SecretCreated.
+	By string `json:"by,omitempty"`
 }
 
 // ConsentReceived says: a person consented in the provider's dialog. The code
@@ -21,6 +23,9 @@ type ConsentReceived struct {
 	Property    string `json:"property"`
 	Environment string `json:"environment,omitempty"`
 	Kind        string `json:"kind"`
+	// By is who accepted a consent that was held, as in SecretCreated; absent when
+	// it came from the provider's dialog, in which nobody is known to us.
+	By string `json:"by,omitempty"`
 }
 
 // ConsentHeld says: the consent was given with another account than the one in

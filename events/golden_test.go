@@ -47,17 +47,18 @@ func samples() map[string]events.Event {
 	return map[string]events.Event{
 		"SecretCreated": wrap(secretID+".created", events.SecretCreated{
 			Secret: secretID, Property: property, Environment: env, Name: "billing API", Kind: "oauth2-client_credentials",
+			By: "ada@example.test",
 		}),
 		"SecretCreated-least": least,
 		"SecretUpdated": wrap(secretID+".updated", events.SecretUpdated{
 			Secret: secretID, Property: property, Environment: env, Name: "billing API", Kind: "oauth2",
-			Changed: []string{"name", "credentials", "environment"},
+			Changed: []string{"name", "credentials", "environment"}, By: "Ada",
 		}),
 		"SecretUpdated-least": wrap(secretID+".updated", events.SecretUpdated{
 			Secret: secretID, Property: property, Name: "n", Kind: "token", Changed: []string{"environment"},
 		}),
 		"SecretDeleted": wrap(secretID+".deleted", events.SecretDeleted{
-			Secret: secretID, Property: property, Environment: env, Name: "billing API", Kind: "oauth2",
+			Secret: secretID, Property: property, Environment: env, Name: "billing API", Kind: "oauth2", By: "ada@example.test",
 		}),
 		"SecretDeleted-strange": strange,
 		"RefreshDue": wrap(secretID+".7.due", events.RefreshDue{
@@ -83,14 +84,32 @@ func samples() map[string]events.Event {
 			Secret: secretID, Property: property, Kind: "oauth2", Action: "exchange",
 			Reason: events.ReasonRejected, Detail: "the provider refused the credentials",
 		}),
+		"ExchangeInterrupted": wrap(secretID+".8.interrupted", events.ExchangeInterrupted{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", Action: "refresh",
+			Generation: 8, WorksUntil: noon().Add(4 * time.Hour),
+		}),
+		"ExchangeInterrupted-least": wrap(secretID+".1.interrupted", events.ExchangeInterrupted{
+			Secret: secretID, Property: property, Kind: "token", Action: "exchange", Generation: 1,
+		}),
 		"RetryRequested": wrap(secretID+".9.retry", events.RetryRequested{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", By: "ada@example.test",
+		}),
+		"SecretTested": wrap(secretID+".tested.1", events.SecretTested{
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2",
+			Outcome: events.TestSucceeded, By: "ada@example.test",
+		}),
+		"SecretTested-least": wrap(secretID+".tested.2", events.SecretTested{
+			Secret: secretID, Property: property, Kind: "oauth2", Outcome: events.TestNotMade,
 		}),
 		"ReauthorizeRequested": wrap(secretID+".dialog.1", events.ReauthorizeRequested{
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2-google", Until: noon().Add(time.Hour),
+			By: "ada@example.test",
 		}),
 		"ConsentReceived": wrap(secretID+".dialog.1.consent", events.ConsentReceived{
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2-google",
+		}),
+		"ConsentReceived-accepted": wrap(secretID+".consent.12", events.ConsentReceived{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2-google", By: "ada@example.test",
 		}),
 		"ConsentHeld": wrap(secretID+".10.held", events.ConsentHeld{
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2-google",
@@ -230,8 +249,8 @@ func TestTimesAreUTC(t *testing.T) {
 func TestMembers(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
-		"action", "attempts", "before", "changed", "client_id", "days_left", "decision", "detail", "due_at", "ended",
-		"environment", "expires_at", "generation", "key", "kind", "name", "next_attempt_at", "property", "provider",
+		"action", "attempts", "before", "by", "changed", "client_id", "days_left", "decision", "detail", "due_at", "ended",
+		"environment", "expires_at", "generation", "key", "kind", "name", "next_attempt_at", "outcome", "property", "provider",
 		"reason", "reauthorize_by", "refresh_at", "secret", "secret_expires_at", "until", "works_until",
 	}
 	for name, e := range samples() {

@@ -10,6 +10,9 @@ type SecretCreated struct {
 	Name        string `json:"name"`
 	// Kind is the wire name the client used (contract A9).
 	Kind string `json:"kind"`
+	// By is who asked for it: a mail address or, without one, a name. Absent when
+	// nobody did in person.
+	By string `json:"by,omitempty"`
 }
 
 // SecretUpdated says: somebody changed what a secret is.
@@ -22,6 +25,8 @@ type SecretUpdated struct {
 	Kind string `json:"kind"`
 	// Changed lists what did: "name", "credentials", "environment".
 	Changed []string `json:"changed"`
+	// By is as in SecretCreated.
+	By string `json:"by,omitempty"`
 }
 
 // SecretDeleted says: a secret is gone; its remains are being erased.
@@ -31,6 +36,8 @@ type SecretDeleted struct {
 	Environment string `json:"environment,omitempty"`
 	Name        string `json:"name"`
 	Kind        string `json:"kind"`
+	// By is as in SecretCreated.
+	By string `json:"by,omitempty"`
 }
 
 // ExchangeSucceeded says: an exchange ended well and its result is stored.
@@ -68,6 +75,22 @@ type ExchangeFailed struct {
 	WorksUntil time.Time `json:"works_until,omitzero"`
 }
 
+// ExchangeInterrupted says: an exchange was begun and nobody knows how it ended,
+// for its exchanger died or was stopped. That takes no attempt away: another
+// exchange is due at once.
+type ExchangeInterrupted struct {
+	Secret      string `json:"secret"`
+	Property    string `json:"property"`
+	Environment string `json:"environment,omitempty"`
+	Kind        string `json:"kind"`
+	// Action is as in ExchangeSucceeded.
+	Action string `json:"action"`
+	// Generation is the version that the value would have had.
+	Generation uint64 `json:"generation"`
+	// WorksUntil is as in ExchangeFailed.
+	WorksUntil time.Time `json:"works_until,omitzero"`
+}
+
 // RetryRequested says: somebody asked for another exchange of a secret that had
 // failed.
 type RetryRequested struct {
@@ -75,7 +98,37 @@ type RetryRequested struct {
 	Property    string `json:"property"`
 	Environment string `json:"environment,omitempty"`
 	Kind        string `json:"kind"`
+	// By is as in SecretCreated.
+	By string `json:"by,omitempty"`
 }
+
+// SecretTested says: somebody had an exchange made to see what the provider
+// answers. Nothing was stored.
+type SecretTested struct {
+	Secret      string `json:"secret"`
+	Property    string `json:"property"`
+	Environment string `json:"environment,omitempty"`
+	Kind        string `json:"kind"`
+	// Outcome is one of those below.
+	Outcome TestOutcome `json:"outcome"`
+	// By is as in SecretCreated.
+	By string `json:"by,omitempty"`
+}
+
+// TestOutcome is what came of a test: a closed set.
+type TestOutcome string
+
+// The outcomes of tests.
+const (
+	// TestSucceeded: the provider gave a token, which went to whoever asked.
+	TestSucceeded TestOutcome = "succeeded"
+	// TestFailed: there was no token; whoever asked was told why.
+	TestFailed TestOutcome = "failed"
+	// TestNotMade: another exchange was under way, so none was made.
+	TestNotMade TestOutcome = "not_made"
+	// TestUnknown: no answer came in time. A request may have been made.
+	TestUnknown TestOutcome = "unknown"
+)
 
 // Type implements Data.
 func (SecretCreated) Type() Type { return TypeSecretCreated }
@@ -112,3 +165,15 @@ func (RetryRequested) Type() Type { return TypeRetryRequested }
 
 // About implements Data.
 func (e RetryRequested) About() string { return e.Secret }
+
+// Type implements Data.
+func (ExchangeInterrupted) Type() Type { return TypeExchangeInterrupted }
+
+// About implements Data.
+func (e ExchangeInterrupted) About() string { return e.Secret }
+
+// Type implements Data.
+func (SecretTested) Type() Type { return TypeSecretTested }
+
+// About implements Data.
+func (e SecretTested) About() string { return e.Secret }

@@ -11,7 +11,9 @@ const (
 	TypeSecretDeleted        Type = "SecretDeleted"
 	TypeExchangeSucceeded    Type = "ExchangeSucceeded"
 	TypeExchangeFailed       Type = "ExchangeFailed"
+	TypeExchangeInterrupted  Type = "ExchangeInterrupted"
 	TypeRetryRequested       Type = "RetryRequested"
+	TypeSecretTested         Type = "SecretTested"
 	TypeReauthorizeRequested Type = "ReauthorizeRequested"
 	TypeConsentReceived      Type = "ConsentReceived"
 	TypeConsentHeld          Type = "ConsentHeld"
@@ -51,6 +53,10 @@ func decoder(t Type) func([]byte) (Data, error) {
 		return decode[ExchangeSucceeded]
 	case TypeExchangeFailed:
 		return decode[ExchangeFailed]
+	case TypeExchangeInterrupted:
+		return decode[ExchangeInterrupted]
+	case TypeSecretTested:
+		return decode[SecretTested]
 	case TypeRetryRequested:
 		return decode[RetryRequested]
 	case TypeReauthorizeRequested:
