@@ -23,9 +23,9 @@ func EventSubject(org string, t Type, about string) string {
 	return strings.Join([]string{Root, "event", Token(org), string(t), Token(about)}, ".")
 }
 
-// EventsAbout is the pattern of the subjects of all events about a secret of an
+// SubjectsAbout is the pattern of the subjects of all events about a secret of an
 // organisation, or about a provider, as in [EventSubject].
-func EventsAbout(org, about string) string { return EventSubject(org, anyType, about) }
+func SubjectsAbout(org, about string) string { return EventSubject(org, anyType, about) }
 
 // anyType stands for every type in a pattern.
 const anyType Type = "*"

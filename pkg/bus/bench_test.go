@@ -103,3 +103,46 @@ func BenchmarkFollowReplay(b *testing.B) {
 	}
 	b.ReportMetric(float64(records)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }
+
+// BenchmarkHistory reads the time-line of one secret, 60 events spread over a log
+// of 100,000 of other secrets, by one caller.
+func BenchmarkHistory(b *testing.B) {
+	const others, of, own = 100_000, 20_000, 60
+	bus := open(b)
+	for i := range others {
+		id := fmt.Sprint("SE", i%of)
+		if i%(others/own) == 0 {
+			happened(b, bus, historyOrg, "SEmine", i)
+		}
+		h, body, err := events.Encode(events.Event{
+			ID: fmt.Sprint(i), Source: "/rekindle/bench", Org: historyOrg, Time: due("").Time,
+			Data: events.ExchangeFailed{Secret: id, Kind: "oauth2", Action: "refresh", Reason: events.ReasonTimeout, Detail: "no complete answer came within 10 s"},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		m := &nats.Msg{Subject: events.EventSubject(historyOrg, events.TypeExchangeFailed, id), Header: nats.Header(h), Data: body}
+		if _, err := bus.js.PublishMsgAsync(m); err != nil {
+			b.Fatal(err)
+		}
+	}
+	<-bus.js.PublishAsyncComplete()
+	for name, q := range map[string]struct {
+		id    string
+		after uint64
+		most  int
+		want  int
+	}{
+		"whole": {"SEmine", 0, 100, own}, "page of 25": {"SEmine", 0, 25, 25}, "one": {"SEmine", 0, 1, 1},
+		"end": {"SEmine", others, 25, 0}, "unknown": {"SEnone", 0, 25, 0},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				got, _, err := bus.History(b.Context(), historyOrg, q.id, q.after, q.most)
+				if err != nil || len(got) < q.want {
+					b.Fatalf("%d entries, error %v", len(got), err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,187 @@
+package secret
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// slack is how long after its time an exchange may begin before it is called
+// overdue.
+const slack = time.Minute
+
+// Explain says in a few plain sentences why the secret is as it is at the time
+// now, and when it will work again or what a person has to do for that. It says
+// what the record knows, in our own words: nothing hidden, nothing of a provider.
+func (s *Secret) Explain(now time.Time) string {
+	switch a := s.Authorization; {
+	case !s.DeletedAt.IsZero():
+		return sentences("It was deleted at " + when(s.DeletedAt))
+	case s.consentWaits() && a.Accept:
+		return sentences("The consent of another account was accepted at "+when(a.ConsentedAt)+" and is being put to use", s.meanwhile(now))
+	case s.consentWaits():
+		return sentences("A person consented at "+when(a.ConsentedAt)+", and that consent is being exchanged", s.meanwhile(now))
+	}
+	switch s.Status {
+	case Pending:
+		return sentences(s.explainPending(now), s.meanwhile(now))
+	case Failed:
+		return sentences(s.explainFailed(), s.meanwhile(now), s.explainConsent(now))
+	default:
+		return sentences(s.explainSucceeded(now), s.explainConsent(now))
+	}
+}
+
+// explainPending is about a secret that somebody waits for.
+func (s *Secret) explainPending(now time.Time) string {
+	a := s.Authorization
+	switch {
+	case !s.NextAttemptAt.IsZero():
+		return "An exchange was asked for at " + when(s.NextAttemptAt) + s.held(now, " and is being made")
+	case a == nil || a.AskedUntil.IsZero():
+		return "Nobody has consented to it yet: reauthorize it to get a link"
+	case a.AskedUntil.After(now):
+		return "Nobody has consented to it yet. It will work when a person does, by a link that is open until " + when(a.AskedUntil)
+	default:
+		return "Nobody has consented to it, and the link was open until " + when(a.AskedUntil) + " only: reauthorize it to get another"
+	}
+}
+
+// explainFailed is about a secret whose exchange failed that a person asked for.
+func (s *Secret) explainFailed() string {
+	f := s.StatusDetails
+	if f == nil {
+		return "Its exchange failed; " + s.cure(nil)
+	}
+	return fmt.Sprintf("Its exchange failed at %s: %s. Nothing tries again by itself; %s", when(f.At), f.words(), s.cure(f))
+}
+
+// explainSucceeded is about a secret that has a value, or had one.
+func (s *Secret) explainSucceeded(now time.Time) string {
+	f := s.RefreshStatusDetails
+	switch {
+	case s.Environment == "":
+		return "Its exchange succeeded, but it has no environment: its value was not kept and is not refreshed until it is given one"
+	case f != nil && !s.NextAttemptAt.IsZero():
+		return fmt.Sprintf("Its refresh failed %s at %s: %s. The next attempt is at %s%s; %s",
+			times(s.Attempts), when(f.At), f.words(), when(s.NextAttemptAt), s.held(now, ""), s.value(now))
+	case f != nil:
+		return fmt.Sprintf("Its refresh failed %s at %s: %s. It is given up, and %s; %s",
+			times(s.Attempts), when(f.At), f.words(), s.value(now), s.cure(f))
+	case !s.NextAttemptAt.IsZero() && s.NextAttemptAt.Add(slack).Before(now):
+		return "Its refresh was due at " + when(s.NextAttemptAt) + s.held(now, "") + "; " + s.value(now)
+	case !s.NextAttemptAt.IsZero():
+		return "All is well: " + s.value(now) + " and is refreshed at " + when(s.NextAttemptAt)
+	case s.ExpiresAt.IsZero():
+		return "All is well: " + s.value(now)
+	default:
+		return "It cannot be refreshed, and " + s.value(now) + "; " + s.cure(nil)
+	}
+}
+
+// held is what is said of an exchange that is due: usual, or that it is overdue.
+func (s *Secret) held(now time.Time, usual string) string {
+	if s.NextAttemptAt.Add(slack).After(now) {
+		return usual
+	}
+	return " and has not been made yet, because the exchangers or the scheduler are down or behind"
+}
+
+// meanwhile is what is said of the value in use, "" when there is none.
+func (s *Secret) meanwhile(now time.Time) string {
+	if s.ActivatedAt.IsZero() {
+		return ""
+	}
+	return "As it is, " + s.value(now)
+}
+
+// value says how long the value in use works.
+func (s *Secret) value(now time.Time) string {
+	switch {
+	case s.ExpiresAt.IsZero():
+		return "the value in use does not end"
+	case s.ExpiresAt.After(now):
+		return "the value in use works until " + when(s.ExpiresAt)
+	default:
+		return "the value in use ended at " + when(s.ExpiresAt)
+	}
+}
+
+// cure says what a person has to do about a failure, nil when it is about the end
+// of a value that cannot be refreshed.
+func (s *Secret) cure(f *Failure) string {
+	a := s.Authorization
+	switch {
+	case s.Kind.Interactive() && (f == nil || a != nil && !a.EndedAt.IsZero() || f.needsConsent()):
+		return "a person has to consent again: reauthorize it"
+	case f == nil:
+		return "it has to be retried"
+	default:
+		return "retry it when that is mended"
+	}
+}
+
+// explainConsent is about the second clock: what a person has to do besides.
+func (s *Secret) explainConsent(now time.Time) string {
+	a := s.Authorization
+	switch {
+	case a == nil:
+		return ""
+	case !a.HeldAt.IsZero():
+		return "Another account consented at " + when(a.HeldAt) + ": that consent is not used until somebody accepts it"
+	case a.AskedUntil.After(now):
+		return "A person was asked to consent, by a link that is open until " + when(a.AskedUntil)
+	case s.Status != Succeeded || s.RefreshStatusDetails != nil && s.NextAttemptAt.IsZero():
+		return "" // it was said what to do
+	case !a.EndedAt.IsZero():
+		return "The provider ended the consent at " + when(a.EndedAt) + ": a person has to consent again"
+	case s.ReauthorizationRequired(now) && !a.ReauthorizeBy.IsZero():
+		return "A person has to consent again by " + when(a.ReauthorizeBy)
+	case a.Failure != nil:
+		return "The last dialog, at " + when(a.Failure.At) + ", brought no new consent: " + a.Failure.words()
+	default:
+		return ""
+	}
+}
+
+// needsConsent reports whether only a person's consent helps. The reasons are
+// those of package events.
+func (f *Failure) needsConsent() bool {
+	switch f.Reason {
+	case "grant_ended", "no_refresh_token", "consent_refused":
+		return true
+	default:
+		return false
+	}
+}
+
+// words are the details of the failure for people. What clients know by a word of
+// the contract (A5.2) is spelled out.
+func (f *Failure) words() string {
+	if f.Reason == "no_such_host" {
+		return "the host of the token URL does not exist"
+	}
+	return f.Detail
+}
+
+func times(n int) string {
+	if n <= 1 {
+		return "once,"
+	}
+	return fmt.Sprintf("%d times, last", n)
+}
+
+// when is a time for people, who are told the zone.
+func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// sentences joins what there is to say. A part may hold more than one sentence,
+// and lacks its last full stop.
+func sentences(parts ...string) string {
+	var said []string
+	for _, p := range parts {
+		if p != "" {
+			said = append(said, p+".")
+		}
+	}
+	return strings.Join(said, " ")
+}
