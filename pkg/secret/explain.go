@@ -17,9 +17,9 @@ func (s *Secret) Explain(now time.Time) string {
 	switch a := s.Authorization; {
 	case !s.DeletedAt.IsZero():
 		return sentences("It was deleted at " + when(s.DeletedAt))
-	case s.consentWaits() && a.Accept:
+	case s.ConsentWaits() && a.Accept:
 		return sentences("The consent of another account was accepted at "+when(a.ConsentedAt)+" and is being put to use", s.meanwhile(now))
-	case s.consentWaits():
+	case s.ConsentWaits():
 		return sentences("A person consented at "+when(a.ConsentedAt)+", and that consent is being exchanged", s.meanwhile(now))
 	}
 	switch s.Status {

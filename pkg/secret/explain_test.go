@@ -59,11 +59,13 @@ func TestExplain(t *testing.T) {
 			s.Environment, s.Deployed, s.ActivatedAt, s.NextAttemptAt = "", "", time.Time{}, time.Time{}
 		}), "Its exchange succeeded, but it has no environment: its value was not kept and is not refreshed until it is given one."},
 		{
-			"new", secret.Secret{Kind: secret.OAuth2, Status: secret.Pending, NextAttemptAt: at(-time.Second)},
+			"new",
+			secret.Secret{Kind: secret.OAuth2, Status: secret.Pending, NextAttemptAt: at(-time.Second)},
 			"An exchange was asked for at T-1s and is being made.",
 		},
 		{
-			"new, and nobody makes it", secret.Secret{Kind: secret.OAuth2, Status: secret.Pending, NextAttemptAt: at(-time.Hour)},
+			"new, and nobody makes it",
+			secret.Secret{Kind: secret.OAuth2, Status: secret.Pending, NextAttemptAt: at(-time.Hour)},
 			"An exchange was asked for at T-1h and has not been made yet, because the exchangers or the scheduler are down or behind.",
 		},
 		{
@@ -71,11 +73,13 @@ func TestExplain(t *testing.T) {
 			"An exchange was asked for at T-1s and is being made. As it is, the value in use works until T+4h.",
 		},
 		{
-			"failed from the start", secret.Secret{Kind: secret.OAuth2, Status: secret.Failed, StatusDetails: timeout},
+			"failed from the start",
+			secret.Secret{Kind: secret.OAuth2, Status: secret.Failed, StatusDetails: timeout},
 			"Its exchange failed at T-1h: no answer within 10s. Nothing tries again by itself; retry it when that is mended.",
 		},
 		{
-			"no such host", secret.Secret{Kind: secret.OAuth2, Status: secret.Failed, StatusDetails: fails(events.ReasonNoSuchHost, "nxdomain")},
+			"no such host",
+			secret.Secret{Kind: secret.OAuth2, Status: secret.Failed, StatusDetails: fails(events.ReasonNoSuchHost, "nxdomain")},
 			"Its exchange failed at T-1h: the host of the token URL does not exist. Nothing tries again by itself; retry it when that is mended.",
 		},
 		{"a retry failed", edited(func(s *secret.Secret) {
@@ -119,16 +123,26 @@ func TestExplain(t *testing.T) {
 			"consented", fresh(secret.OAuth2Google, &secret.Authorization{ConsentedAt: at(-time.Second)}),
 			"A person consented at T-1s, and that consent is being exchanged.",
 		},
-		{"consented again", consented(func(_ *secret.Secret, a *secret.Authorization) { a.ConsentedAt = at(-time.Second) }),
-			"A person consented at T-1s, and that consent is being exchanged. As it is, the value in use works until T+4h."},
-		{"held consent accepted", consented(func(_ *secret.Secret, a *secret.Authorization) { a.ConsentedAt, a.Accept = at(-time.Second), true }),
-			"The consent of another account was accepted at T-1s and is being put to use. As it is, the value in use works until T+4h."},
-		{"another account's consent", consented(func(_ *secret.Secret, a *secret.Authorization) { a.HeldAt = at(-time.Hour) }),
-			"All is well: the value in use works until T+4h and is refreshed at T+30m. Another account consented at T-1h: that consent is not used until somebody accepts it."},
-		{"asked again", consented(func(_ *secret.Secret, a *secret.Authorization) { a.AskedUntil = at(time.Minute) }),
-			"All is well: the value in use works until T+4h and is refreshed at T+30m. A person was asked to consent, by a link that is open until T+1m."},
-		{"asked again, nobody came", consented(func(_ *secret.Secret, a *secret.Authorization) { a.AskedUntil = at(-time.Minute) }),
-			"All is well: the value in use works until T+4h and is refreshed at T+30m."},
+		{
+			"consented again", consented(func(_ *secret.Secret, a *secret.Authorization) { a.ConsentedAt = at(-time.Second) }),
+			"A person consented at T-1s, and that consent is being exchanged. As it is, the value in use works until T+4h.",
+		},
+		{
+			"held consent accepted", consented(func(_ *secret.Secret, a *secret.Authorization) { a.ConsentedAt, a.Accept = at(-time.Second), true }),
+			"The consent of another account was accepted at T-1s and is being put to use. As it is, the value in use works until T+4h.",
+		},
+		{
+			"another account's consent", consented(func(_ *secret.Secret, a *secret.Authorization) { a.HeldAt = at(-time.Hour) }),
+			"All is well: the value in use works until T+4h and is refreshed at T+30m. Another account consented at T-1h: that consent is not used until somebody accepts it.",
+		},
+		{
+			"asked again", consented(func(_ *secret.Secret, a *secret.Authorization) { a.AskedUntil = at(time.Minute) }),
+			"All is well: the value in use works until T+4h and is refreshed at T+30m. A person was asked to consent, by a link that is open until T+1m.",
+		},
+		{
+			"asked again, nobody came", consented(func(_ *secret.Secret, a *secret.Authorization) { a.AskedUntil = at(-time.Minute) }),
+			"All is well: the value in use works until T+4h and is refreshed at T+30m.",
+		},
 		{"refused again", consented(func(_ *secret.Secret, a *secret.Authorization) {
 			a.Failure = fails(events.ReasonConsentRefused, "the consent was refused: authorize again")
 		}), "All is well: the value in use works until T+4h and is refreshed at T+30m. The last dialog, at T-1h, brought no new consent: the consent was refused: authorize again."},
@@ -188,7 +202,10 @@ func TestExplainAnything(t *testing.T) {
 			for _, reason := range append(events.Reasons(), "another") {
 				f := &secret.Failure{Reason: string(reason), Detail: "a detail"}
 				for _, s := range []secret.Secret{
-					{}, {StatusDetails: f}, {RefreshStatusDetails: f, Environment: env}, {Authorization: &secret.Authorization{Failure: f}},
+					{},
+					{StatusDetails: f},
+					{RefreshStatusDetails: f, Environment: env},
+					{Authorization: &secret.Authorization{Failure: f}},
 					{StatusDetails: f, RefreshStatusDetails: f, NextAttemptAt: noon(), ExpiresAt: noon(), Environment: env},
 				} {
 					s.Kind, s.Status = kind, status

@@ -3,6 +3,7 @@ package exchanger
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -38,6 +39,29 @@ func (x *Exchanger) announce(ctx context.Context, s *secret.Secret, o *secret.Ou
 		}
 	}
 	return x.Events.Publish(ctx, e)
+}
+
+// interruptedIn is how long the announcement of an interruption may take: the
+// exchange that was interrupted is to be made.
+const interruptedIn = time.Second
+
+// announceInterrupted tells everyone that a decision is given up whose claim was
+// left open. It is said before the record says so, because afterwards nobody
+// would come to it again; that it cannot be said is logged and holds nothing up.
+func (x *Exchanger) announceInterrupted(ctx context.Context, s *secret.Secret) {
+	ctx, cancel := context.WithTimeout(ctx, interruptedIn)
+	defer cancel()
+	err := x.Events.Publish(ctx, events.Event{
+		ID: fmt.Sprintf("%s.%d.interrupted", s.ID, s.Decision), Source: Source, Org: s.Org, Time: x.now(),
+		Data: events.ExchangeInterrupted{
+			Secret: s.ID, Property: s.Property, Environment: s.Environment, Kind: string(s.Kind),
+			Action: string(s.Plan().Action), Generation: s.Decision, WorksUntil: s.ExpiresAt,
+		},
+	})
+	if err != nil {
+		x.Logger.WarnContext(ctx, "an event could not be published",
+			"event", string(events.TypeExchangeInterrupted), "secret", s.ID, "error", err)
+	}
 }
 
 // announceAgain makes up for an announcement that a crash may have prevented:

@@ -108,6 +108,7 @@ func (c *claim) giveUp(ctx context.Context) error {
 	}
 	c.x.Logger.WarnContext(ctx, "an exchange was interrupted: its outcome is unknown",
 		"secret", c.secret.ID, "generation", c.secret.Decision, "worker", dead.Holder)
+	c.x.announceInterrupted(ctx, c.secret)
 	unknown := c.x.failure(ctx, failed(events.ReasonUnknown,
 		"the exchange was interrupted, and nobody knows whether the provider has answered: authorize again"), c.x.now())
 	_, _, err := c.x.secrets.Update(ctx, c.secret.ID, func(s *secret.Secret) error {

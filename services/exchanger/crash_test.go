@@ -239,8 +239,8 @@ func scenarios() []scenario {
 			}
 			w.checkKept(s)
 		}, 2, 2, nil, false},
-		{"after a death before the answer was safe", killed(2), current(""), 2, 4, nil, false},
-		{"after two deaths before the answer was safe", killed(2, 4), current(""), 3, 4, nil, false},
+		{"after a death before the answer was safe", killed(2), current(""), 2, 5, nil, false},
+		{"after two deaths before the answer was safe", killed(2, 5), current(""), 3, 5, nil, false},
 		{"after a death before the artifact", killed(3), current(""), 1, 0, nil, false},
 		{"after a death before the record", killed(4), current(""), 1, 0, nil, false},
 		{"withdraw", func(w *world, x *Exchanger) *secret.Secret {
@@ -346,16 +346,22 @@ func (w *world) checkClaims(id string) {
 }
 
 // checkAnnounced fails the test unless every outcome that was ever in the record
-// was announced, as one event.
+// was announced, as one event, and none of them as interrupted.
 func (w *world) checkAnnounced(id string) {
 	w.t.Helper()
+	settled := w.store.settledOf(id)
 	announced := map[string]bool{}
 	for _, e := range w.events.about(id) {
-		if !strings.Contains(e.ID, ".reauthorize.") { // is about no outcome
+		if strings.Contains(e.ID, ".reauthorize.") {
+			continue // is about no outcome
+		}
+		i, interrupted := e.Data.(events.ExchangeInterrupted)
+		if !interrupted {
 			announced[e.ID] = true
+		} else if slices.Contains(settled, fmt.Sprintf("%s.%d.succeeded", id, i.Generation)) {
+			w.t.Errorf("%s was announced, but it was not: %v", e.ID, settled)
 		}
 	}
-	settled := w.store.settledOf(id)
 	for _, event := range settled {
 		if !announced[event] {
 			w.t.Errorf("%s was not announced: %v", event, announced)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/pkg/work"
@@ -112,8 +113,15 @@ func TestStalledExchanger(t *testing.T) {
 	if diff := cmp.Diff(after, w.store.dump(t)); diff != "" {
 		t.Errorf("state (-before +after):\n%s", diff)
 	}
-	if n := len(w.events.about(id)); n != 1 {
-		t.Errorf("%d events, want 1", n)
+	told := w.events.about(id)
+	if len(told) != 2 || told[1].Data.Type() != events.TypeExchangeSucceeded {
+		t.Fatalf("%d events, want an interruption and a success", len(told))
+	}
+	interrupted := events.ExchangeInterrupted{
+		Secret: id, Property: testProperty, Environment: h.secret.Environment, Kind: "oauth2", Action: "exchange", Generation: 1,
+	}
+	if diff := cmp.Diff(events.Data(interrupted), told[0].Data); diff != "" || told[0].Org != testOrg {
+		t.Errorf("interruption (-want +got):\n%s", diff)
 	}
 	w.checkRest(id)
 	w.wantRequests(id, 2)
