@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -35,15 +36,20 @@ func (s *Service) announce(ctx context.Context, about *secret.Secret, id string,
 	}
 }
 
+// nameOf is how an event says who asked for something.
+func nameOf(a secret.Actor) string { return cmp.Or(a.Email, a.DisplayName) }
+
 func (s *Service) announceCreated(ctx context.Context, n *secret.Secret) {
 	s.announce(ctx, n, n.ID+".created", n.CreatedAt, events.SecretCreated{
 		Secret: n.ID, Property: n.Property, Environment: n.Environment, Name: n.Name, Kind: string(n.Kind),
+		By: nameOf(n.CreatedBy),
 	})
 }
 
 func (s *Service) announceDeleted(ctx context.Context, d *secret.Secret) {
 	s.announce(ctx, d, d.ID+".deleted", d.DeletedAt, events.SecretDeleted{
 		Secret: d.ID, Property: d.Property, Environment: d.Environment, Name: d.Name, Kind: string(d.Kind),
+		By: nameOf(d.UpdatedBy),
 	})
 }
 
@@ -53,27 +59,38 @@ func idOf(s *secret.Secret, what string, rev state.Revision) string {
 	return fmt.Sprintf("%s.%s.%d", s.ID, what, rev)
 }
 
-func (s *Service) announceUpdated(ctx context.Context, u *secret.Secret, rev state.Revision, changed []string) {
+func (s *Service) announceUpdated(ctx context.Context, u *secret.Secret, rev state.Revision, by secret.Actor, changed []string) {
 	s.announce(ctx, u, idOf(u, "updated", rev), u.UpdatedAt, events.SecretUpdated{
-		Secret: u.ID, Property: u.Property, Environment: u.Environment, Name: u.Name, Kind: string(u.Kind), Changed: changed,
+		Secret: u.ID, Property: u.Property, Environment: u.Environment, Name: u.Name, Kind: string(u.Kind),
+		Changed: changed, By: nameOf(by),
 	})
 }
 
 func (s *Service) announceRetry(ctx context.Context, r *secret.Secret, rev state.Revision) {
 	s.announce(ctx, r, idOf(r, "retry", rev), r.UpdatedAt, events.RetryRequested{
-		Secret: r.ID, Property: r.Property, Environment: r.Environment, Kind: string(r.Kind),
+		Secret: r.ID, Property: r.Property, Environment: r.Environment, Kind: string(r.Kind), By: nameOf(r.UpdatedBy),
 	})
 }
 
 func (s *Service) announceReauthorize(ctx context.Context, r *secret.Secret, rev state.Revision, until time.Time) {
 	s.announce(ctx, r, idOf(r, "reauthorize", rev), r.UpdatedAt, events.ReauthorizeRequested{
 		Secret: r.ID, Property: r.Property, Environment: r.Environment, Kind: string(r.Kind), Until: until,
+		By: nameOf(r.UpdatedBy),
 	})
 }
 
-func (s *Service) announceConsent(ctx context.Context, c *secret.Secret, rev state.Revision) {
+// announceConsent says that a consent waits for its exchange: one that came, or
+// one that was held and that somebody has accepted.
+func (s *Service) announceConsent(ctx context.Context, c *secret.Secret, rev state.Revision, by secret.Actor) {
 	s.announce(ctx, c, idOf(c, "consent", rev), c.UpdatedAt, events.ConsentReceived{
-		Secret: c.ID, Property: c.Property, Environment: c.Environment, Kind: string(c.Kind),
+		Secret: c.ID, Property: c.Property, Environment: c.Environment, Kind: string(c.Kind), By: nameOf(by),
+	})
+}
+
+func (s *Service) announceTested(ctx context.Context, t *secret.Secret, test string, by secret.Actor, outcome events.TestOutcome) {
+	s.announce(ctx, t, t.ID+".tested."+test, s.now(), events.SecretTested{
+		Secret: t.ID, Property: t.Property, Environment: t.Environment, Kind: string(t.Kind),
+		Outcome: outcome, By: nameOf(by),
 	})
 }
 

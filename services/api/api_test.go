@@ -224,11 +224,11 @@ func TestEventsAnnounce(t *testing.T) {
 	want := []events.Event{
 		{
 			ID: made.ID + ".created", Source: "/rekindle/api", Org: api.DefaultOrg, Time: made.CreatedAt,
-			Data: events.SecretCreated{Secret: made.ID, Property: w.property.ID, Name: "said", Kind: "token"},
+			Data: events.SecretCreated{Secret: made.ID, Property: w.property.ID, Name: "said", Kind: "token", By: "ada@example.org"},
 		},
 		{
 			ID: made.ID + ".deleted", Source: "/rekindle/api", Org: api.DefaultOrg, Time: published[1].Time,
-			Data: events.SecretDeleted{Secret: made.ID, Property: w.property.ID, Name: "said", Kind: "token"},
+			Data: events.SecretDeleted{Secret: made.ID, Property: w.property.ID, Name: "said", Kind: "token", By: "ada@example.org"},
 		},
 	}
 	if diff := cmp.Diff(want, published); diff != "" {

@@ -246,7 +246,7 @@ func (s *Service) acceptHeld(ctx context.Context, who Caller, current *secret.Se
 		return nil, err
 	}
 	if rev > 0 {
-		s.announceConsent(ctx, accepted, rev)
+		s.announceConsent(ctx, accepted, rev, who.Actor)
 	}
 	return &Changed{Secret: accepted}, nil
 }

@@ -107,7 +107,7 @@ func (s *Service) Consent(ctx context.Context, given Consent) (Verdict, error) {
 		s.see(ctx, rev)
 		return verdict, nil
 	}
-	s.announceConsent(ctx, answered, rev)
+	s.announceConsent(ctx, answered, rev, secret.Actor{})
 	return s.verdict(ctx, verdict, rev), nil
 }
 

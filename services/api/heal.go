@@ -103,7 +103,7 @@ func (s *Service) mendSecret(ctx context.Context, id string) error {
 // detach takes a secret out of an environment that is gone.
 func (s *Service) detach(ctx context.Context, id, environment string) error {
 	now := s.now()
-	_, rev, err := s.secrets.Update(ctx, id, func(d *secret.Secret) error {
+	detached, rev, err := s.secrets.Update(ctx, id, func(d *secret.Secret) error {
 		if !d.DeletedAt.IsZero() || d.Environment != environment {
 			return errGone
 		}
@@ -116,5 +116,6 @@ func (s *Service) detach(ctx context.Context, id, environment string) error {
 	case err != nil:
 		return unavailable(err)
 	}
+	s.announceUpdated(ctx, detached, rev, secret.Actor{}, []string{"environment"})
 	return s.view.wait(ctx, rev)
 }

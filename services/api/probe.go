@@ -37,34 +37,64 @@ func (s *Service) testSecret(ctx context.Context, who Caller, current *secret.Se
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, testIn)
-	defer cancel()
-	deadline, _ := ctx.Deadline()
-	sealed, err := s.deps.Tester.Ask(ctx, events.Event{
-		ID: secret.NewUUID(), Source: source, Org: current.Org, Time: s.now(), Trace: traceparent(ctx),
-		Data: events.TestRequested{Secret: current.ID, Key: key.Key(), Before: s.now().Add(time.Until(deadline))},
-	})
+	id := secret.NewUUID()
+	answer, err := s.ask(ctx, current, key, id)
+	s.announceTested(ctx, current, id, who.Actor, outcomeOf(answer, err))
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return notTested(current, "timeout", "no exchanger has made the test in time: they may be busy or down; try again")
 	case err != nil:
-		return nil, unavailable(err)
+		return nil, err
+	case answer.Busy:
+		return notTested(current, "busy", "another exchange of this secret is under way: try again")
+	}
+	return &Changed{Secret: current, Test: &Test{Exchange: answer.Exchange, Warning: answer.Warning}}, nil
+}
+
+// ask has an exchanger make the test with this id and returns its answer. It
+// returns context.DeadlineExceeded when none came in time.
+func (s *Service) ask(ctx context.Context, current *secret.Secret, key *seal.Reply, id string) (answer events.TestAnswer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, testIn)
+	defer cancel()
+	deadline, _ := ctx.Deadline()
+	sealed, err := s.deps.Tester.Ask(ctx, events.Event{
+		ID: id, Source: source, Org: current.Org, Time: s.now(), Trace: traceparent(ctx),
+		Data: events.TestRequested{Secret: current.ID, Key: key.Key(), Before: s.now().Add(time.Until(deadline))},
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return answer, err
+	}
+	if err != nil {
+		return answer, unavailable(err)
 	}
 	plain, err := key.Open(seal.Binding{Secret: current.ID, Field: events.FieldTestAnswer}, sealed)
 	if err != nil {
-		return nil, err
+		return answer, err
 	}
 	defer plain.Wipe()
 	text := plain.Reveal()
 	defer clear(text)
-	var answer events.TestAnswer
-	if err := json.Unmarshal(text, &answer); err != nil {
-		return nil, errors.New("the answer to a test cannot be read")
+	if json.Unmarshal(text, &answer) != nil {
+		return answer, errors.New("the answer to a test cannot be read")
 	}
-	if answer.Busy {
-		return notTested(current, "busy", "another exchange of this secret is under way: try again")
+	return answer, nil
+}
+
+// outcomeOf says what came of a test: all that others are told of it.
+func outcomeOf(answer events.TestAnswer, err error) events.TestOutcome {
+	var refusal struct {
+		Error json.RawMessage `json:"error"`
 	}
-	return &Changed{Secret: current, Test: &Test{Exchange: answer.Exchange, Warning: answer.Warning}}, nil
+	switch {
+	case err != nil:
+		return events.TestUnknown
+	case answer.Busy:
+		return events.TestNotMade
+	case json.Unmarshal(answer.Exchange, &refusal) != nil || refusal.Error != nil:
+		return events.TestFailed
+	default:
+		return events.TestSucceeded
+	}
 }
 
 // notTested is the answer when no exchange was made.

@@ -16,7 +16,8 @@ import (
 	"github.com/rekindle-dev/rekindle/services/api/apitest"
 )
 
-// TestTests: what an exchanger finds is told and nothing else happens.
+// TestTests: what an exchanger finds is told, to others only how it went, and
+// nothing is changed.
 func TestTests(t *testing.T) {
 	t.Parallel()
 	const token = "canary-7f3a9c"
@@ -26,30 +27,31 @@ func TestTests(t *testing.T) {
 		want    string // the exchange
 		warning string
 		err     error // by errors.Is; nil with want "" is any other
+		outcome events.TestOutcome
 	}{
 		{"answered", func(a *apitest.Tester) {
 			a.Answer(events.TestAnswer{Exchange: json.RawMessage(`{"access_token":"` + token + `","expires_in":36000}`), Warning: "too short"})
-		}, `{"access_token":"` + token + `","expires_in":36000}`, "too short", nil},
+		}, `{"access_token":"` + token + `","expires_in":36000}`, "too short", nil, events.TestSucceeded},
 		{"refused", func(a *apitest.Tester) {
 			a.Answer(events.TestAnswer{Exchange: json.RawMessage(`{"error":"invalid_client","status":401}`)})
-		}, `{"error":"invalid_client","status":401}`, "", nil},
+		}, `{"error":"invalid_client","status":401}`, "", nil, events.TestFailed},
 		{
 			"busy", func(a *apitest.Tester) { a.Answer(events.TestAnswer{Busy: true}) },
-			`{"error":"busy","error_description":"another exchange of this secret is under way: try again"}`, "", nil,
+			`{"error":"busy","error_description":"another exchange of this secret is under way: try again"}`, "", nil, events.TestNotMade,
 		},
 		{
 			"late", func(a *apitest.Tester) { a.Break(fmt.Errorf("asking: %w", context.DeadlineExceeded)) },
-			`{"error":"timeout","error_description":"no exchanger has made the test in time: they may be busy or down; try again"}`, "", nil,
+			`{"error":"timeout","error_description":"no exchanger has made the test in time: they may be busy or down; try again"}`, "", nil, events.TestUnknown,
 		},
-		{"no stream", func(a *apitest.Tester) { a.Break(errors.New("no stream")) }, "", "", api.ErrUnavailable},
-		{"nonsense", func(a *apitest.Tester) { a.Say(token) }, "", "", nil},
+		{"no stream", func(a *apitest.Tester) { a.Break(errors.New("no stream")) }, "", "", api.ErrUnavailable, events.TestUnknown},
+		{"nonsense", func(a *apitest.Tester) { a.Say(token) }, "", "", nil, events.TestUnknown},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			w := newConsentWorld(t)
 			made := w.create(t, "oauth2", "n", oauthCredentials)
 			row.answer(w.tester)
-			before, published := records(t, w.State), len(w.Events.Published())
+			before, told := records(t, w.State), len(w.Events.Published())
 			got, err := w.change(t, made.ID, act("oauth2-client_credentials", "test"))
 			switch {
 			case row.want == "":
@@ -61,8 +63,14 @@ func TestTests(t *testing.T) {
 			case string(got.Test.Exchange) != row.want || got.Test.Warning != row.warning:
 				t.Errorf("the test found %s, warning %q", got.Test.Exchange, got.Test.Warning)
 			}
-			if diff := cmp.Diff(before, records(t, w.State)); diff != "" || len(w.Events.Published()) != published {
-				t.Errorf("something has changed or was announced:\n%s", diff)
+			if diff := cmp.Diff(before, records(t, w.State)); diff != "" {
+				t.Errorf("something has changed:\n%s", diff)
+			}
+			tested := events.SecretTested{
+				Secret: made.ID, Property: made.Property, Kind: "oauth2", Outcome: row.outcome, By: apitest.Caller().Actor.Email,
+			}
+			if published := w.Events.Published()[told:]; len(published) != 1 || published[0].Data != tested {
+				t.Errorf("announced %+v, want %+v", published, tested)
 			}
 			metrics, _ := w.Metrics.Gather()
 			if strings.Contains(fmt.Sprint(err, w.Log.String(), metrics), token) {

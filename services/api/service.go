@@ -56,7 +56,9 @@ type Deps struct {
 	State  state.Store
 	Events Publisher
 	// Tester may be nil: then there are no tests.
-	Tester  Tester
+	Tester Tester
+	// Ledger may be nil: then there are no time-lines.
+	Ledger  Ledger
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	// Now is the clock. Default time.Now.

@@ -49,7 +49,7 @@ func (s *Service) updateSecret(ctx context.Context, who Caller, current *secret.
 		return nil, err
 	}
 	if len(u.changed) > 0 {
-		s.announceUpdated(ctx, updated, rev, u.changed)
+		s.announceUpdated(ctx, updated, rev, who.Actor, u.changed)
 	}
 	return &Changed{Secret: updated, Dialog: opened}, nil
 }

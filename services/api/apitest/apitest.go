@@ -49,7 +49,7 @@ func Start(t testing.TB, st state.Store, cfg api.Config) *Process {
 func StartWith(t testing.TB, cfg api.Config, deps api.Deps) *Process {
 	t.Helper()
 	p := &Process{State: deps.State, Events: new(Events), Log: new(Log), Metrics: prometheus.NewRegistry()}
-	deps.Events, deps.Logger, deps.Metrics = p.Events, p.Log.Logger(), p.Metrics
+	deps.Events, deps.Ledger, deps.Logger, deps.Metrics = p.Events, p.Events, p.Log.Logger(), p.Metrics
 	p.Service = api.New(cfg, deps)
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
@@ -128,7 +128,7 @@ func Watch(t testing.TB, st state.Store, pattern string, holds func(records map[
 	}
 }
 
-// Events is a Publisher that remembers.
+// Events is a Publisher that remembers, and the Ledger of what it remembers.
 type Events struct {
 	mu        sync.Mutex
 	published []events.Event
@@ -155,7 +155,24 @@ func (e *Events) Published() []events.Event {
 	return slices.Clone(e.published)
 }
 
-// Break lets Publish fail from now on; nil mends it.
+// History implements api.Ledger: the n-th event has the sequence n.
+func (e *Events) History(_ context.Context, org, secret string, after uint64, most int) (found []events.Entry, more bool, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, event := range e.published {
+		sequence := uint64(i + 1)
+		if event.Org != org || event.Data.About() != secret || sequence <= after {
+			continue
+		}
+		if len(found) == most {
+			return found, true, e.broken
+		}
+		found = append(found, events.Entry{Sequence: sequence, Stored: event.Time, Type: event.Data.Type(), Event: event})
+	}
+	return found, false, e.broken
+}
+
+// Break lets Publish and History fail from now on; nil mends it.
 func (e *Events) Break(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

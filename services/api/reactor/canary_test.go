@@ -60,7 +60,7 @@ func TestCanaries(t *testing.T) {
 	post(attributes(`"name":"x","type_of":"oauth2","credentials":{"client_id":"c","client_secret":"` + canary + `","token_url":"https://u:` + canary + `@h/"}`))
 	post("{}", "Authorization: Bearer "+canary)
 	post("{}", "Traceparent: "+canary)
-	for _, p := range []string{path, "/secrets/" + ids["token"], "/secrets/" + ids["oauth2"], "/nowhere/" + canary, "/companies?filter[name]=EQ%20" + canary} {
+	for _, p := range []string{path, "/secrets/" + ids["token"], "/secrets/" + ids["oauth2"], "/secrets/" + ids["oauth2"] + "/timeline", "/nowhere/" + canary, "/companies?filter[name]=EQ%20" + canary} {
 		a := s.call(t, http.MethodGet, p, "")
 		fmt.Fprintln(&out, a.header, string(a.body))
 	}

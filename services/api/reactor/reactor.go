@@ -118,6 +118,7 @@ func (d *door) routes() []route {
 		{"DELETE /secrets/{id}", auth.Develop, d.deleteSecret},
 		{"GET /secrets/{id}/environment", "", d.getEnvironmentOfSecret},
 		{"GET /secrets/{id}/property", "", d.getPropertyOfSecret},
+		{"GET /secrets/{id}/timeline", "", d.timelineOfSecret},
 		{"GET /secrets/{id}/notes", "", d.listNothingOfSecret},
 		{"GET /secrets/{id}/data_elements", "", d.listNothingOfSecret},
 	}

@@ -35,6 +35,8 @@ type secretRelationships struct {
 	Environment  toOne   `json:"environment"`
 	Notes        related `json:"notes"`
 	DataElements related `json:"data_elements"`
+	// Timeline is an addition to the contract.
+	Timeline related `json:"timeline"`
 }
 
 type secretLinks struct {
@@ -108,6 +110,7 @@ func (v view) secret(s *secret.Secret) secretResource {
 			Environment:  v.attachment(s),
 			Notes:        below("notes"),
 			DataElements: below("data_elements"),
+			Timeline:     below("timeline"),
 		},
 		Links: secretLinks{v.base.to("secrets", s.ID), v.base.to("secrets", s.ID, "property")},
 		Meta:  v.secretMeta(s),

@@ -23,6 +23,7 @@ func TestOthersFindNothing(t *testing.T) {
 		"GET /environments/EN", "DELETE /environments/EN", "GET /environments/EN/property",
 		"GET /environments/EN/relationships/host", "GET /environments/EN/secrets",
 		"GET /secrets/SE", "DELETE /secrets/SE", "GET /secrets/SE/environment", "GET /secrets/SE/property",
+		"GET /secrets/SE/timeline",
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		path = ids.Replace(path)

@@ -1,0 +1,222 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+)
+
+// Ledger is the log of events, by secret.
+type Ledger interface {
+	// History returns the events about a secret of an organisation behind the one
+	// with the sequence after, in order and no more than most, and whether there
+	// are further ones.
+	History(ctx context.Context, org, secret string, after uint64, most int) (entries []events.Entry, more bool, err error)
+}
+
+// Timeline is a part of what happened to a secret, oldest first.
+type Timeline struct {
+	// Secret is its id.
+	Secret  string
+	Entries []TimelineEntry
+	// After is what the next part begins behind.
+	After uint64
+	// More tells that there is more of it now.
+	More bool
+	// Explanation says why the secret is as it is, and when it will work again.
+	Explanation string
+}
+
+// TimelineEntry is one thing that happened to a secret: an event as people read
+// it. Texts are bounded, and in our own words.
+type TimelineEntry struct {
+	// Sequence is its place: it only grows.
+	Sequence uint64
+	// ID is the event's. One that was stored twice has it twice.
+	ID string
+	At time.Time
+	// Event is its type: SecretCreated, ExchangeFailed …
+	Event events.Type
+	// Action is what an exchange was made for; see events.ExchangeSucceeded.
+	Action string
+	// Reason is why it failed, Detail what there is to say in a sentence.
+	Reason events.Reason
+	Detail string
+	// By is who asked for it, "" for nobody in person.
+	By string
+	// Generation is that of the value, Attempts how often its refresh has failed.
+	Generation uint64
+	Attempts   int
+	// NextAttemptAt and WorksUntil are zero when there is none.
+	NextAttemptAt, WorksUntil time.Time
+}
+
+// Timeline returns what happened to a secret of the caller's organisation behind
+// the entry after, no more than size entries of it; of a deleted one, too, as long
+// as its events are kept. It returns ErrNotFound, ErrNotReady or ErrUnavailable.
+func (s *Service) Timeline(ctx context.Context, who Caller, id string, after uint64, size int) (*Timeline, error) {
+	if s.deps.Ledger == nil {
+		return nil, fmt.Errorf("%w: there is no event log here", ErrNotReady)
+	}
+	if !secret.ValidID(secret.PrefixSecret, id) {
+		return nil, ErrNotFound
+	}
+	line := &Timeline{Secret: id, After: after}
+	switch current, err := s.Secret(ctx, who, id); {
+	case err == nil:
+		line.Explanation = current.Explain(s.now())
+	case !errors.Is(err, ErrNotFound):
+		return nil, err
+	default:
+		if err := s.remembered(ctx, who, id); err != nil {
+			return nil, err
+		}
+		line.Explanation = "It is deleted."
+	}
+	entries, more, err := s.deps.Ledger.History(ctx, who.Org, id, after, size)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	line.More = more
+	for _, e := range entries {
+		line.Entries, line.After = append(line.Entries, entryOf(e)), e.Sequence
+	}
+	return line, nil
+}
+
+// remembered returns nil if there ever was such a secret, as far as the log goes
+// back. The log is asked for the caller's organisation, so others' never were.
+func (s *Service) remembered(ctx context.Context, who Caller, id string) error {
+	entries, _, err := s.deps.Ledger.History(ctx, who.Org, id, 0, 1)
+	if err == nil && len(entries) == 0 {
+		return ErrNotFound
+	}
+	return unavailable(err)
+}
+
+// entryOf makes of an event what people read.
+func entryOf(e events.Entry) TimelineEntry {
+	entry := TimelineEntry{Sequence: e.Sequence, ID: e.Event.ID, At: e.Event.Time, Event: e.Type}
+	switch {
+	case errors.Is(e.Err, events.ErrUnknownType):
+		entry.At, entry.Detail = e.Stored, "a later version of Rekindle knows what this is"
+	case e.Err != nil:
+		entry.At, entry.Detail = e.Stored, "what is stored here is not an event of Rekindle"
+	default:
+		entry.read(e.Event.Data)
+	}
+	for _, text := range []*string{(*string)(&entry.Event), (*string)(&entry.Reason), &entry.ID, &entry.Action, &entry.Detail, &entry.By} {
+		*text = bounded(*text)
+	}
+	return entry
+}
+
+// read takes in what an event says.
+func (e *TimelineEntry) read(data events.Data) {
+	switch d := data.(type) {
+	case events.SecretCreated:
+		e.By, e.Detail = d.By, fmt.Sprintf("%q, of the type %s", d.Name, d.Kind)
+	case events.SecretUpdated:
+		e.By, e.Detail = d.By, changes(d)
+	case events.SecretDeleted:
+		e.By = d.By
+	case events.SecretTested:
+		e.By, e.Detail = d.By, tested(d.Outcome)
+	case events.RetryRequested:
+		e.By = d.By
+	case events.ExchangeSucceeded:
+		e.Action, e.Generation = d.Action, d.Generation
+		if d.Environment == "" {
+			e.Detail = "the value was not kept, because the secret has no environment"
+			return
+		}
+		e.NextAttemptAt, e.WorksUntil = d.RefreshAt, d.ExpiresAt
+	case events.ExchangeFailed:
+		e.Action, e.Reason, e.Detail, e.Attempts = d.Action, d.Reason, d.Detail, d.Attempts
+		e.NextAttemptAt, e.WorksUntil = d.NextAttemptAt, d.WorksUntil
+	case events.ExchangeInterrupted:
+		e.Action, e.Generation, e.WorksUntil = d.Action, d.Generation, d.WorksUntil
+		e.Detail = "nobody knows how it ended: its exchanger died or was stopped; another is due at once"
+	default:
+		e.readConsent(data)
+	}
+}
+
+// readConsent takes in what an event about a person's consent says.
+func (e *TimelineEntry) readConsent(data events.Data) {
+	switch d := data.(type) {
+	case events.ReauthorizeRequested:
+		e.By, e.Detail = d.By, "the link is open until "+stamp(d.Until)
+	case events.ConsentReceived:
+		e.By, e.Detail = d.By, "a person consented in the provider's dialog"
+		if d.By != "" {
+			e.Detail = "the consent of another account, which was held, is accepted"
+		}
+	case events.ConsentHeld:
+		e.Detail = "another account than before consented: that consent is not used until somebody accepts it"
+	case events.ReauthorizationDue:
+		switch e.WorksUntil = d.ReauthorizeBy; {
+		case d.Ended:
+			e.Detail, e.WorksUntil = "the consent has ended: a person has to consent again", time.Time{}
+		case d.ReauthorizeBy.IsZero():
+			e.Detail = "a person has to consent again"
+		default:
+			e.Detail = "a person has to consent again by " + stamp(d.ReauthorizeBy)
+		}
+	}
+}
+
+// changes says what an update changed.
+func changes(d events.SecretUpdated) string {
+	said := make([]string, len(d.Changed))
+	for i, what := range d.Changed {
+		switch {
+		case what == "name":
+			said[i] = fmt.Sprintf("its name, to %q", d.Name)
+		case what == "environment" && d.Environment == "":
+			said[i] = "its environment, which is gone"
+		default:
+			said[i] = "its " + what
+		}
+	}
+	return strings.Join(said, "; ")
+}
+
+// tested says what came of a test.
+func tested(o events.TestOutcome) string {
+	switch o {
+	case events.TestSucceeded:
+		return "the provider gave a token, which was shown and not kept"
+	case events.TestFailed:
+		return "there was no token; why was shown"
+	case events.TestNotMade:
+		return "not made, because another exchange was under way"
+	case events.TestUnknown:
+		return "no answer came in time; a request may have been made"
+	default:
+		return ""
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// maxEntryText bounds a text of an entry, in bytes: whoever may publish events
+// must not fill pages.
+const maxEntryText = 1 << 10
+
+func bounded(text string) string {
+	if len(text) <= maxEntryText {
+		return text
+	}
+	cut := maxEntryText
+	for !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + "…"
+}
