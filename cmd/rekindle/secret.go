@@ -25,7 +25,7 @@ func newSecret() *cobra.Command {
 		r.bindProperty(c)
 		c.AddCommand(
 			newSecretCreate(r), newSecretList(r), newSecretGet(r), newSecretUpdate(r),
-			newSecretRetry(r), newSecretTest(r), newSecretReauthorize(r), newSecretAccept(r), newSecretDelete(r),
+			newSecretTimeline(r), newSecretRetry(r), newSecretTest(r), newSecretReauthorize(r), newSecretAccept(r), newSecretDelete(r),
 		)
 	})
 }

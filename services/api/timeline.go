@@ -161,9 +161,9 @@ func (e *TimelineEntry) readConsent(data events.Data) {
 	case events.ConsentHeld:
 		e.Detail = "another account than before consented: that consent is not used until somebody accepts it"
 	case events.ReauthorizationDue:
-		switch e.WorksUntil = d.ReauthorizeBy; {
+		switch {
 		case d.Ended:
-			e.Detail, e.WorksUntil = "the consent has ended: a person has to consent again", time.Time{}
+			e.Detail = "the consent has ended: a person has to consent again"
 		case d.ReauthorizeBy.IsZero():
 			e.Detail = "a person has to consent again"
 		default:

@@ -113,7 +113,7 @@ func TestTimelineOfEveryEvent(t *testing.T) {
 		{events.ConsentHeld{}, api.TimelineEntry{Detail: "another account than before consented: that consent is not used until somebody accepts it"}},
 		{
 			events.ReauthorizationDue{ReauthorizeBy: later},
-			api.TimelineEntry{WorksUntil: later, Detail: "a person has to consent again by 2026-11-22 13:00:00 UTC"},
+			api.TimelineEntry{Detail: "a person has to consent again by 2026-11-22 13:00:00 UTC"},
 		},
 		{events.ReauthorizationDue{}, api.TimelineEntry{Detail: "a person has to consent again"}},
 		{events.ReauthorizationDue{ReauthorizeBy: later, Ended: true}, api.TimelineEntry{Detail: "the consent has ended: a person has to consent again"}},
