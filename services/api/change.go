@@ -121,9 +121,10 @@ func named(actions []Action) string {
 	return strings.Join(names, ", ")
 }
 
-// edit carries out change, which must be pure, and makes what became of it
-// visible to everyone. A secret that change leaves alone, by errUnchanged, is
-// returned as it is, with revision 0. A change ended by errUnseen is made.
+// edit carries out change, which must be pure. A secret that change leaves alone,
+// by errUnchanged, is returned as it is, with revision 0; a change ended by
+// errUnseen is made. Callers announce what was changed before they wait to see it:
+// an exchanger may announce what follows.
 func (s *Service) edit(ctx context.Context, who Caller, id string, change func(*secret.Draft) error) (*secret.Secret, state.Revision, error) {
 	defer s.turns.take(id)()
 	now, trace := s.now(), traceparent(ctx)
@@ -152,7 +153,6 @@ func (s *Service) edit(ctx context.Context, who Caller, id string, change func(*
 	case err != nil:
 		return nil, 0, nameTaken(err, found.Name)
 	}
-	s.see(ctx, rev)
 	return changed, rev, nil
 }
 
@@ -187,6 +187,7 @@ func (s *Service) retrySecret(ctx context.Context, who Caller, current *secret.S
 	case rev > 0:
 		s.announceRetry(ctx, retried, rev)
 	}
+	s.see(ctx, rev)
 	return &Changed{Secret: retried, Dialog: opened}, nil
 }
 
@@ -214,6 +215,7 @@ func (s *Service) reauthorizeSecret(ctx context.Context, who Caller, current *se
 		return nil, err
 	}
 	s.announceReauthorize(ctx, changed, rev, opened.Until)
+	s.see(ctx, rev)
 	return &Changed{Secret: changed, Dialog: opened}, nil
 }
 
@@ -248,5 +250,6 @@ func (s *Service) acceptHeld(ctx context.Context, who Caller, current *secret.Se
 	if rev > 0 {
 		s.announceConsent(ctx, accepted, rev, who.Actor)
 	}
+	s.see(ctx, rev)
 	return &Changed{Secret: accepted}, nil
 }

@@ -51,6 +51,10 @@ func (s *Service) updateSecret(ctx context.Context, who Caller, current *secret.
 	if len(u.changed) > 0 {
 		s.announceUpdated(ctx, updated, rev, who.Actor, u.changed)
 	}
+	if opened != nil && slices.Contains(u.changed, "credentials") {
+		s.announceReauthorize(ctx, updated, rev, opened.Until)
+	}
+	s.see(ctx, rev)
 	return &Changed{Secret: updated, Dialog: opened}, nil
 }
 

@@ -59,7 +59,7 @@ func (c *Client) Timeline(ctx context.Context, id, after string) (line Timeline,
 			return Timeline{}, err
 		}
 		for _, raw := range doc.Data {
-			entry, err := decode[TimelineEntry](c, raw)
+			entry, err := decode[TimelineEntry](raw)
 			if err != nil {
 				return Timeline{}, err
 			}
