@@ -20,6 +20,10 @@
 // a dead process comes back after [AckWait]. A worker holds no job that it does
 // not work on.
 //
+// What cannot be handled is parked: set aside for a person, its place in JOBS
+// given free. It can be listed and looked at, without a byte of its body being
+// shown, and discarded; what it was about gets a new job, not the old one.
+//
 // # Answers
 //
 // Whoever offers a job may ask for an answer. It goes from the handler straight

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,8 +92,12 @@ func (l *lane) again(m *nats.Msg, after time.Duration) {
 	_ = m.NakWithDelay(after) //nolint:errcheck // it comes back after AckWait in any case
 }
 
-// headerReason says on a parked message why it was parked.
-const headerReason = "Rekindle-Parked-Reason"
+// What is said on a parked message besides its own header: why it was parked, and
+// after how many deliveries.
+const (
+	headerReason     = "Rekindle-Parked-Reason"
+	headerDeliveries = "Rekindle-Parked-Deliveries"
+)
 
 // park sets a job aside and frees its secret's place in the stream. If it
 // cannot be set aside it stays, and is tried again.
@@ -100,7 +105,7 @@ func (l *lane) park(m *nats.Msg, deliveries int, reason error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.hard), requestTimeout)
 	defer cancel()
 	l.b.log.ErrorContext(ctx, "a job was parked", "subject", m.Subject, "attempt", deliveries, "error", reason)
-	if _, err := l.b.js.PublishMsg(ctx, parked(m, reason)); err != nil {
+	if _, err := l.b.js.PublishMsg(ctx, parked(m, deliveries, reason)); err != nil {
 		l.b.log.ErrorContext(ctx, "a job could not be parked; it comes again", "subject", m.Subject, "error", err)
 		l.again(m, l.b.lane.maxPause)
 		return
@@ -111,8 +116,8 @@ func (l *lane) park(m *nats.Msg, deliveries int, reason error) {
 // parked returns a message for a person to look at: the job's body and what is
 // known of its header, and none of the headers that mean something to the
 // server.
-func parked(m *nats.Msg, reason error) *nats.Msg {
-	p := nats.NewMsg(events.ParkedSubject("job", m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]))
+func parked(m *nats.Msg, deliveries int, reason error) *nats.Msg {
+	p := nats.NewMsg(events.ParkedSubject(laneJob, m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]))
 	for _, name := range []string{
 		events.HeaderSpecVersion, events.HeaderID, events.HeaderSource, events.HeaderType, events.HeaderSubject,
 		events.HeaderTime, events.HeaderOrg, events.HeaderContentType, events.HeaderTrace,
@@ -122,6 +127,7 @@ func parked(m *nats.Msg, reason error) *nats.Msg {
 		}
 	}
 	p.Header.Set(headerReason, oneLine(reason.Error()))
+	p.Header.Set(headerDeliveries, strconv.Itoa(deliveries))
 	p.Data = m.Data
 	return p
 }

@@ -109,7 +109,11 @@ func TestPoison(t *testing.T) {
 		if reason := got.Get(headerReason); !strings.Contains(reason, tc.reason) {
 			t.Errorf("%s: parked because of %q, want %q", name, reason, tc.reason)
 		}
+		if n := got.Get(headerDeliveries); n != "1" {
+			t.Errorf("%s: parked after %s deliveries", name, n)
+		}
 		got.Del(headerReason)
+		got.Del(headerDeliveries)
 		if diff := cmp.Diff(tc.kept, got); diff != "" {
 			t.Errorf("%s: header (-want +got):\n%s", name, diff)
 		}

@@ -47,6 +47,37 @@ type Message struct {
 // interrupted message comes again and does not count as failed.
 type Handler func(ctx context.Context, m Message) error
 
+// Parked is a message that was set aside, as far as it may be shown: what strangers
+// may have written into its header is in it only where it is a word of printable
+// ASCII, and nothing of its body but the names and kinds of members.
+type Parked struct {
+	// ID is its number: later ones have higher numbers, and none is given twice.
+	ID uint64
+	// At is when it was set aside.
+	At time.Time
+	// Lane is where it comes from, "job" for the jobs of exchangers.
+	Lane string
+	// Secret is whose place it had in the lane. It is the id of a secret unless
+	// the message was never one of ours.
+	Secret string
+	// Reason is why it was set aside, for people: one line.
+	Reason string
+	// Deliveries is how often it had been delivered, 0 when that is not known.
+	Deliveries int
+
+	// What its header says: its publisher, its identifier there, what it asks
+	// for, the organisation, when it was made, and the trace it belongs to (a
+	// traceparent).
+	Source, Message, Type, Org, Trace string
+	Time                              time.Time
+
+	// Size is the length of the body in bytes.
+	Size int
+	// Members are the kinds of the members of the body by their names, nil when
+	// the body is no JSON object or was not looked at.
+	Members map[string]string
+}
+
 // RetryAfter returns an error that asks for the same message again no earlier
 // than after d. The reason err is for logs.
 //
