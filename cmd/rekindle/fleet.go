@@ -204,7 +204,8 @@ func (f *fleet) runProjection(ctx context.Context, ready func()) error {
 	f.api = api.New(api.Config{
 		Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy, Apps: apps,
 	}, api.Deps{
-		State: f.state, Events: f.bus, Tester: f.bus, Ledger: f.bus, Logger: f.ops.Logger, Metrics: f.ops.Registry,
+		State: f.state, Events: f.bus, Tester: f.bus, Ledger: f.bus, Parked: f.bus, Jobs: f.bus,
+		Logger: f.ops.Logger, Metrics: f.ops.Registry,
 	})
 	ctx, stop := context.WithCancel(ctx)
 	var waiting sync.WaitGroup

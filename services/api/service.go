@@ -58,7 +58,10 @@ type Deps struct {
 	// Tester may be nil: then there are no tests.
 	Tester Tester
 	// Ledger may be nil: then there are no time-lines.
-	Ledger  Ledger
+	Ledger Ledger
+	// Parked and Jobs may be nil: then parked messages cannot be seen.
+	Parked  Parked
+	Jobs    Jobs
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	// Now is the clock. Default time.Now.

@@ -31,6 +31,7 @@ type Process struct {
 	Service *api.Service
 	State   state.Store
 	Events  *Events
+	Parked  *Parked
 	Log     *Log
 	Metrics *prometheus.Registry
 	// Stop ends the process; it ends with the test in any case.
@@ -48,8 +49,9 @@ func Start(t testing.TB, st state.Store, cfg api.Config) *Process {
 // not to be given.
 func StartWith(t testing.TB, cfg api.Config, deps api.Deps) *Process {
 	t.Helper()
-	p := &Process{State: deps.State, Events: new(Events), Log: new(Log), Metrics: prometheus.NewRegistry()}
-	deps.Events, deps.Ledger, deps.Logger, deps.Metrics = p.Events, p.Events, p.Log.Logger(), p.Metrics
+	p := &Process{State: deps.State, Events: new(Events), Parked: new(Parked), Log: new(Log), Metrics: prometheus.NewRegistry()}
+	deps.Events, deps.Ledger, deps.Parked, deps.Jobs = p.Events, p.Events, p.Parked, p.Parked
+	deps.Logger, deps.Metrics = p.Log.Logger(), p.Metrics
 	p.Service = api.New(cfg, deps)
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)

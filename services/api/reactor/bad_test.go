@@ -7,6 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/work"
+	"github.com/rekindle-dev/rekindle/services/api"
+	"github.com/rekindle-dev/rekindle/services/api/apitest"
 )
 
 // bad is a request that must be refused. Names in braces stand for ids.
@@ -42,6 +47,11 @@ func quoted(s string) string { return `"` + s + `"` }
 
 func linked(relationships string) string {
 	return `{"data":{"attributes":{"name":"bad","type_of":"token","credentials":{"token":"t"}},"relationships":` + relationships + `}}`
+}
+
+// requeue makes the body of the action on a parked message.
+func requeue(id string) string {
+	return `{"data":{"id":"` + id + `","type":"parked_messages","meta":{"action":"requeue"}}}`
 }
 
 func badRequests() []bad {
@@ -101,6 +111,32 @@ func badRequests() []bad {
 		{"nobody's environment", "GET /environments/EN" + nobody + "/secrets", "", nil, 404, []string{"not-found"}},
 		{"nobody's secret", "DELETE /secrets/SE" + nobody, "", nil, 404, []string{"not-found"}},
 		{"notes of nobody's secret", "GET /secrets/SE" + nobody + "/notes", "", nil, 404, []string{"not-found"}},
+
+		// Parked messages. The first is about a secret, the second about a deleted
+		// one, the third about none, the fourth about one that has a job, the fifth
+		// another organisation's.
+		{"parked for readers", "GET /parked", "", []string{"Authorization: Bearer " + readToken}, 403, []string{"not-authorized"}},
+		{"parked, may only read", "GET /parked/1", "", []string{"Authorization: Bearer " + readToken}, 403, []string{"not-authorized"}},
+		{"requeue, may only read", "PATCH /parked/1", requeue("1"), []string{"Authorization: Bearer " + readToken}, 403, []string{"not-authorized"}},
+		{"discard, may only read", "DELETE /parked/1", "", []string{"Authorization: Bearer " + readToken}, 403, []string{"not-authorized"}},
+		{"parked, made", "POST /parked", "{}", nil, 405, []string{"not-found"}},
+		{"nobody's parked", "GET /parked/99", "", nil, 404, []string{"not-found"}},
+		{"parked, no number", "GET /parked/one", "", nil, 404, []string{"not-found"}},
+		{"parked 0", "DELETE /parked/0", "", nil, 404, []string{"not-found"}},
+		{"parked 01", "GET /parked/01", "", nil, 404, []string{"not-found"}},
+		{"parked -1", "GET /parked/-1", "", nil, 404, []string{"not-found"}},
+		{"parked, too large", "GET /parked/18446744073709551616", "", nil, 404, []string{"not-found"}},
+		{"others' parked", "DELETE /parked/5", "", nil, 404, []string{"not-found"}},
+		{"requeue others'", "PATCH /parked/5", requeue("5"), nil, 404, []string{"not-found"}},
+		{"requeue of nothing", "PATCH /parked/1", `{"data":{}}`, nil, 422, []string{"invalid-action /data/meta/action"}},
+		{"parked action unknown", "PATCH /parked/1", `{"data":{"meta":{"action":"retry"}}}`, nil, 422, []string{"invalid-action /data/meta/action"}},
+		{"parked action a number", "PATCH /parked/1", `{"data":{"meta":{"action":1}}}`, nil, 422, []string{"invalid-action /data/meta/action"}},
+		{"parked meta a list", "PATCH /parked/1", `{"data":{"meta":[]}}`, nil, 422, []string{"invalid-action /data/meta"}},
+		{"parked type", "PATCH /parked/1", `{"data":{"type":"secrets"}}`, nil, 409, []string{"conflict /data/type"}},
+		{"parked id", "PATCH /parked/1", requeue("2"), nil, 409, []string{"conflict /data/id"}},
+		{"requeue of a deleted secret", "PATCH /parked/2", requeue("2"), nil, 422, []string{"invalid-action /data/meta/action"}},
+		{"requeue of no secret", "PATCH /parked/3", requeue("3"), nil, 422, []string{"invalid-action /data/meta/action"}},
+		{"requeue into a lane that is taken", "PATCH /parked/4", requeue("4"), nil, 409, []string{"conflict /data/meta/action"}},
 
 		// The resource.
 		{"type of another resource", create, `{"data":{"type":"properties"}}`, nil, 409, []string{"conflict /data/type"}},
@@ -220,6 +256,7 @@ func TestBadRequests(t *testing.T) {
 	ids := strings.NewReplacer(
 		"{company}", tr.company, "{edge}", tr.edge, "{web}", tr.web, "{secret}", secret,
 		"{development}", tr.development, "{foreign}", tr.foreign)
+	s.parkBad(t, tr.company, secret)
 	before := everything(t, s.State)
 	rows := badRequests()
 	if len(rows) < 60 {
@@ -250,6 +287,21 @@ func (s *site) refuseAll(t *testing.T, rows []bad, ids *strings.Replacer) {
 				t.Error("the answer quotes a password")
 			}
 		})
+	}
+}
+
+// parkBad parks what the rows about parked messages are about.
+func (s *site) parkBad(t *testing.T, company, id string) {
+	t.Helper()
+	const other = "ELSE@WhereOrg"
+	apitest.Start(t, s.State, api.Config{Org: other})
+	s.make(t, "/companies/"+company+"/properties", attributes(`"name":"later","platform":"edge"`)) // by now the other one is known
+	for _, about := range []string{id, "SE00000000000040008000000000000000", "x", id} {
+		s.Parked.Park(work.Parked{Lane: "job", Secret: about, Org: "NOBODY@TestOrg"})
+	}
+	s.Parked.Park(work.Parked{Lane: "job", Secret: "x", Org: other})
+	if taken, err := s.Parked.Offer(t.Context(), events.Event{Data: events.RefreshDue{Secret: id}}); !taken || err != nil {
+		t.Fatal(taken, err)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/pkg/work"
 	"github.com/rekindle-dev/rekindle/services/api/apitest"
 )
 
@@ -192,6 +193,8 @@ func (c *conversation) real(text string) string {
 //	! expire SE1     as succeed, but so long ago that a refresh is due
 //	! detach SE1     a healer has come to the secret of a deleted environment
 //	! wait 3600      so many seconds pass
+//	! park SE1       a job of the secret is set aside
+//	! park x         and one of nobody knows whom
 //
 // Those of a person and of the exchange of a code are in consent_test.go.
 func (c *conversation) happen(t *testing.T, what []string) {
@@ -200,6 +203,9 @@ func (c *conversation) happen(t *testing.T, what []string) {
 		return
 	}
 	switch what[0] {
+	case "park":
+		c.park(what[1])
+		return
 	case "wait":
 		seconds, err := strconv.ParseInt(what[1], 10, 64)
 		if err != nil {
@@ -240,6 +246,18 @@ func (c *conversation) happen(t *testing.T, what []string) {
 		t.Fatal(err)
 	}
 	c.await(t)
+}
+
+func (c *conversation) park(about string) {
+	m := work.Parked{
+		Lane: "job", Secret: about, Reason: `unknown event type: "dev.rekindle.v1.Unheard"`, Deliveries: 1,
+		Type: "Unheard", Message: "1", Source: "/rekindle/scheduler", Org: "REKINDLE@LocalOrg", Size: 20,
+		Time: time.Date(2025, 11, 3, 8, 59, 0, 0, time.UTC), Members: map[string]string{"secret": "string"},
+	}
+	if about == "x" {
+		m = work.Parked{Lane: "job", Secret: about, Reason: `header ce-specversion is "", want "1.0"`, Size: 9}
+	}
+	c.Parked.Park(m)
 }
 
 // await returns when the API shows what was written beside it: it makes a write

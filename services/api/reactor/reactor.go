@@ -78,7 +78,8 @@ type door struct {
 }
 
 // route is an endpoint, where it is, and the right it takes. Reading takes
-// none: what belongs to the organisation can be seen by all of it.
+// none: what belongs to the organisation can be seen by all of it. What is about
+// the running of the fleet takes one.
 type route struct {
 	pattern string
 	right   auth.Right
@@ -121,6 +122,11 @@ func (d *door) routes() []route {
 		{"GET /secrets/{id}/timeline", "", d.timelineOfSecret},
 		{"GET /secrets/{id}/notes", "", d.listNothingOfSecret},
 		{"GET /secrets/{id}/data_elements", "", d.listNothingOfSecret},
+
+		{"GET /parked", operate, d.listParked},
+		{"GET /parked/{id}", operate, d.getParked},
+		{"PATCH /parked/{id}", operate, d.changeParked},
+		{"DELETE /parked/{id}", operate, d.discardParked},
 	}
 }
 

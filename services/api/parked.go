@@ -1,0 +1,189 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/pkg/work"
+)
+
+// maxParked bounds the messages that a list is made of. There are more only when
+// thousands of secrets fail at once; those that were parked first are listed, and
+// others come up when they are dealt with.
+const maxParked = 10_000
+
+// laneOfJobs is the lane that something can be put back into.
+const laneOfJobs = "job"
+
+// Parked keeps the messages that were set aside for a person.
+type Parked interface {
+	// Parked tells of those that are there when it is called, oldest first,
+	// without their members. An error is the last it tells.
+	Parked(ctx context.Context) iter.Seq2[*work.Parked, error]
+	// ParkedMessage returns one by its number, or state.ErrNotFound.
+	ParkedMessage(ctx context.Context, id uint64) (*work.Parked, error)
+	// Discard deletes one by its number. Of several who do, one succeeds; the
+	// others get state.ErrNotFound.
+	Discard(ctx context.Context, id uint64) error
+}
+
+// Jobs takes orders for exchangers.
+type Jobs interface {
+	// Offer puts a job into its secret's lane, or reports false when there is one
+	// already, queued or being worked on.
+	Offer(ctx context.Context, job events.Event) (accepted bool, err error)
+}
+
+// ParkedMessages lists the parked messages of the caller's organisation. It
+// returns ErrNotReady or ErrUnavailable.
+func (s *Service) ParkedMessages(ctx context.Context, who Caller, q Query[*work.Parked]) (Page[*work.Parked], error) {
+	if s.deps.Parked == nil {
+		return Page[*work.Parked]{}, errNoParked
+	}
+	var oldestFirst []*work.Parked
+	for m, err := range s.deps.Parked.Parked(ctx) {
+		if err != nil {
+			return Page[*work.Parked]{}, unavailable(err)
+		}
+		if s.ownerOf(m) != who.Org || q.Match != nil && !q.Match(m) {
+			continue
+		}
+		if oldestFirst = append(oldestFirst, m); len(oldestFirst) == maxParked {
+			break
+		}
+	}
+	return Query[*work.Parked]{Compare: q.Compare, Number: q.Number, Size: q.Size}.of(oldestFirst), nil
+}
+
+var errNoParked = fmt.Errorf("%w: parked messages are not available here", ErrNotReady)
+
+// ParkedMessage returns a parked message, ErrNotFound, ErrNotReady or
+// ErrUnavailable.
+func (s *Service) ParkedMessage(ctx context.Context, who Caller, id string) (*work.Parked, error) {
+	if s.deps.Parked == nil {
+		return nil, errNoParked
+	}
+	number, err := strconv.ParseUint(id, 10, 64)
+	if err != nil || strconv.FormatUint(number, 10) != id {
+		return nil, ErrNotFound
+	}
+	found, err := s.deps.Parked.ParkedMessage(ctx, number)
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		return nil, ErrNotFound
+	case err != nil:
+		return nil, unavailable(err)
+	case s.ownerOf(found) != who.Org:
+		return nil, ErrNotFound
+	}
+	return found, nil
+}
+
+// ownerOf returns whose a parked message is: the organisation of its secret, or,
+// when there is no such secret, the one that its header names, if there is such
+// an organisation. What nobody can be told to own is the deployment's.
+func (s *Service) ownerOf(m *work.Parked) string {
+	s.view.mu.RLock()
+	defer s.view.mu.RUnlock()
+	if found, ok := s.view.secrets.get(m.Secret); ok {
+		return found.Org
+	}
+	if len(s.view.companies.by(0, m.Org)) > 0 {
+		return m.Org
+	}
+	return s.cfg.Org
+}
+
+// Requeue is the one action on a parked message.
+const Requeue Action = "requeue"
+
+// ChangeParked does to a parked message what the resource data asks for, and
+// returns the message as it was. It returns ErrNotFound, a RefusedError,
+// ErrNotReady or ErrUnavailable.
+func (s *Service) ChangeParked(ctx context.Context, who Caller, id string, data *Object) (*work.Parked, error) {
+	m, err := s.ParkedMessage(ctx, who, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := openResource(data, "parked_messages", InvalidAction); err != nil {
+		return nil, err
+	}
+	var sent string
+	if data.decode("id", &sent, "a string") && sent != id {
+		return nil, refuse(Conflict, data.at("id"), "id must be that of the path")
+	}
+	meta, _ := data.object("meta")
+	meta.require("action")
+	meta.oneOf("action", string(Requeue))
+	if err := data.report.err(); err != nil {
+		return nil, err
+	}
+	return m, s.requeue(ctx, m)
+}
+
+// requeue gives the secret of a parked message a new job, and then deletes the
+// message. The job is made from the record: what was parked may be what nobody can
+// read, and a job is a hint in any case. A crash in between leaves the message to
+// be requeued again, which does no harm for the same reason.
+func (s *Service) requeue(ctx context.Context, m *work.Parked) error {
+	job, err := s.newJob(ctx, m)
+	if err != nil {
+		return err
+	}
+	accepted, err := s.deps.Jobs.Offer(ctx, job)
+	if err != nil {
+		return unavailable(err)
+	}
+	if !accepted {
+		return refuse(Conflict, "/data/meta/action", "the secret has a job already, queued or being worked on: try again when that is done")
+	}
+	s.deps.Logger.InfoContext(ctx, "a parked message was requeued", "secret", m.Secret, "job", job.ID)
+	err = s.deps.Parked.Discard(ctx, m.ID)
+	if errors.Is(err, state.ErrNotFound) { // somebody else was as fast
+		return nil
+	}
+	return unavailable(err)
+}
+
+// newJob makes the job that a secret would be given now.
+func (s *Service) newJob(ctx context.Context, m *work.Parked) (events.Event, error) {
+	if m.Lane != laneOfJobs || !secret.ValidID(secret.PrefixSecret, m.Secret) {
+		return events.Event{}, refuse(InvalidAction, "/data/meta/action", "the message is not about a secret: it can only be discarded")
+	}
+	current, _, err := s.secrets.Get(ctx, m.Secret)
+	if errors.Is(err, state.ErrNotFound) {
+		return events.Event{}, refuse(InvalidAction, "/data/meta/action", "the secret of the message is gone: it can only be discarded")
+	}
+	if err != nil {
+		return events.Event{}, unavailable(err)
+	}
+	due := current.Plan()
+	return events.Event{
+		ID: secret.NewUUID(), Source: source, Org: current.Org, Time: s.now(), Trace: traceparent(ctx),
+		Data: events.RefreshDue{Secret: current.ID, Action: string(due.Action), Decision: current.Decision, DueAt: due.At},
+	}, nil
+}
+
+// DiscardParked deletes a parked message. It returns ErrNotFound, ErrNotReady or
+// ErrUnavailable.
+func (s *Service) DiscardParked(ctx context.Context, who Caller, id string) error {
+	m, err := s.ParkedMessage(ctx, who, id)
+	if err != nil {
+		return err
+	}
+	err = s.deps.Parked.Discard(ctx, m.ID)
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		return ErrNotFound
+	case err != nil:
+		return unavailable(err)
+	}
+	s.deps.Logger.InfoContext(ctx, "a parked message was discarded", "secret", m.Secret, "org", who.Org)
+	return nil
+}
