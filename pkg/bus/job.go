@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/nats-io/nats.go"
 
@@ -132,15 +133,15 @@ func parked(m *nats.Msg, deliveries int, reason error) *nats.Msg {
 	return p
 }
 
-// oneLine makes text fit for a header: valid, without control characters,
-// bounded.
+// oneLine makes text fit for a header and for people: valid, without what is not
+// printed, bounded.
 func oneLine(s string) string {
 	const most = 512
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
+		if unicode.IsPrint(r) {
+			return r
 		}
-		return r
+		return ' '
 	}, s)
 	return strings.ToValidUTF8(s[:min(len(s), most)], "")
 }

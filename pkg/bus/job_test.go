@@ -202,6 +202,7 @@ func TestOneLine(t *testing.T) {
 		"plain ä":                       "plain ä",
 		"a\r\nb\tc\x00d\x7fe":           "a  b c d e",
 		"\xff":                          "\uFFFD",
+		"\u009b2J\u202e":                " 2J ",
 		strings.Repeat("x", 600):        strings.Repeat("x", 512),
 		"x" + strings.Repeat("ä", 600):  "x" + strings.Repeat("ä", 255),
 		"xy" + strings.Repeat("ä", 600): "xy" + strings.Repeat("ä", 255),

@@ -113,7 +113,10 @@ func read(m *nats.Msg, delivered uint64) (*work.Parked, error) {
 	if meta.Sequence.Consumer != delivered {
 		return nil, errGap
 	}
-	size, _ := strconv.Atoi(m.Header.Get(headerSize)) //nolint:errcheck // 0, as good as not said
+	size := 0
+	if said := m.Header[headerSize]; len(said) > 0 { // the last is the server's
+		size, _ = strconv.Atoi(said[len(said)-1]) //nolint:errcheck // 0, as good as not said
+	}
 	return describe(m.Subject, m.Header, meta.Sequence.Stream, meta.Timestamp, size), nil
 }
 
@@ -178,8 +181,13 @@ func describe(subject string, h nats.Header, id uint64, at time.Time, size int) 
 	if len(tokens) == 3 { // parked.<lane>.<secret>
 		m.Lane = word(tokens[1])
 	}
-	m.Deliveries, _ = strconv.Atoi(h.Get(headerDeliveries))            //nolint:errcheck // 0 means that it is not known
-	m.Time, _ = time.Parse(time.RFC3339Nano, h.Get(events.HeaderTime)) //nolint:errcheck // zero means the same
+	if n, err := strconv.Atoi(h.Get(headerDeliveries)); err == nil {
+		m.Deliveries = max(0, n)
+	}
+	// What is in a year of four digits here may not be in UTC.
+	if t, err := time.Parse(time.RFC3339Nano, h.Get(events.HeaderTime)); err == nil && t.UTC().Year() >= 0 && t.UTC().Year() <= 9999 {
+		m.Time = t
+	}
 	return m
 }
 

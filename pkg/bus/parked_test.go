@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -133,6 +135,12 @@ func TestParkedByStrangers(t *testing.T) {
 			"",
 			work.Parked{Lane: "job", Secret: "SE1", Reason: " [2Jno use"},
 		},
+		"a negative": {
+			"rekindle.v1.parked.job.SE1",
+			nats.Header{headerDeliveries: {"-1"}, events.HeaderTime: {"9999-12-31T23:59:59-01:00"}},
+			"",
+			work.Parked{Lane: "job", Secret: "SE1"},
+		},
 	} {
 		id := parkNow(t, b, tc.subject, tc.header, tc.body)
 		got, err := b.ParkedMessage(patient(t), id)
@@ -148,8 +156,13 @@ func TestParkedByStrangers(t *testing.T) {
 		}
 	}
 	for _, m := range allParked(t, b) {
-		if m.Members != nil {
-			t.Error("the list looks into bodies")
+		one, err := b.ParkedMessage(patient(t), m.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one.Members = nil // the list does not look into bodies
+		if diff := cmp.Diff(one, m); diff != "" {
+			t.Errorf("message %d in the list (-alone +listed):\n%s", m.ID, diff)
 		}
 	}
 }
@@ -247,4 +260,27 @@ func TestParkedUnavailable(t *testing.T) {
 	if err := b.Discard(ctx, 1); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("discard: %v", err)
 	}
+}
+
+// FuzzDescribe: whatever a message holds, what is told of it is printable, bounded
+// and in one line.
+func FuzzDescribe(f *testing.F) {
+	f.Add("rekindle.v1.parked.job.SE1", "no use", "dev.rekindle.v1.RefreshDue", "1", []byte(`{"secret":"SE1","decision":12}`))
+	f.Add("rekindle.v1.parked.ä", "\x1b[2J\u009b", "%1b%zz", "%E4", []byte(`{ "a" : [1], "B": {}, "": null }`))
+	f.Add("", "", "", "", []byte("\xff\xfe"))
+	f.Fuzz(func(t *testing.T, subject, reason, kind, id string, body []byte) {
+		m := describe(subject, nats.Header{
+			headerReason: {reason}, events.HeaderType: {kind}, events.HeaderID: {id}, events.HeaderTrace: {id}, headerDeliveries: {id},
+		}, 1, time.Time{}, len(body))
+		m.Members = members(body)
+		shown := []string{m.Lane, m.Secret, m.Reason, m.Type, m.Message, m.Trace}
+		for name, kind := range m.Members {
+			shown = append(shown, name, kind)
+		}
+		for _, text := range shown {
+			if len(text) > 512 || !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("%q is told of", text)
+			}
+		}
+	})
 }
