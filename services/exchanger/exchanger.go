@@ -60,8 +60,11 @@ type Deps struct {
 	// name.
 	Apps map[string]App
 	// Workers is how many jobs are worked on at a time; 0 means DefaultWorkers.
-	Workers  int
-	Now      func() time.Time
+	Workers int
+	Now     func() time.Time
+	// Reached, if not nil, is told when a step of the refresh cycle has been made,
+	// by its name in docs/refresh-cycle.md. It is where tests let a process die.
+	Reached  func(step Step)
 	Logger   *slog.Logger
 	Tracer   trace.Tracer
 	Registry prometheus.Registerer
@@ -86,6 +89,9 @@ func New(d Deps) (*Exchanger, error) {
 	}
 	if d.Workers <= 0 {
 		d.Workers = DefaultWorkers
+	}
+	if d.Reached == nil {
+		d.Reached = func(Step) {}
 	}
 	if d.Now == nil {
 		d.Now = time.Now

@@ -30,6 +30,25 @@ var (
 	errBehind = errors.New("the state was read while it changed")
 )
 
+// Step is a step of the refresh cycle.
+type Step string
+
+// The steps, in their order.
+const (
+	StepPlan     Step = "plan"
+	StepClaim    Step = "claim"
+	StepExchange Step = "exchange"
+	StepGrant    Step = "grant"
+	StepArtifact Step = "artifact"
+	StepRecord   Step = "record"
+	StepAnnounce Step = "announce"
+)
+
+// Steps lists them.
+func Steps() []Step {
+	return []Step{StepPlan, StepClaim, StepExchange, StepGrant, StepArtifact, StepRecord, StepAnnounce}
+}
+
 // maxSkew is how far ahead of this exchanger's clock the scheduler's may be for
 // a job to be waited for. What is earlier is dropped, and is offered again.
 const maxSkew = 2 * time.Second
@@ -115,33 +134,43 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 	// answered, nothing cancels what follows, and half a claim helps nobody.
 	unstopped := context.WithoutCancel(ctx)
 	result = jobFinished
+	x.Reached(StepPlan)
 	if !c.answered() {
 		// 1. Claim the decision: from here nobody else sends a request for it.
 		if err := c.take(unstopped); err != nil {
 			return "", err
 		}
+		x.Reached(StepClaim)
 		// 2. Exchange: at most one request.
 		result = jobDone
 		done, err := x.exchange(ctx, c, due)
 		if err != nil {
 			return "", c.abandon(unstopped, err)
 		}
+		x.Reached(StepExchange)
 		// 3. Commit the grant: the outcome is safe, and the claim is closed.
 		if err := c.commit(unstopped, done); err != nil {
 			return "", err
 		}
+		x.Reached(StepGrant)
 	}
 	// 4. Commit the artifact: workloads see the new value.
 	if err := x.deploy(unstopped, c.secret, c.grant.Outcome); err != nil {
 		return "", err
 	}
+	x.Reached(StepArtifact)
 	// 5. Commit the record: the next decision is made, the scheduler sees it.
 	s, err := x.settle(unstopped, c.secret.ID, c.grant.Outcome)
 	if err != nil {
 		return "", err
 	}
+	x.Reached(StepRecord)
 	// 6. Announce. 7. The caller acknowledges the job.
-	return result, x.announce(unstopped, s, c.grant.Outcome)
+	if err := x.announce(unstopped, s, c.grant.Outcome); err != nil {
+		return "", err
+	}
+	x.Reached(StepAnnounce)
+	return result, nil
 }
 
 // deploy puts the value into the environment it is for, unless that has been
