@@ -50,7 +50,7 @@ var imports = map[string]struct{ here, outside []string }{
 	},
 	"services/api/auth": {},
 	"services/api/callback": {
-		here:    []string{"pkg/seal", "pkg/secret"},
+		here:    []string{"services/api", "pkg/seal", "pkg/secret"},
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 	},
 	"services/api/reactor": {

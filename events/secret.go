@@ -2,7 +2,8 @@ package events
 
 import "time"
 
-// SecretCreated says: a secret was stored and waits for its first exchange.
+// SecretCreated says: a secret was stored and waits for its first exchange, or for
+// a person's consent.
 type SecretCreated struct {
 	Secret      string `json:"secret"`
 	Property    string `json:"property"`
@@ -91,8 +92,7 @@ type ExchangeInterrupted struct {
 	WorksUntil time.Time `json:"works_until,omitzero"`
 }
 
-// RetryRequested says: somebody asked for another exchange of a secret that had
-// failed.
+// RetryRequested says: somebody asked for another exchange of a secret.
 type RetryRequested struct {
 	Secret      string `json:"secret"`
 	Property    string `json:"property"`

@@ -84,10 +84,9 @@ func hear[T any](ctx context.Context, read func() (T, error)) (value T, err erro
 // from a terminal, which does not show it. The value is the caller's to wipe; no
 // error quotes it.
 func (s *session) readHidden(ctx context.Context, field, from string) (seal.Plaintext, error) {
-	read := func() ([]byte, error) { return readAll(s.in) }
+	read := func() ([]byte, error) { return s.read(from) }
 	switch fd, interactive := terminal(s.in); {
 	case from != fromStdin:
-		read = func() ([]byte, error) { return readFile(from) }
 	case interactive && field == "private_key": // of many lines, which no prompt takes
 		return seal.Plaintext{}, &usageError{errors.New("name the file of the private key with --secret-file")}
 	case interactive:
@@ -127,7 +126,11 @@ func (s *session) prompt(ctx context.Context, fd int, field string) ([]byte, err
 	return text, nil
 }
 
-func readFile(name string) ([]byte, error) {
+// read reads a credential's worth of a file, or of standard input.
+func (s *session) read(name string) ([]byte, error) {
+	if name == fromStdin {
+		return readAll(s.in)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

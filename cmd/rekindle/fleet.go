@@ -17,7 +17,6 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/bus"
 	"github.com/rekindle-dev/rekindle/pkg/natsd"
 	"github.com/rekindle-dev/rekindle/pkg/ops"
-	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/run"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/state"
@@ -119,16 +118,12 @@ func (f *fleet) runExchanger(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	apps, err := resolve(f.apps)
-	if err != nil {
-		return err
-	}
-	defer f.announceRegistrations(ctx, apps)()
+	defer f.announceRegistrations(ctx)()
 	client := exchanger.NewClient(exchanger.EgressConfig{Allow: f.allow, Timeout: time.Duration(f.file.Exchanger.Timeout)})
 	defer client.Close()
 	x, err := exchanger.New(exchanger.Deps{
 		Name: f.name, State: f.state, Jobs: f.bus, Events: f.bus, Keyring: ring, Client: client,
-		Policy: f.policy, Apps: f.exchangerApps(apps), Workers: f.file.Exchanger.Workers, Logger: f.ops.Logger,
+		Policy: f.policy, Apps: f.exchangerApps(), Workers: f.file.Exchanger.Workers, Logger: f.ops.Logger,
 		Tracer: f.ops.TracerProvider.Tracer(tracerName), Registry: f.ops.Registry,
 	})
 	if err != nil {
@@ -139,9 +134,9 @@ func (f *fleet) runExchanger(ctx context.Context, ready func()) error {
 
 // announceRegistrations announces the ends of client secrets beside the
 // exchanger, until the function that it returns has ended it.
-func (f *fleet) announceRegistrations(ctx context.Context, apps provider.Apps) (stop func()) {
+func (f *fleet) announceRegistrations(ctx context.Context) (stop func()) {
 	r := exchanger.NewRegistrations(exchanger.RegistrationsDeps{
-		Apps: apps, State: f.state, Events: f.bus, Logger: f.ops.Logger, Registry: f.ops.Registry,
+		Apps: f.apps, State: f.state, Events: f.bus, Logger: f.ops.Logger, Registry: f.ops.Registry,
 	})
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -197,12 +192,8 @@ func (f *fleet) runScheduler(ctx context.Context, ready func()) error {
 }
 
 func (f *fleet) runProjection(ctx context.Context, ready func()) error {
-	apps, err := resolve(f.apps)
-	if err != nil {
-		return err
-	}
 	f.api = api.New(api.Config{
-		Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy, Apps: apps,
+		Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy, Apps: f.apps,
 	}, api.Deps{
 		State: f.state, Events: f.bus, Tester: f.bus, Ledger: f.bus, Parked: f.bus, Jobs: f.bus,
 		Logger: f.ops.Logger, Metrics: f.ops.Registry,
@@ -238,7 +229,7 @@ func (f *fleet) runAPI(ctx context.Context, ready func()) error {
 	tracer := f.ops.TracerProvider
 	mux := http.NewServeMux()
 	mux.Handle(callback.Path, callback.New(callback.Deps{
-		Service: consents{f.api}, PublicURL: public, Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer,
+		Service: f.api, PublicURL: public, Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer,
 	}))
 	mux.Handle("/", reactor.New(reactor.Deps{
 		Service:   f.api,

@@ -54,8 +54,8 @@ func (f *fileSettings) addShipped() {
 	}
 }
 
-// checkProviders makes providers, apps and their client secrets of what the file
-// says.
+// checkProviders makes apps and their client secrets of what the file says of
+// providers.
 func (s *settings) checkProviders(errs *config.Errors) {
 	s.apps, s.appSecrets = provider.Apps{}, map[string]seal.Plaintext{}
 	descriptors := make([]provider.Descriptor, 0, len(s.file.Providers))
@@ -71,8 +71,7 @@ func (s *settings) checkProviders(errs *config.Errors) {
 			s.checkApp(errs, field, p)
 		}
 	}
-	var err error
-	s.providers, err = provider.Set{}.With(descriptors...)
+	_, err := provider.Set{}.With(descriptors...)
 	checkFields(errs, "providers", err)
 }
 
@@ -93,6 +92,8 @@ func (p providerSettings) registers() bool {
 	return p.ClientID != "" || !p.ClientSecret.IsZero() || p.ClientSecretFile != "" || !p.SecretExpiresAt.IsZero() || len(p.Values) > 0
 }
 
+// checkApp makes an app, of a provider without placeholders: the values that the
+// file gives are in their places.
 func (s *settings) checkApp(errs *config.Errors, field string, p providerSettings) {
 	app := provider.App{Provider: p.Descriptor, Registration: provider.Registration{
 		Provider: p.Name, ClientID: p.ClientID, SecretExpiresAt: p.SecretExpiresAt, Values: p.Values,
@@ -104,6 +105,9 @@ func (s *settings) checkApp(errs *config.Errors, field string, p providerSetting
 	}
 	errs.Check(p.AuthStyle != provider.AuthPrivateKeyJWT && p.AuthStyle != provider.AuthTLS, field+".auth_style",
 		"this version authenticates apps with a client secret only", "use params or header")
+	if placed, err := p.At(p.Values); err == nil { // what is wrong with the values is noted above
+		app.Provider = placed
+	}
 	s.apps[p.Name] = app
 	if !s.runs(targetExchanger) {
 		errs.Check(p.ClientSecret.IsZero(), field+".client_secret", "is readable by a process that must not know it", "use client_secret_file, which only exchangers read")

@@ -179,8 +179,8 @@ func (s *session) explain(ctx context.Context, err error) error {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return &codedError{exitNoServer, fmt.Errorf("no server answers at %s: %w; start one with rekindle serve, or name another with --server", s.server, failed.Err)}
 	}
-	if foreign, ok := errors.AsType[*client.ForeignError](err); ok {
-		return &codedError{exitNoServer, fmt.Errorf("%s does not look like a Rekindle server: check --server (it answered %d %s)", s.server, foreign.Status, http.StatusText(foreign.Status))}
+	if _, ok := errors.AsType[*client.ForeignError](err); ok {
+		return &codedError{exitNoServer, fmt.Errorf("%w: check --server", err)}
 	}
 	if answer, ok := errors.AsType[*client.Error](err); ok && answer.Status == http.StatusUnauthorized {
 		return fmt.Errorf("%w (it is from %s)", err, s.tokenOf)

@@ -53,10 +53,7 @@ func (f *secretForm) read(s *session) (a attributes, err error) {
 	if f.fromFile == fromStdin && f.secretFile == fromStdin {
 		return a, &usageError{errors.New("--from-file and --secret-file cannot both be standard input")}
 	}
-	document, err := readAll(s.in)
-	if f.fromFile != fromStdin {
-		document, err = readFile(f.fromFile)
-	}
+	document, err := s.read(f.fromFile)
 	defer clear(document)
 	if err != nil {
 		return a, err
@@ -72,7 +69,7 @@ func (f *secretForm) read(s *session) (a attributes, err error) {
 
 // hidden reads the hidden credential into the credentials.
 func (f *secretForm) hidden(ctx context.Context, s *session, kind secret.Kind, credentials map[string]any) error {
-	field := hiddenField(kind)
+	field := kind.Hidden()
 	if field == "" {
 		return &usageError{fmt.Errorf("--secret-file: %s has no hidden credential", kind)}
 	}
@@ -148,7 +145,7 @@ func (f *secretForm) new(ctx context.Context, s *session, args []string, kind st
 	if err := f.credentials.into(a.Credentials, secret.Kind(a.TypeOf)); err != nil {
 		return n, err
 	}
-	if f.secretFile == "" && f.fromFile == "" && hiddenField(secret.Kind(a.TypeOf)) != "" {
+	if f.secretFile == "" && f.fromFile == "" && secret.Kind(a.TypeOf).Hidden() != "" {
 		f.secretFile = fromStdin
 	}
 	if f.secretFile != "" {

@@ -16,23 +16,6 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 )
 
-// hiddenField returns the hidden credential of a kind, "" for none. No kind has
-// two (contract A9).
-func hiddenField(kind secret.Kind) string {
-	switch kind.Canonical() {
-	case secret.Token:
-		return "token"
-	case secret.SimpleHTTP:
-		return "password"
-	case secret.OAuth2:
-		return "client_secret"
-	case secret.OAuth2JWT:
-		return "private_key"
-	default:
-		return ""
-	}
-}
-
 // field is a public credential with a flag of its own (contract A9).
 type field struct {
 	flag  string // the member, with dashes

@@ -88,17 +88,6 @@ func credentialsOf(t *testing.T, kind secret.Kind, before string, args []string)
 	return string(encoded), err
 }
 
-// TestEveryKindCanBeMade: whatever kind there is, its hidden credential is asked
-// for.
-func TestEveryKindCanBeMade(t *testing.T) {
-	t.Parallel()
-	for _, kind := range secret.Kinds() {
-		if (hiddenField(kind) == "") != kind.Interactive() {
-			t.Errorf("the hidden credential of %s is %q", kind, hiddenField(kind))
-		}
-	}
-}
-
 func TestExitCodesOfAnswers(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]int{

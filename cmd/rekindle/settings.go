@@ -55,8 +55,8 @@ type settings struct {
 	level  slog.Level
 	policy secret.Policy
 
-	providers provider.Set  // those that are shipped, with what the file says
-	apps      provider.Apps // those the file registers
+	// apps are those the file registers, placeholders filled.
+	apps provider.Apps
 	// appSecrets are the client secrets of the apps by provider, where the
 	// process runs an exchanger; elsewhere there are none.
 	appSecrets map[string]seal.Plaintext

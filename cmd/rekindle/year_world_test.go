@@ -162,7 +162,7 @@ func (b *bubble) startFleet(apps provider.Apps) {
 	<-service.Sealing()
 	mux := http.NewServeMux()
 	mux.Handle(callback.Path, callback.New(callback.Deps{
-		Service: consents{service}, PublicURL: apiURL, Logger: logger, Metrics: registry, Tracer: tracer,
+		Service: service, PublicURL: apiURL, Logger: logger, Metrics: registry, Tracer: tracer,
 	}))
 	mux.Handle("/", reactor.New(reactor.Deps{
 		Service: service, Gate: auth.NewGate(auth.NewBootstrap(bubbleToken, auth.Administrator(api.DefaultOrg))),

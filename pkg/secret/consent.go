@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// MaxDialogs is how many dialogs of a secret may be open at once: whoever was
-// given a link is not turned away because somebody else was given one, too.
+// MaxDialogs is how many dialogs of a secret that somebody asked for may be open
+// at once: whoever was given a link is not turned away because somebody else was
+// given one, too. Beside them there is a place for one that nobody asked for.
 const MaxDialogs = 8
 
 // Consent is the record of the dialogs in which a person may consent to a secret.
@@ -45,7 +46,7 @@ type Dialog struct {
 	ClientID string    `json:"client_id"`
 	Until    time.Time `json:"until"`
 	// Asked tells that somebody asked for it. The others came with an update of
-	// something else, and make room first.
+	// something else, and have one place among them.
 	Asked bool `json:"asked,omitempty"`
 }
 
@@ -56,14 +57,22 @@ const (
 )
 
 // Begin adds a dialog, with a number of its own, in place of those that are over
-// at the time now. When there are too many the oldest makes room, before others
-// one that nobody asked for.
+// at the time now. When there are too many the oldest makes room; one that nobody
+// asked for takes the place of another such, and never that of one somebody did.
 func (c *Consent) Begin(d Dialog, now time.Time) {
 	c.Opened = d.Number
 	c.Open = slices.DeleteFunc(c.Open, func(open Dialog) bool { return !open.Until.After(now) })
-	for len(c.Open) >= MaxDialogs {
-		i := max(0, slices.IndexFunc(c.Open, func(open Dialog) bool { return !open.Asked }))
-		c.Open = slices.Delete(c.Open, i, i+1)
+	places := 1
+	if d.Asked {
+		places = MaxDialogs
+	}
+	for i, open := range slices.Backward(c.Open) {
+		if open.Asked != d.Asked {
+			continue
+		}
+		if places--; places < 1 {
+			c.Open = slices.Delete(c.Open, i, i+1)
+		}
 	}
 	c.Open = append(c.Open, d)
 }
@@ -103,3 +112,7 @@ func (c *Consent) Clone() *Consent {
 	clone.Open = slices.Clone(c.Open)
 	return &clone
 }
+
+// NeedsConsent reports whether a person has to consent before there is anything to
+// exchange: the secret has no grant, and no consent waits to become one.
+func (s *Secret) NeedsConsent() bool { return s.withoutGrant() && !s.ConsentWaits() }

@@ -3,7 +3,6 @@ package secret_test
 import (
 	"crypto/sha256"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -22,20 +21,53 @@ func dialog(n uint64, now time.Time) secret.Dialog {
 	}
 }
 
-// What came with an update makes room before what somebody asked for.
-func TestUnaskedDialogsMakeRoom(t *testing.T) {
+// What comes with updates has one place, and never that of what somebody asked for.
+func TestUnaskedDialogs(t *testing.T) {
 	t.Parallel()
 	c := new(secret.Consent)
-	for n := uint64(1); n <= 2*secret.MaxDialogs; n++ {
+	begin := func(asked bool, want ...uint64) {
+		t.Helper()
+		n := c.Opened + 1
 		d := dialog(n, noon().Add(time.Duration(n)*time.Second))
-		d.Asked = n == 2
+		d.Asked = asked
 		c.Begin(d, noon())
+		if diff := cmp.Diff(want, open(c, noon())); diff != "" {
+			t.Errorf("open after %d (-want +got):\n%s", n, diff)
+		}
 	}
-	if !slices.Contains(open(c, noon()), 2) || len(c.Open) != secret.MaxDialogs {
-		t.Errorf("open are %v, want the second among %d", open(c, noon()), secret.MaxDialogs)
-	}
-	if got, want := c.AskedUntil(), noon().Add(time.Hour+2*time.Second); !got.Equal(want) {
+	begin(false, 1)
+	begin(true, 1, 2)
+	begin(false, 2, 3)
+	begin(true, 2, 3, 4)
+	begin(true, 2, 3, 4, 5)
+	begin(true, 2, 3, 4, 5, 6)
+	begin(true, 2, 3, 4, 5, 6, 7)
+	begin(true, 2, 3, 4, 5, 6, 7, 8)
+	begin(true, 2, 3, 4, 5, 6, 7, 8, 9) // seven that somebody asked for
+	begin(true, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+	begin(false, 2, 4, 5, 6, 7, 8, 9, 10, 11)
+	begin(true, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+	begin(false, 4, 5, 6, 7, 8, 9, 10, 12, 13)
+	if got, want := c.AskedUntil(), noon().Add(time.Hour+12*time.Second); !got.Equal(want) {
 		t.Errorf("asked until %v, want %v", got, want)
+	}
+}
+
+func TestNeedsConsent(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		secret secret.Secret
+		want   bool
+	}{
+		"a kind that needs nobody": {secret.Secret{Kind: secret.OAuth2}, false},
+		"without a grant":          {secret.Secret{Kind: secret.OAuth2Google}, true},
+		"asked, without a grant":   {secret.Secret{Kind: secret.OAuth2Google, Authorization: &secret.Authorization{AskedUntil: noon()}}, true},
+		"a consent waits":          {secret.Secret{Kind: secret.OAuth2Google, Authorization: &secret.Authorization{ConsentedAt: noon()}}, false},
+		"with a grant":             {secret.Secret{Kind: secret.OAuth2Google, Authorization: &secret.Authorization{AuthorizedAt: noon()}}, false},
+	} {
+		if got := row.secret.NeedsConsent(); got != row.want {
+			t.Errorf("%s: %v, want %v", name, got, row.want)
+		}
 	}
 }
 

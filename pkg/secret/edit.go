@@ -21,9 +21,9 @@ type Draft struct {
 
 // Edit applies change to all that is known of a secret but its grant, and writes
 // what it has changed: all of it or nothing, and only if nobody else has written
-// meanwhile; otherwise it reads again and calls change again, so change must be
-// pure. An error of change ends the edit, with nothing written, and is returned
-// as it is. A new name is reserved and the old one set free. It returns
+// meanwhile; otherwise it reads again and calls change again: whatever change
+// leaves outside the draft it must overwrite. An error of change ends the edit,
+// with nothing written, and is returned as it is. A new name is reserved and the old one set free. It returns
 // ErrNameTaken, or state.ErrNotFound when there is no secret or it is deleted.
 func (st Store) Edit(ctx context.Context, id string, change func(*Draft) error) (*Secret, state.Revision, error) {
 	for {

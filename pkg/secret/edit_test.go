@@ -46,7 +46,7 @@ func standing(t *testing.T, st state.Store, id string) stand {
 	store, vault := secret.Store{State: st}, secret.Vault{State: st}
 	s, _, err := store.Get(t.Context(), id)
 	c, err2 := vault.Credential(t.Context(), id)
-	d, err3 := store.Consent(t.Context(), id)
+	d, err3 := vault.Consent(t.Context(), id)
 	if err := errors.Join(err, err2, err3); err != nil {
 		t.Fatal(err)
 	}

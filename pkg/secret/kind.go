@@ -70,6 +70,23 @@ func (k Kind) Canonical() Kind {
 	return k
 }
 
+// Hidden is the name of the hidden credential of the kind, "" for the kinds that
+// have none. No kind has two (contract A9).
+func (k Kind) Hidden() string {
+	switch k.Canonical() {
+	case Token:
+		return "token"
+	case SimpleHTTP:
+		return "password"
+	case OAuth2:
+		return "client_secret"
+	case OAuth2JWT:
+		return "private_key"
+	default:
+		return ""
+	}
+}
+
 // Expires reports whether what the exchange yields has an end, and so whether
 // the secret has dates and is refreshed.
 func (k Kind) Expires() bool {

@@ -71,9 +71,9 @@ func (st Store) Get(ctx context.Context, id string) (*Secret, state.Revision, er
 }
 
 // Update applies change to the current record and writes the result if nobody
-// else has written meanwhile; otherwise it reads again and calls change again,
-// so change must be pure. An error of change ends the update, with nothing
-// written, and is returned as it is. When change marks the secret deleted, its
+// else has written meanwhile; otherwise it reads again and calls change again:
+// whatever change leaves outside the record it must overwrite. An error of change
+// ends the update, with nothing written, and is returned as it is. When change marks the secret deleted, its
 // name is free from the same moment. Change must leave id, property, name and
 // what [Store.Edit] writes alone.
 func (st Store) Update(ctx context.Context, id string, change func(*Secret) error) (*Secret, state.Revision, error) {
@@ -119,12 +119,6 @@ func (st Store) release(ctx context.Context, s *Secret) ([]state.Write, error) {
 	return []state.Write{{Key: key, Expect: rev}}, err
 }
 
-// Consent returns the dialogs of a secret, or state.ErrNotFound.
-func (st Store) Consent(ctx context.Context, id string) (*Consent, error) {
-	c, _, err := get[Consent](ctx, st.State, state.ConsentKey(id))
-	return c, err
-}
-
 // Vault keeps what exchangers alone may touch: sealed credentials, grants and
 // artifacts.
 type Vault struct{ State state.Store }
@@ -135,9 +129,11 @@ func (v Vault) Credential(ctx context.Context, id string) (*Credential, error) {
 	return c, err
 }
 
-// Consent returns what a person's consent brought, or state.ErrNotFound.
+// Consent returns the dialogs of a secret and what they brought, or
+// state.ErrNotFound.
 func (v Vault) Consent(ctx context.Context, id string) (*Consent, error) {
-	return Store(v).Consent(ctx, id)
+	c, _, err := get[Consent](ctx, v.State, state.ConsentKey(id))
+	return c, err
 }
 
 // Grant returns the grant and its revision. A secret that was never exchanged

@@ -148,24 +148,28 @@ func TestKinds(t *testing.T) {
 		kind, canonical secret.Kind
 		known, expires  bool
 		provider        string
+		hidden          string
 	}{
-		{secret.Token, secret.Token, true, false, ""},
-		{secret.SimpleHTTP, secret.SimpleHTTP, true, false, ""},
-		{secret.OAuth2, secret.OAuth2, true, true, ""},
-		{secret.OAuth2ClientCredentials, secret.OAuth2, true, true, ""},
-		{secret.OAuth2JWT, secret.OAuth2JWT, true, true, ""},
-		{secret.OAuth2Google, secret.OAuth2Google, true, true, "google"},
-		{secret.OAuth2LinkedIn, secret.OAuth2LinkedIn, true, true, "linkedin"},
-		{secret.OAuth2Amazon, secret.OAuth2Amazon, true, true, "amazon"},
-		{secret.ProviderKind("quantum"), "oauth2-quantum", false, true, "quantum"}, // a deployment may have it
-		{"oauth2-", "oauth2-", false, false, ""},
-		{"OAuth2", "OAuth2", false, false, ""},
-		{"", "", false, false, ""},
+		{secret.Token, secret.Token, true, false, "", "token"},
+		{secret.SimpleHTTP, secret.SimpleHTTP, true, false, "", "password"},
+		{secret.OAuth2, secret.OAuth2, true, true, "", "client_secret"},
+		{secret.OAuth2ClientCredentials, secret.OAuth2, true, true, "", "client_secret"},
+		{secret.OAuth2JWT, secret.OAuth2JWT, true, true, "", "private_key"},
+		{secret.OAuth2Google, secret.OAuth2Google, true, true, "google", ""},
+		{secret.OAuth2LinkedIn, secret.OAuth2LinkedIn, true, true, "linkedin", ""},
+		{secret.OAuth2Amazon, secret.OAuth2Amazon, true, true, "amazon", ""},
+		{secret.ProviderKind("quantum"), "oauth2-quantum", false, true, "quantum", ""}, // a deployment may have it
+		{"oauth2-", "oauth2-", false, false, "", ""},
+		{"OAuth2", "OAuth2", false, false, "", ""},
+		{"", "", false, false, "", ""},
 	} {
 		k := test.kind
 		if k.Canonical() != test.canonical || k.Known() != test.known || k.Expires() != test.expires {
 			t.Errorf("%q: canonical %q, known %v, expires %v; want %q, %v, %v",
 				k, k.Canonical(), k.Known(), k.Expires(), test.canonical, test.known, test.expires)
+		}
+		if k.Hidden() != test.hidden {
+			t.Errorf("%q: hidden is %q, want %q", k, k.Hidden(), test.hidden)
 		}
 		if k.Provider() != test.provider || k.Interactive() != (test.provider != "") {
 			t.Errorf("%q: provider %q, interactive %v; want %q", k, k.Provider(), k.Interactive(), test.provider)

@@ -121,33 +121,34 @@ func named(actions []Action) string {
 	return strings.Join(names, ", ")
 }
 
-// edit carries out change, which must be pure. A secret that change leaves alone,
-// by errUnchanged, is returned as it is, with revision 0; a change ended by
-// errUnseen is made. Callers announce what was changed before they wait to see it:
-// an exchanger may announce what follows.
+// edit carries out change, which may be called again: whatever it leaves outside
+// the draft it must overwrite. A secret that change leaves alone, by errUnchanged,
+// is returned as it is, with revision 0; a change ended by errUnseen is made. Any
+// other error of change is returned as it is: only what the state itself did is told
+// of the state. Callers announce what was changed before they wait to see it: an
+// exchanger may announce what follows.
 func (s *Service) edit(ctx context.Context, who Caller, id string, change func(*secret.Draft) error) (*secret.Secret, state.Revision, error) {
 	defer s.turns.take(id)()
-	now, trace := s.now(), traceparent(ctx)
+	now, parent := s.now(), traceparent(ctx)
 	var found *secret.Secret
+	var own error // of the last call of change
 	changed, rev, err := s.secrets.Edit(ctx, id, func(d *secret.Draft) error {
 		found = d.Secret
-		err := change(d)
-		if err == nil {
-			d.UpdatedAt, d.UpdatedBy, d.Trace = now, who.Actor, trace
+		switch own = change(d); {
+		case own == nil:
+			d.UpdatedAt, d.UpdatedBy, d.Trace = now, who.Actor, parent
+		case errors.Is(own, errUnseen):
+			own = nil
 		}
-		if errors.Is(err, errUnseen) {
-			err = nil
-		}
-		return err
+		return own
 	})
-	refused, isRefused := errors.AsType[*RefusedError](err)
 	switch {
-	case errors.Is(err, errUnchanged):
+	case errors.Is(own, errUnchanged):
 		return found, 0, nil
+	case own != nil:
+		return nil, 0, own
 	case errors.Is(err, state.ErrNotFound):
 		return nil, 0, ErrNotFound
-	case isRefused:
-		return nil, 0, refused
 	case found == nil:
 		return nil, 0, unavailable(err)
 	case err != nil:
@@ -169,8 +170,7 @@ func (s *Service) retrySecret(ctx context.Context, who Caller, current *secret.S
 	retried, rev, err := s.edit(ctx, who, current.ID, func(d *secret.Draft) (err error) {
 		opened = nil // of an earlier run
 		switch {
-		case waits(d.Secret):
-			d.OpenDialog(now, now.Add(dialogLife))
+		case d.NeedsConsent():
 			opened, err = s.openDialog(d, sealer, who, true)
 		case d.Asked():
 			err = errUnchanged
@@ -191,12 +191,6 @@ func (s *Service) retrySecret(ctx context.Context, who Caller, current *secret.S
 	return &Changed{Secret: retried, Dialog: opened}, nil
 }
 
-// waits reports whether there is nothing to exchange until somebody consents.
-func waits(s *secret.Secret) bool {
-	a := s.Authorization
-	return s.Kind.Interactive() && (a == nil || a.AuthorizedAt.IsZero() && a.ConsentedAt.IsZero())
-}
-
 // reauthorizeSecret opens a dialog for another consent. The grant in use serves
 // on until the new one is proven (contract A13).
 func (s *Service) reauthorizeSecret(ctx context.Context, who Caller, current *secret.Secret) (*Changed, error) {
@@ -204,10 +198,8 @@ func (s *Service) reauthorizeSecret(ctx context.Context, who Caller, current *se
 	if err != nil {
 		return nil, err
 	}
-	now := s.now()
 	var opened *Dialog
 	changed, rev, err := s.edit(ctx, who, current.ID, func(d *secret.Draft) (err error) {
-		d.OpenDialog(now, now.Add(dialogLife))
 		opened, err = s.openDialog(d, sealer, who, true)
 		return err
 	})

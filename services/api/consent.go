@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -22,19 +24,29 @@ var ErrNoDialog = errors.New("no dialog waits for this consent")
 
 // errWaits keeps a second consent from taking the place of a first whose code is
 // being exchanged. Its state is not used up by that.
-var errWaits = errors.New("another consent to the same secret is being exchanged")
+var errWaits = fmt.Errorf("%w: another consent to the same secret is being exchanged", ErrNotReady)
 
-// Consent is what a provider's redirect brought (RFC 6749 section 4.1.2).
+// Consent is what a provider's redirect brought (RFC 6749 section 4.1.2). It prints
+// as "[redacted]".
 type Consent struct {
+	// State is the state of the dialog.
 	State string
 	// Code is the authorization code, the caller's to wipe; zero if there is an
 	// Error.
 	Code seal.Plaintext
-	// Error is the provider's error code.
+	// Error is the provider's error code (RFC 6749 section 4.1.2.1), as it was
+	// sent; empty if there is a Code.
 	Error string
-	// Params are the other parameters.
+	// Params are the other parameters, such as iss (RFC 9207) or scope. Whoever
+	// can make a person open a link can write them.
 	Params map[string]string
 }
+
+// Format writes "[redacted]" for every verb.
+func (Consent) Format(f fmt.State, _ rune) { io.WriteString(f, "[redacted]") }
+
+// LogValue returns "[redacted]".
+func (Consent) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
 // Verdict is how a consent ended, as far as is known.
 type Verdict struct {
@@ -46,7 +58,8 @@ type Verdict struct {
 	// Failure is why there is no new grant; nil when there is one, or when it
 	// is held.
 	Failure *secret.Failure
-	Held    bool
+	// Held tells that the consent is another account's, and waits for a decision.
+	Held bool
 }
 
 // verdictIn is how long is waited for the exchange of a code, before it is said
@@ -67,37 +80,19 @@ func (s *Service) Consent(ctx context.Context, given Consent) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	now, trace := s.now(), traceparent(ctx)
 	var app provider.App
 	var refused *secret.Failure
+	var own error // of the last call
 	answered, rev, err := s.secrets.Edit(ctx, id, func(d *secret.Draft) error {
-		if d.Consent == nil {
-			return ErrNoDialog
-		}
-		dialog, open := d.Consent.Find(given.State, now)
-		if !open {
-			return ErrNoDialog
-		}
-		if d.ConsentWaits() {
-			return errWaits
-		}
 		app = s.cfg.Apps[d.Kind.Provider()]
-		d.Consent = d.Consent.Clone()
-		d.Consent.End(dialog)
-		d.Trace = trace
-		if given.Error != "" || given.Code.IsZero() {
-			refused = refusedDialog(ctx, app.Provider, given.Error, now)
-			d.Refused(refused, now, d.Consent.AskedUntil())
-			return nil
-		}
-		d.Consented(now)
-		return answer(d, dialog, sealer, app.Provider, given)
+		refused, own = s.take(ctx, d, sealer, app.Provider, given)
+		return own
 	})
 	switch {
-	case errors.Is(err, ErrNoDialog), errors.Is(err, state.ErrNotFound):
+	case own != nil:
+		return Verdict{}, own
+	case errors.Is(err, state.ErrNotFound):
 		return Verdict{}, ErrNoDialog
-	case errors.Is(err, errWaits):
-		return Verdict{}, fmt.Errorf("%w: %w", ErrNotReady, err)
 	case err != nil:
 		return Verdict{}, unavailable(err)
 	}
@@ -109,6 +104,32 @@ func (s *Service) Consent(ctx context.Context, given Consent) (Verdict, error) {
 	}
 	s.announceConsent(ctx, answered, rev, secret.Actor{})
 	return s.verdict(ctx, verdict, rev), nil
+}
+
+// take writes what was given into the draft. It returns why there is no consent, if
+// there is none. The errors are ErrNoDialog, ErrNotReady, and faults of our own.
+func (s *Service) take(ctx context.Context, d *secret.Draft, sealer *seal.Sealer, p provider.Descriptor, given Consent) (*secret.Failure, error) {
+	if d.Consent == nil {
+		return nil, ErrNoDialog
+	}
+	now := s.now()
+	dialog, open := d.Consent.Find(given.State, now)
+	switch {
+	case !open:
+		return nil, ErrNoDialog
+	case d.ConsentWaits():
+		return nil, errWaits
+	}
+	d.Consent = d.Consent.Clone()
+	d.Consent.End(dialog)
+	d.Trace = traceparent(ctx)
+	if given.Error != "" || given.Code.IsZero() {
+		refused := refusedDialog(ctx, p, given.Error, now)
+		d.Refused(refused, now, d.Consent.AskedUntil())
+		return refused, nil
+	}
+	d.Consented(now)
+	return nil, answer(d, dialog, sealer, p, given)
 }
 
 // answer puts the code where an exchanger finds it, and decides its exchange.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
@@ -440,6 +441,32 @@ func TestConsentsThatCannotBeStored(t *testing.T) {
 	}
 	if _, err := w.Service.Consent(t.Context(), c); !errors.Is(err, api.ErrNoDialog) || w.stored(t, made.ID).Decision != 1 {
 		t.Errorf("the same again: %v", err)
+	}
+}
+
+// TestFaultsOfOurOwn are not told as the state's: whoever is told that it did not
+// answer tries again, and nothing is the better for it.
+func TestFaultsOfOurOwn(t *testing.T) {
+	t.Parallel()
+	w := newConsentWorld(t)
+	made := w.google(t)
+	before := w.stored(t, made.ID)
+	c := given(stateOf(t, made.Dialog), strings.Repeat("c", seal.MaxPlaintext+1)) // which cannot be sealed
+	_, unsealed := w.Service.Consent(t.Context(), c)
+	broken := w.cfg.Apps["google"]
+	broken.Provider.AuthorizeURL = "::"
+	w.cfg.Apps = provider.Apps{"google": broken}
+	w.Process = w.another(t, w.State)
+	_, retried := w.change(t, made.ID, act("oauth2-google", "retry"))
+	_, asked := w.change(t, made.ID, act("oauth2-google", "reauthorize"))
+	_, updated := w.change(t, made.ID, `"attributes":{"type_of":"oauth2-google","name":"other"}`)
+	for name, err := range map[string]error{"a consent": unsealed, "a retry": retried, "a dialog": asked, "an update": updated} {
+		if err == nil || errors.Is(err, api.ErrUnavailable) || errors.Is(err, api.ErrNotReady) {
+			t.Errorf("%s: %v, want a fault of our own", name, err)
+		}
+	}
+	if diff := cmp.Diff(before, w.stored(t, made.ID)); diff != "" {
+		t.Errorf("the secret has changed (-before +after):\n%s", diff)
 	}
 }
 

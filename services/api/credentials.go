@@ -40,27 +40,11 @@ func (h hiddenFields) wipe() {
 	}
 }
 
-// hiddenNames are the hidden credentials of a kind (contract A9).
-func hiddenNames(kind secret.Kind) []string {
-	switch kind.Canonical() {
-	case secret.Token:
-		return []string{"token"}
-	case secret.SimpleHTTP:
-		return []string{"password"}
-	case secret.OAuth2:
-		return []string{"client_secret"}
-	case secret.OAuth2JWT:
-		return []string{"private_key"}
-	default:
-		return nil
-	}
-}
-
-// readHidden reads the hidden credentials that were sent, once: what they were
-// read from is overwritten. What is wrong with them is noted.
+// readHidden reads the hidden credential of the kind if it was sent, once: what it
+// was read from is overwritten. What is wrong with it is noted.
 func readHidden(c *Object, kind secret.Kind) hiddenFields {
 	hidden := make(hiddenFields)
-	for _, name := range hiddenNames(kind) {
+	if name := kind.Hidden(); name != "" {
 		if p, ok := c.hidden(name, maxHidden); ok {
 			hidden[name] = p
 		}

@@ -25,17 +25,17 @@ type Dialog struct {
 
 // openDialog adds a dialog to the draft. The code verifier is sealed at once:
 // only an exchanger will see it again (RFC 7636 section 4.1). Asked tells that
-// somebody asked for it.
+// somebody asked for it: then the secret shows as pending.
 func (s *Service) openDialog(d *secret.Draft, sealer *seal.Sealer, who Caller, asked bool) (*Dialog, error) {
 	app, ok := s.cfg.Apps[d.Kind.Provider()]
 	if !ok {
 		return nil, refuse(InvalidSecret, "/data/attributes/type_of", fmt.Sprintf(
 			"no app is registered with the provider any more: set providers.%s.client_id in the configuration", d.Kind.Provider()))
 	}
-	state, verifier := newState(d.ID), newVerifier()
+	now, param, verifier := s.now(), newState(d.ID), newVerifier()
 	opened := secret.Dialog{
-		Number: 1, State: hash(state), RedirectURI: who.Callback,
-		ClientID: app.Registration.ClientID, Until: s.now().Add(dialogLife), Asked: asked,
+		Number: 1, State: hash(param), RedirectURI: who.Callback,
+		ClientID: app.Registration.ClientID, Until: now.Add(dialogLife), Asked: asked,
 	}
 	if d.Consent != nil {
 		opened.Number = d.Consent.Opened + 1
@@ -51,7 +51,7 @@ func (s *Service) openDialog(d *secret.Draft, sealer *seal.Sealer, who Caller, a
 	}
 	to, err := app.Provider.AuthorizationURL(provider.Dialog{
 		ClientID: app.Registration.ClientID, RedirectURI: who.Callback, Scopes: d.Credentials.Scopes,
-		State: state, Challenge: base64.RawURLEncoding.EncodeToString(hash(string(verifier))),
+		State: param, Challenge: base64.RawURLEncoding.EncodeToString(hash(string(verifier))),
 	})
 	if err != nil {
 		return nil, err
@@ -61,7 +61,10 @@ func (s *Service) openDialog(d *secret.Draft, sealer *seal.Sealer, who Caller, a
 	} else {
 		d.Consent = d.Consent.Clone()
 	}
-	d.Consent.Begin(opened, s.now())
+	d.Consent.Begin(opened, now)
+	if asked {
+		d.OpenDialog(now, opened.Until)
+	}
 	return &Dialog{URL: to, Until: opened.Until}, nil
 }
 

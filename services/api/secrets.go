@@ -77,7 +77,7 @@ func (s *Service) CreateSecret(ctx context.Context, who Caller, property string,
 		if made.Dialog, err = s.openDialog(draft, sealer, who, true); err != nil {
 			return nil, err
 		}
-		n.OpenDialog(n.CreatedAt, made.Dialog.Until)
+		n.UpdatedAt = n.CreatedAt // no update, however late the dialog was opened
 	}
 	rev, err := s.secrets.Create(ctx, draft)
 	if err != nil {
@@ -116,7 +116,9 @@ func (s *Service) readSecret(ctx context.Context, who Caller, parent *Property, 
 	if known && !a.faulty("credentials") {
 		hidden = readHidden(credentials, n.Kind)
 		n.Credentials = s.readPublic(credentials, n.Kind)
-		credentials.require(hiddenNames(n.Kind)...)
+		if name := kind.Hidden(); name != "" {
+			credentials.require(name)
+		}
 	}
 	e, err := s.target(ctx, who, parent, data)
 	if err != nil {

@@ -29,7 +29,7 @@ func (s *Service) updateSecret(ctx context.Context, who Caller, current *secret.
 	var opened *Dialog
 	updated, rev, err := s.edit(ctx, who, current.ID, func(d *secret.Draft) (err error) {
 		data.report.problems = data.report.problems[:noted] // of an earlier run
-		u.changed = nil
+		u.changed, opened = nil, nil
 		if err := s.apply(ctx, u, d); err != nil {
 			return err
 		}
@@ -94,7 +94,6 @@ func (s *Service) readUpdate(ctx context.Context, who Caller, current *secret.Se
 
 // apply makes the draft what the update asks for, or refuses all of it.
 func (s *Service) apply(ctx context.Context, u *update, d *secret.Draft) error {
-	now := s.now()
 	if u.name != "" && u.name != d.Name {
 		d.Name = u.name
 		u.changed = append(u.changed, "name")
@@ -113,14 +112,8 @@ func (s *Service) apply(ctx context.Context, u *update, d *secret.Draft) error {
 	if changed {
 		u.changed = append(u.changed, "credentials")
 	}
-	switch {
-	case changed && d.Kind.Interactive():
-		d.OpenDialog(now, now.Add(dialogLife))
-	case changed:
-		d.Ask(now)
-	}
-	if attached && (!changed || d.Kind.Interactive()) {
-		d.Ask(now)
+	if changed && !d.Kind.Interactive() || attached {
+		d.Ask(s.now())
 	}
 	return nil
 }
@@ -176,18 +169,7 @@ func (u *update) replaceCredentials(s *Service, d *secret.Draft) (bool, error) {
 	}
 	public := s.readPublic(merged, d.Kind)
 	fields := maps.Clone(d.Credential.Fields)
-	readable := !u.credentials.faulty("token_url") && !u.credentials.faulty("authorization_url")
-	for _, name := range hiddenNames(d.Kind) {
-		_, sent := u.hidden[name]
-		_, stored := fields[name]
-		switch moved := readable && public.SealedAs(name) != d.Credentials.SealedAs(name); {
-		case sent || u.credentials.faulty(name):
-		case !stored:
-			u.credentials.fault(name, "is required")
-		case moved:
-			u.credentials.fault(name, "is required, because token_url names another server, which the stored one is not for")
-		}
-	}
+	u.needHidden(d, public)
 	if u.data.report.err() != nil || len(u.hidden) == 0 && reflect.DeepEqual(public, d.Credentials) {
 		return false, nil
 	}
@@ -200,6 +182,22 @@ func (u *update) replaceCredentials(s *Service, d *secret.Draft) (bool, error) {
 	maps.Copy(fields, fresh.Fields)
 	d.Credential = &secret.Credential{Generation: d.CredentialGeneration, Fields: fields}
 	return true, nil
+}
+
+// needHidden notes that the hidden credential is missing: there is none, or the one
+// there is was given for another server than the one that public names.
+func (u *update) needHidden(d *secret.Draft, public secret.Credentials) {
+	name, c := d.Kind.Hidden(), u.credentials
+	_, sent := u.hidden[name]
+	_, stored := d.Credential.Fields[name]
+	readable := !c.faulty("token_url") && !c.faulty("authorization_url")
+	switch {
+	case name == "" || sent || c.faulty(name):
+	case !stored:
+		c.fault(name, "is required")
+	case readable && public.SealedAs(name) != d.Credentials.SealedAs(name):
+		c.fault(name, "is required, because token_url names another server, which the stored one is not for")
+	}
 }
 
 // over returns the object with the members of what is stored that were not sent.

@@ -37,12 +37,6 @@ type Tokens struct {
 	Extra map[string]string
 }
 
-// Wipe overwrites the tokens.
-func (t Tokens) Wipe() {
-	t.Access.Wipe()
-	t.Refresh.Wipe()
-}
-
 // newTokens takes what was read, at the time now of the provider's clock. The
 // Lifetime is 0 if the answer names none.
 func newTokens(f provider.Fields, now time.Time) Tokens {

@@ -405,3 +405,9 @@ func TestInterruptedAfterTheTokens(t *testing.T) {
 		t.Errorf("subject %q, %v", got.Subject, err)
 	}
 }
+
+// Wipe overwrites the tokens.
+func (t Tokens) Wipe() {
+	t.Access.Wipe()
+	t.Refresh.Wipe()
+}

@@ -114,6 +114,8 @@ func notice(name string, reg provider.Registration, now time.Time) (due *announc
 	if end.IsZero() {
 		return nil, time.Time{}
 	}
+	// Nobody says when a client secret began. With the zero time as its beginning
+	// the first half of its life is long over, and no notice falls into it.
 	for _, at := range secret.DefaultWarnings().Notices(time.Time{}, end) {
 		if at.After(now) {
 			return due, at
@@ -148,7 +150,7 @@ func (r *Registrations) announce(ctx context.Context, due *announced, now time.T
 			return err
 		}
 		_, err = r.State.Commit(ctx, state.Write{Key: key, Value: value, Expect: rev})
-		if errors.Is(err, state.ErrConflict) {
+		if errors.Is(err, state.ErrConflict) && ctx.Err() == nil {
 			continue // somebody else gave this notice, or another
 		}
 		if err == nil {

@@ -99,9 +99,6 @@ type Answer struct {
 	AccessToken seal.Plaintext
 	// Lifetime is whole seconds, at least one (secret.Lifetime).
 	Lifetime time.Duration
-	// TokenType is one of the registered types in its registered spelling, or
-	// empty for any other.
-	TokenType string
 }
 
 const (
@@ -130,12 +127,12 @@ func decodeAnswer(body []byte) (Answer, error) {
 		token.Wipe()
 		return Answer{}, err
 	}
-	return Answer{AccessToken: token, Lifetime: ends, TokenType: tokenType(m.tokenType)}, nil
+	return Answer{AccessToken: token, Lifetime: ends}, nil
 }
 
 // members are the members of a token endpoint's answer that are read, as raw
 // JSON: nil when absent.
-type members struct{ accessToken, expiresIn, tokenType, failure json.RawMessage }
+type members struct{ accessToken, expiresIn, failure json.RawMessage }
 
 // readMembers reads a JSON object with nothing behind it. Names count letter by
 // letter. A member that is read must not be there twice (RFC 6749 section 3.2):
@@ -173,8 +170,6 @@ func (m *members) named(name json.Token) *json.RawMessage {
 		return &m.accessToken
 	case "expires_in":
 		return &m.expiresIn
-	case "token_type":
-		return &m.tokenType
 	case "error":
 		return &m.failure
 	default:
@@ -247,19 +242,6 @@ func lifetime(raw json.RawMessage) (time.Duration, error) {
 // underscores, infinities and "not a number".
 func jsonNumber(s string) bool {
 	return strings.Trim(s, "-+.eE0123456789") == "" && json.Valid([]byte(s))
-}
-
-// tokenType returns the registered token type (IANA, OAuth Access Token Types)
-// that raw names in whatever case, which is the one thing of a provider's text
-// that may be shown.
-func tokenType(raw json.RawMessage) string {
-	name, _ := text(raw)
-	for _, registered := range []string{"Bearer", "DPoP", "PoP", "N_A"} {
-		if strings.EqualFold(name, registered) {
-			return registered
-		}
-	}
-	return ""
 }
 
 // text returns the string that raw is, and whether it is one.

@@ -23,6 +23,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rekindle-dev/rekindle/pkg/seal"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/api/callback"
 )
 
@@ -30,27 +32,30 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var update = flag.Bool("update", false, "write the pages into testdata")
 
-// serviceFunc is a Service of one function.
-type serviceFunc func(context.Context, callback.Consent) (callback.Verdict, error)
+// Queries of redirects: with a code, and with a no.
+const good, refusal = "?code=c&state=s", "?error=access_denied&state=s"
 
-func (f serviceFunc) Consent(ctx context.Context, c callback.Consent) (callback.Verdict, error) {
+// serviceFunc is a Service of one function.
+type serviceFunc func(context.Context, api.Consent) (api.Verdict, error)
+
+func (f serviceFunc) Consent(ctx context.Context, c api.Consent) (api.Verdict, error) {
 	return f(ctx, c)
 }
 
 // verdict is a Service that always says the same.
-func verdict(v callback.Verdict) serviceFunc {
-	return func(context.Context, callback.Consent) (callback.Verdict, error) { return v, nil }
+func verdict(v api.Verdict) serviceFunc {
+	return func(context.Context, api.Consent) (api.Verdict, error) { return v, nil }
 }
 
 func failure(err error) serviceFunc {
-	return func(context.Context, callback.Consent) (callback.Verdict, error) { return callback.Verdict{}, err }
+	return func(context.Context, api.Consent) (api.Verdict, error) { return api.Verdict{}, err }
 }
 
 // unasked fails the test when it is asked.
 func unasked(t *testing.T) serviceFunc {
-	return func(context.Context, callback.Consent) (callback.Verdict, error) {
+	return func(context.Context, api.Consent) (api.Verdict, error) {
 		t.Error("the service was asked")
-		return callback.Verdict{}, nil
+		return api.Verdict{}, nil
 	}
 }
 
@@ -115,29 +120,35 @@ func (s *site) counted(t *testing.T, result string) {
 // TestPages compares every page with the one in testdata, and what goes with it.
 func TestPages(t *testing.T) {
 	t.Parallel()
-	with := func(r callback.Result, detail, url string) serviceFunc {
-		return verdict(callback.Verdict{Secret: "ads-production", Provider: "Google", Result: r, Detail: detail, URL: url})
+	with := func(v api.Verdict) serviceFunc {
+		v.Secret, v.Provider, v.Known = &secret.Secret{Name: "ads-production"}, "Google", true
+		return verdict(v)
 	}
-	const good = "?code=c&state=s"
-	for result, row := range map[string]struct {
+	because := func(detail string) *secret.Failure { return &secret.Failure{Detail: detail} }
+	for name, row := range map[string]struct {
 		service serviceFunc
 		method  string
 		query   string
 		status  int
 	}{
-		"authorized":  {with(callback.Authorized, "It is good until 3 November 2026.", "https://app.example/secrets?a=1&b=2"), "GET", good, 200},
-		"held":        {with(callback.Held, "", "https://app.example/secrets"), "GET", good, 200},
-		"refused":     {with(callback.Refused, "", ""), "GET", "?error=access_denied&state=s", 200},
-		"failed":      {with(callback.Failed, "The provider's answer was too long.", ""), "GET", good, 200},
-		"working":     {verdict(callback.Verdict{Result: callback.Working}), "GET", good, 200},
-		"unknown":     {failure(fmt.Errorf("wrapped: %w", callback.ErrNoDialog)), "GET", good, 400},
+		"authorized":  {with(api.Verdict{}), "GET", good, 200},
+		"held":        {with(api.Verdict{Held: true}), "GET", good, 200},
+		"refused":     {with(api.Verdict{Failure: because("")}), "GET", refusal, 200},
+		"failed":      {with(api.Verdict{Failure: because("The provider's answer was too long.")}), "GET", good, 200},
+		"working":     {verdict(api.Verdict{}), "GET", good, 200},
+		"unknown":     {failure(fmt.Errorf("wrapped: %w", api.ErrNoDialog)), "GET", good, 400},
 		"invalid":     {unasked(t), "GET", "", 400},
 		"method":      {unasked(t), "POST", good, 405},
-		"unavailable": {failure(fmt.Errorf("wrapped: %w", callback.ErrUnavailable)), "GET", good, 503},
+		"unavailable": {failure(fmt.Errorf("wrapped: %w", api.ErrUnavailable)), "GET", good, 503},
+		"not ready":   {failure(fmt.Errorf("wrapped: %w", api.ErrNotReady)), "GET", good, 503},
 		"error":       {failure(errors.New("the cause")), "GET", good, 500},
 	} {
-		t.Run(result, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			result := name
+			if name == "not ready" {
+				result = "unavailable"
+			}
 			s := newSite(t, row.service, "https://api.example")
 			a := s.call(t, row.method, row.query)
 			s.server.Close()
@@ -255,10 +266,10 @@ func TestWhatReachesTheService(t *testing.T) {
 			t.Parallel()
 			var got consent
 			var kept seal.Plaintext
-			s := newSite(t, serviceFunc(func(_ context.Context, c callback.Consent) (callback.Verdict, error) {
+			s := newSite(t, serviceFunc(func(_ context.Context, c api.Consent) (api.Verdict, error) {
 				kept = c.Code
 				got = consent{c.State, string(c.Code.Reveal()), c.Error, !c.Code.IsZero(), c.Params}
-				return callback.Verdict{Result: callback.Authorized}, nil
+				return api.Verdict{Known: true}, nil
 			}), "")
 			a := s.call(t, http.MethodGet, row.query)
 			s.server.Close()
@@ -279,12 +290,12 @@ func TestWhatReachesTheService(t *testing.T) {
 func TestABrowserThatGoes(t *testing.T) {
 	t.Parallel()
 	ctx, leave := context.WithCancel(t.Context())
-	s := newSite(t, serviceFunc(func(ctx context.Context, _ callback.Consent) (callback.Verdict, error) {
+	s := newSite(t, serviceFunc(func(ctx context.Context, _ api.Consent) (api.Verdict, error) {
 		leave()
 		if _, bounded := ctx.Deadline(); !bounded {
 			t.Error("the service may take for ever")
 		}
-		return callback.Verdict{Result: callback.Authorized}, ctx.Err()
+		return api.Verdict{Known: true}, ctx.Err()
 	}), "")
 	w := httptest.NewRecorder()
 	s.server.Config.Handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/?code=c&state=s", nil))

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/services/api"
 )
 
 // maxServing is how long the Service may take.
@@ -68,7 +69,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer span.End()
 
 	request := secret.NewRequestID()
-	show, verdict, err := h.handle(ctx, r)
+	show, shown, err := h.handle(ctx, r)
 	if err != nil {
 		span.SetStatus(codes.Error, "")
 		h.log.ErrorContext(ctx, "a callback failed", "request", request, "error", err)
@@ -78,37 +79,36 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.results.WithLabelValues(string(show)).Inc()
 	h.log.InfoContext(ctx, "callback", "path", Path, "outcome", string(show), "code", status,
 		"took", time.Since(began), "request", request)
-	h.pages.send(w, show, content{Verdict: verdict, Request: request})
+	shown.Request = request
+	h.pages.send(w, show, shown)
 }
 
-// handle decides which page to show. Its error is for the log.
-func (h *handler) handle(ctx context.Context, r *http.Request) (page, Verdict, error) {
+// handle decides which page to show, and what on it. Its error is for the log.
+func (h *handler) handle(ctx context.Context, r *http.Request) (page, content, error) {
 	if r.Method != http.MethodGet {
-		return wrongMethod, Verdict{}, nil
+		return wrongMethod, content{}, nil
 	}
 	c, ok := readQuery(r.URL.RawQuery)
 	if !ok {
-		return invalid, Verdict{}, nil
+		return invalid, content{}, nil
 	}
 	defer c.Code.Wipe()
 	v, err := h.consent(ctx, c)
 	switch {
-	case errors.Is(err, ErrNoDialog):
-		return noDialog, Verdict{}, nil
-	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return unavailable, Verdict{}, err
+	case errors.Is(err, api.ErrNoDialog):
+		return noDialog, content{}, nil
+	case errors.Is(err, api.ErrNotReady), errors.Is(err, api.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return unavailable, content{}, err
 	case err != nil:
-		return fault, Verdict{}, err
-	case !v.Result.known():
-		return fault, Verdict{}, errors.New("the service gave no known result")
+		return fault, content{}, err
 	default:
-		return page(v.Result), v, nil
+		return pageOf(v, c), contentOf(v), nil
 	}
 }
 
 // consent calls the service, and makes an error of a panic. Of its value only
 // what the runtime itself says is told: any other may hold the consent.
-func (h *handler) consent(ctx context.Context, c Consent) (v Verdict, err error) {
+func (h *handler) consent(ctx context.Context, c api.Consent) (v api.Verdict, err error) {
 	defer func() {
 		switch p := recover().(type) {
 		case nil:

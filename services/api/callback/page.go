@@ -7,17 +7,27 @@ import (
 	"encoding/base64"
 	"html/template"
 	"net/http"
-	"net/url"
 	"strings"
+
+	"github.com/rekindle-dev/rekindle/services/api"
 )
 
 //go:embed pages.html
 var source string
 
-// page names a template in pages.html, and is the value of the metric: a
-// [Result], or one of those that follow.
+// page names a template in pages.html, and is the value of the metric.
 type page string
 
+// The pages of consents that were taken.
+const (
+	authorized page = "authorized" // the secret has a new grant
+	held       page = "held"       // another account's consent waits for a decision
+	refused    page = "refused"    // the person, or the provider in the dialog, said no
+	failed     page = "failed"     // there was a consent, and no grant came of it
+	working    page = "working"    // not known yet
+)
+
+// The pages of all else.
 const (
 	noDialog    page = "unknown"     // the state is unknown, used or expired
 	invalid     page = "invalid"     // the query is no redirect
@@ -26,12 +36,19 @@ const (
 	fault       page = "error"       // ours
 )
 
-func (r Result) known() bool {
-	switch r {
-	case Authorized, Held, Refused, Failed, Working:
-		return true
+// pageOf says how a consent ended.
+func pageOf(v api.Verdict, given api.Consent) page {
+	switch {
+	case !v.Known:
+		return working
+	case v.Held:
+		return held
+	case v.Failure == nil:
+		return authorized
+	case given.Error != "":
+		return refused
 	default:
-		return false
+		return failed
 	}
 }
 
@@ -52,19 +69,24 @@ func (p page) status() int {
 	}
 }
 
-// content is what a page may show.
+// content is what a page may show. All texts are for the person, and are shown as
+// text whatever they hold.
 type content struct {
-	Verdict
-	Request string // the id of the request
+	Secret   string // its name
+	Provider string
+	Detail   string // a sentence of ours, or empty
+	Request  string // the id of the request
 }
 
-// Link is where to go on, if that is a web page.
-func (c content) Link() string {
-	u, err := url.Parse(c.URL)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return ""
+func contentOf(v api.Verdict) content {
+	c := content{Provider: v.Provider}
+	if v.Secret != nil {
+		c.Secret = v.Secret.Name
 	}
-	return u.String()
+	if v.Failure != nil {
+		c.Detail = v.Failure.Detail
+	}
+	return c
 }
 
 // pages writes pages.

@@ -4,6 +4,7 @@ import (
 	"net/url"
 
 	"github.com/rekindle-dev/rekindle/pkg/seal"
+	"github.com/rekindle-dev/rekindle/services/api"
 )
 
 // The bounds of a query, in bytes. Providers' codes and states are far shorter.
@@ -15,25 +16,25 @@ const (
 
 // readQuery reads a redirect, or reports that it is none: it has a state and
 // either a code or an error, and no parameter twice (RFC 6749 section 3.1).
-func readQuery(query string) (Consent, bool) {
+func readQuery(query string) (api.Consent, bool) {
 	if len(query) > maxQuery {
-		return Consent{}, false
+		return api.Consent{}, false
 	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return Consent{}, false
+		return api.Consent{}, false
 	}
 	params := make(map[string]string, len(values))
 	for name, all := range values {
 		if len(all) > 1 || len(name) > maxParam || len(all[0]) > maxParam {
-			return Consent{}, false
+			return api.Consent{}, false
 		}
 		params[name] = all[0]
 	}
-	c := Consent{State: params["state"], Error: params["error"], Params: params}
+	c := api.Consent{State: params["state"], Error: params["error"], Params: params}
 	code := params["code"]
 	if c.State == "" || len(c.State) > maxState || (code == "") == (c.Error == "") {
-		return Consent{}, false
+		return api.Consent{}, false
 	}
 	if code != "" {
 		c.Code = seal.NewPlaintext(code)

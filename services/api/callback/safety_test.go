@@ -14,7 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rekindle-dev/rekindle/pkg/seal"
-	"github.com/rekindle-dev/rekindle/services/api/callback"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/services/api"
 )
 
 func TestHeaders(t *testing.T) {
@@ -26,7 +27,7 @@ func TestHeaders(t *testing.T) {
 	} {
 		t.Run(publicURL, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, verdict(callback.Verdict{Result: callback.Authorized}), publicURL)
+			s := newSite(t, verdict(api.Verdict{Known: true}), publicURL)
 			for _, query := range []string{"?code=c&state=s", "", "?error=e&state=s"} {
 				a := s.call(t, http.MethodGet, query)
 				_, style, _ := strings.Cut(a.body, "<style>")
@@ -63,7 +64,7 @@ func TestHeaders(t *testing.T) {
 
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
-	for _, err := range []error{callback.ErrUnavailable, context.DeadlineExceeded} {
+	for _, err := range []error{api.ErrUnavailable, api.ErrNotReady, context.DeadlineExceeded} {
 		s := newSite(t, failure(err), "")
 		a := s.call(t, http.MethodGet, "?code=c&state=s")
 		s.server.Close()
@@ -83,24 +84,48 @@ func TestScripts(t *testing.T) {
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `</title></style><svg onload=alert(1)>`,
 		`' onmouseover='alert(1)`, `{{.Request}}`, `<!--`, "\x00<b>", "\u202etxet",
 	} {
-		v := callback.Verdict{Secret: hostile, Provider: hostile, Detail: hostile, URL: "https://app.example/" + strings.Trim(hostile, "\x00")}
-		plain := callback.Verdict{Secret: "x", Provider: "x", Detail: "x", URL: "https://app.example/x"}
-		for _, result := range []callback.Result{callback.Authorized, callback.Held, callback.Refused, callback.Failed, callback.Working} {
-			v.Result, plain.Result = result, result
-			got, want := elements(t, v), elements(t, plain)
+		v := api.Verdict{Secret: &secret.Secret{Name: hostile}, Provider: hostile}
+		plain := api.Verdict{Secret: &secret.Secret{Name: "x"}, Provider: "x"}
+		for name, end := range endings() {
+			got, want := elements(t, end.of(v, hostile), end.query), elements(t, end.of(plain, "x"), end.query)
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("%s, %q changes the page (-want +got):\n%s", result, hostile, diff)
+				t.Errorf("%s, %q changes the page (-want +got):\n%s", name, hostile, diff)
 			}
 		}
 	}
 }
 
+// ending is how a consent may end.
+type ending struct {
+	known, held, failed bool
+	query               string
+}
+
+func endings() map[string]ending {
+	return map[string]ending{
+		"authorized": {known: true, query: good},
+		"held":       {known: true, held: true, query: good},
+		"refused":    {known: true, failed: true, query: refusal},
+		"failed":     {known: true, failed: true, query: good},
+		"working":    {query: good},
+	}
+}
+
+// of returns the verdict v with this ending.
+func (e ending) of(v api.Verdict, detail string) api.Verdict {
+	v.Known, v.Held = e.known, e.held
+	if e.failed {
+		v.Failure = &secret.Failure{Detail: detail}
+	}
+	return v
+}
+
 // elements returns the tags of a page, without the one attribute that a verdict
 // may set.
-func elements(t *testing.T, v callback.Verdict) []string {
+func elements(t *testing.T, v api.Verdict, query string) []string {
 	t.Helper()
 	s := newSite(t, verdict(v), "")
-	body := s.call(t, http.MethodGet, "?code=c&state=s").body
+	body := s.call(t, http.MethodGet, query).body
 	s.server.Close()
 	var tags []string
 	for part := range strings.SplitSeq(body, "<") {
@@ -114,51 +139,28 @@ func elements(t *testing.T, v callback.Verdict) []string {
 	return tags[1:]
 }
 
-func TestLinks(t *testing.T) {
-	t.Parallel()
-	for url, shown := range map[string]bool{
-		"https://app.example/secrets": true,
-		"http://localhost:8080":       true,
-		"":                            false,
-		"/secrets":                    false,
-		"//elsewhere.example":         false,
-		"https:///x":                  false,
-		"javascript:alert(1)":         false,
-		"data:text/html,x":            false,
-		"https://a b":                 false,
-	} {
-		s := newSite(t, verdict(callback.Verdict{Result: callback.Authorized, URL: url}), "")
-		body := s.call(t, http.MethodGet, "?code=c&state=s").body
-		s.server.Close()
-		if got := strings.Contains(body, "<a "); got != shown {
-			t.Errorf("%q: a link is shown: %v, want %v", url, got, shown)
-		}
-	}
-}
-
 // TestCanaries sends marked queries, good and bad, to services that end in every
 // way, and looks for the marks in all that comes out.
 func TestCanaries(t *testing.T) {
 	t.Parallel()
 	const canary = "canary-51d7e0"
 	services := map[string]serviceFunc{
-		"unknown result": verdict(callback.Verdict{Result: canary}),
-		"no dialog":      failure(callback.ErrNoDialog),
-		"unavailable":    failure(callback.ErrUnavailable),
-		"a fault":        failure(errors.New("a fault")),
-		"a panic": func(_ context.Context, c callback.Consent) (callback.Verdict, error) {
+		"no dialog":   failure(api.ErrNoDialog),
+		"unavailable": failure(api.ErrUnavailable),
+		"a fault":     failure(errors.New("a fault")),
+		"a panic": func(_ context.Context, c api.Consent) (api.Verdict, error) {
 			panic(string(c.Code.Reveal()) + c.State + c.Error)
 		},
-		"a panic with a consent": func(_ context.Context, c callback.Consent) (callback.Verdict, error) { panic(c) },
-		"a printed consent": func(_ context.Context, c callback.Consent) (callback.Verdict, error) {
-			return callback.Verdict{}, fmt.Errorf("%v %+v %#v %s %q", c, c, c, c, &c)
+		"a panic with a consent": func(_ context.Context, c api.Consent) (api.Verdict, error) { panic(c) },
+		"a printed consent": func(_ context.Context, c api.Consent) (api.Verdict, error) {
+			return api.Verdict{}, fmt.Errorf("%v %+v %#v %s %q", c, c, c, c, &c)
 		},
-		"a broken service": func(_ context.Context, c callback.Consent) (callback.Verdict, error) {
-			return callback.Verdict{}, fmt.Errorf("%d", []int{}[len(c.State)])
+		"a broken service": func(_ context.Context, c api.Consent) (api.Verdict, error) {
+			return api.Verdict{}, fmt.Errorf("%d", []int{}[len(c.State)])
 		},
 	}
-	for _, r := range []callback.Result{callback.Authorized, callback.Held, callback.Refused, callback.Failed, callback.Working} {
-		services[string(r)] = verdict(callback.Verdict{Result: r})
+	for name, end := range endings() {
+		services[name] = verdict(end.of(api.Verdict{}, ""))
 	}
 	for name, service := range services {
 		t.Run(name, func(t *testing.T) {
@@ -193,8 +195,8 @@ func TestCanaries(t *testing.T) {
 
 func TestAConsentDoesNotPrint(t *testing.T) {
 	t.Parallel()
-	c := callback.Consent{State: "canary", Code: seal.NewPlaintext("canary"), Params: map[string]string{"x": "canary"}}
-	if got := fmt.Sprintf("%v %+v %#v %s %d", c, c, c, &c, []callback.Consent{c}); strings.Contains(got, "canary") {
+	c := api.Consent{State: "canary", Code: seal.NewPlaintext("canary"), Params: map[string]string{"x": "canary"}}
+	if got := fmt.Sprintf("%v %+v %#v %s %d", c, c, c, &c, []api.Consent{c}); strings.Contains(got, "canary") {
 		t.Error(got)
 	}
 	if got := c.LogValue().String(); strings.Contains(got, "canary") {
