@@ -77,12 +77,12 @@ func samples() map[string]events.Event {
 		}),
 		"ExchangeFailed": wrap(secretID+".8.failed", events.ExchangeFailed{
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", Action: "refresh",
-			Reason: events.ReasonTimeout, Detail: "no complete answer came within 10 s",
+			Reason: events.ReasonTimeout, Verdict: events.Retry, Detail: "no complete answer came within 10 s",
 			Attempts: 1, NextAttemptAt: noon().Add(40 * time.Minute), WorksUntil: noon().Add(4 * time.Hour),
 		}),
 		"ExchangeFailed-least": wrap(secretID+".1.failed", events.ExchangeFailed{
 			Secret: secretID, Property: property, Kind: "oauth2", Action: "exchange",
-			Reason: events.ReasonRejected, Detail: "the provider refused the credentials",
+			Reason: events.ReasonRejected, Verdict: events.NeedsConfiguration, Detail: "the provider refused the credentials",
 		}),
 		"ExchangeInterrupted": wrap(secretID+".8.interrupted", events.ExchangeInterrupted{
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", Action: "refresh",
@@ -251,7 +251,7 @@ func TestMembers(t *testing.T) {
 	allowed := []string{
 		"action", "attempts", "before", "by", "changed", "client_id", "days_left", "decision", "detail", "due_at", "ended",
 		"environment", "expires_at", "generation", "key", "kind", "name", "next_attempt_at", "outcome", "property", "provider",
-		"reason", "reauthorize_by", "refresh_at", "secret", "secret_expires_at", "until", "works_until",
+		"reason", "verdict", "reauthorize_by", "refresh_at", "secret", "secret_expires_at", "until", "works_until",
 	}
 	for name, e := range samples() {
 		body, err := json.Marshal(e.Data)

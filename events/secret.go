@@ -66,6 +66,8 @@ type ExchangeFailed struct {
 	// Action is as in ExchangeSucceeded.
 	Action string `json:"action"`
 	Reason Reason `json:"reason"`
+	// Verdict is what follows from the reason.
+	Verdict Verdict `json:"verdict"`
 	// Detail explains the reason in a sentence of our own.
 	Detail string `json:"detail"`
 	// Attempts counts the failed attempts of this refresh.

@@ -30,6 +30,8 @@ type Authorization struct {
 	Scopes []string `json:"scopes,omitempty"`
 	// AliveAt is when it was last good for a refresh; AuthorizedAt until it was.
 	AliveAt time.Time `json:"alive_at,omitzero"`
+	// Strikes counts how often in a row the provider refused it for good.
+	Strikes int `json:"strikes,omitempty"`
 	// EndedAt is when the provider said that it has ended; zero when it did not.
 	EndedAt time.Time `json:"ended_at,omitzero"`
 	// ReauthorizeBy is when it ends, however often it is refreshed; zero when
@@ -157,7 +159,7 @@ func (s *Secret) Refused(f *Failure, now, askedUntil time.Time) {
 // unauthorized notes why there is no new grant.
 func (s *Secret) unauthorized(f *Failure) {
 	s.Authorization.Failure = f
-	if s.Status == Succeeded || s.Asked() {
+	if !s.withoutGrant() || s.ConsentWaits() {
 		return // the grant in use serves on
 	}
 	s.Status, s.StatusDetails = Failed, f
@@ -223,17 +225,18 @@ func (s *Secret) authorized(o *Outcome) {
 	known := found.At.Equal(a.AuthorizedAt) && by.Equal(a.ReauthorizeBy)
 	same := known && a.EndedAt.IsZero()
 	a.AuthorizedAt, a.AliveAt, a.EndedAt, a.Scopes = found.At, alive, time.Time{}, found.Scopes
+	a.Strikes = 0
+	notices := found.Warnings.Notices(found.At, by)
+	passed := len(notices) - len(after(notices, o.At))
+	a.Required = passed > 0
 	if same {
 		return // what was announced is not announced again
 	}
 	a.ReauthorizeBy = by
-	a.Notices = found.Warnings.Notices(found.At, by)
-	passed := len(a.Notices) - len(after(a.Notices, o.At))
-	a.Required = passed > 0
 	if passed > 0 && !known {
 		passed-- // an end that is near when it becomes known is announced at once
 	}
-	a.Notices = slices.Clone(a.Notices[passed:])
+	a.Notices = slices.Clone(notices[passed:])
 }
 
 // after returns those of the times, in order, that come after t.
@@ -256,8 +259,8 @@ func (s *Secret) ended(now time.Time) {
 		return
 	}
 	a.EndedAt, a.Notices = moment(now), nil
-	if by := a.ReauthorizeBy; !by.IsZero() && !now.Before(by.Add(-time.Minute)) {
-		return // as foreseen: that is no rule to learn
+	if s.foreseen(now) {
+		return // that is no rule to learn
 	}
 	lived := a.AliveAt.Sub(a.AuthorizedAt)
 	if lived <= 0 || a.AuthorizedAt.IsZero() {
@@ -268,6 +271,12 @@ func (s *Secret) ended(now time.Time) {
 		a.Observed = min(lived, a.Lived)
 	}
 	a.Lived = lived
+}
+
+// foreseen reports whether the grant was to end by now.
+func (s *Secret) foreseen(now time.Time) bool {
+	by := s.Authorization.ReauthorizeBy
+	return !by.IsZero() && !now.Before(by.Add(-time.Minute))
 }
 
 // alike reports whether two lives are about as long.

@@ -16,6 +16,10 @@ type Grant struct {
 	// Held is what a consent of another account yielded; it is not used until
 	// somebody says so.
 	Held *ConsentGrant `json:"held,omitempty"`
+	// Lost is the last claim of which nobody knows whether the provider carried
+	// out its request, as long as the refresh token that it sent is the one there
+	// is: the provider may have put another in its place.
+	Lost *Claim `json:"lost,omitempty"`
 }
 
 // ConsentGrant is what a person's consent yielded, as the last exchange left it.
@@ -55,6 +59,12 @@ type Claim struct {
 	// Holder names the exchanger, for logs.
 	Holder    string    `json:"holder"`
 	StartedAt time.Time `json:"started_at"`
+	// Token is the generation of the refresh token that the request sends, and
+	// Fingerprint tells it from all others; both are empty when it sends none.
+	Token       uint64 `json:"token,omitempty"`
+	Fingerprint string `json:"fingerprint,omitempty"`
+	// Attempt counts the attempts of the refresh, from 1.
+	Attempt int `json:"attempt,omitempty"`
 	// Until is when others may think the holder dead. Safety does not hang on
 	// it: a holder that is late finds its revision gone.
 	Until time.Time `json:"until"`
@@ -79,6 +89,14 @@ type Outcome struct {
 	Failure *Failure `json:"failure,omitempty"`
 	// Ended tells that the provider refused the grant for good.
 	Ended bool `json:"ended,omitempty"`
+	// Foreign tells that the grant was given to another app than the one that is
+	// registered now. Somebody has to consent to that one, unless the other is
+	// registered again.
+	Foreign bool `json:"foreign,omitempty"`
+	// RetryAt is when the next attempt is to be, where that does not follow from
+	// the schedule: the provider asked for patience, or what was sent may have
+	// been replaced. Zero otherwise.
+	RetryAt time.Time `json:"retry_at,omitzero"`
 	// Held tells that the consent was another account's: what it yielded is
 	// kept apart, and the grant in use serves on.
 	Held bool `json:"held,omitempty"`
@@ -171,40 +189,97 @@ func (o *Outcome) begun() time.Time {
 func (s *Secret) fail(o *Outcome, now time.Time) {
 	planned := s.NextAttemptAt
 	s.NextAttemptAt = time.Time{}
-	if o.Ended {
-		s.ended(now)
+	if o.Foreign {
+		s.authorization().Required = true
 	}
 	if s.Status != Succeeded {
+		if o.Ended {
+			s.ended(now)
+		}
 		s.Status, s.StatusDetails = Failed, o.Failure
 		s.endRefresh()
 		return
 	}
 	s.Attempts++
 	s.RefreshStatus, s.RefreshStatusDetails = Failed, o.Failure
+	if o.Ended && s.confirmed(now) {
+		s.ended(now) // it is of no use to call any more
+		return
+	}
 	if s.Environment == "" {
 		return // it was taken away meanwhile: not refreshed any more
 	}
 	s.RefreshLate = s.RefreshLate || late(planned, o.begun(), s.ExpiresAt.Sub(s.RefreshAt))
-	if at, again := s.nextAttempt(now); again {
+	if at, again := s.retry(o, now); again {
 		s.RefreshStatus, s.NextAttemptAt = Pending, at
 	}
 }
 
+// confirmIn is how soon a refusal for good is put to the test: once, since
+// providers are known to take one back.
+const confirmIn = time.Minute
+
+// confirmed reports whether a refusal for good is the second in a row, or was
+// foreseen.
+func (s *Secret) confirmed(now time.Time) bool {
+	a := s.authorization()
+	a.Strikes++
+	return a.Strikes > 1 || s.foreseen(now)
+}
+
+// retry returns when to try again after the failed attempt, or false when the
+// refresh is given up. A provider that asks for patience is not given up before
+// the value in use has ended; but from the last attempt on it is asked no more
+// often than the schedule would.
+func (s *Secret) retry(o *Outcome, now time.Time) (time.Time, bool) {
+	at, again := s.nextAttempt(now)
+	left := s.ExpiresAt.Sub(now)
+	switch {
+	case o.Ended:
+		return moment(now.Add(min(confirmIn, max(left/2, time.Second)))), true
+	case o.RetryAt.IsZero():
+		return at, again
+	case s.Attempts < attempts(s.ExpiresAt.Sub(s.RefreshAt)):
+		s.RefreshLate = true // the places that pass meanwhile are not lost
+		return later(o.RetryAt, now.Add(time.Second)), true
+	default:
+		at = later(o.RetryAt, now.Add(lateStep(s.ExpiresAt.Sub(s.RefreshAt), left)))
+		return at, at.Before(s.ExpiresAt)
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		a = b
+	}
+	return moment(a)
+}
+
+// LastAttempt is the last moment at which a refresh is tried unless it was held
+// up: after it, little of the value in use can be lost.
+func (s *Secret) LastAttempt() time.Time {
+	return place(s.RefreshAt, s.ExpiresAt.Sub(s.RefreshAt), MaxAttempts-1)
+}
+
 // Interrupt gives up a decision whose claim was left open: nobody knows whether
-// its request was answered. The next decision is due at once and takes no
-// attempt away, because an interruption is not a failure; but a code is not sent
-// a second time (RFC 6749 section 4.1.2), so of a consent the failure unknown is
-// what remains. It reports false, and changes nothing, when d is no longer the
-// current decision.
-func (s *Secret) Interrupt(d uint64, unknown *Failure) bool {
+// its request was answered, as the failure unknown says. The next decision is due
+// at once, or not before replayAt, and takes no attempt away, because an
+// interruption is not a failure; but a code is not sent a second time (RFC 6749
+// section 4.1.2), so of a consent the failure is what remains. It reports false,
+// and changes nothing, when d is no longer the current decision.
+func (s *Secret) Interrupt(d uint64, unknown *Failure, replayAt time.Time) bool {
 	if s.Decision != d || !s.DeletedAt.IsZero() {
 		return false
 	}
 	s.Decision++
-	if s.ConsentWaits() && !s.Authorization.Accept {
+	switch {
+	case s.ConsentWaits() && !s.Authorization.Accept:
 		s.consentSpent()
 		s.unauthorized(unknown)
 		s.deployAttached(unknown.At)
+	case s.Status == Succeeded && replayAt.After(s.NextAttemptAt) && !s.NextAttemptAt.IsZero():
+		s.NextAttemptAt, s.RefreshLate = moment(replayAt), true
+		s.RefreshStatus, s.RefreshStatusDetails = Pending, unknown
 	}
 	return true
 }

@@ -125,7 +125,7 @@ func TestApplyRefuses(t *testing.T) {
 		{"older decision", func(*secret.Secret) {}, 6},
 		{"newer decision", func(*secret.Secret) {}, 8},
 		{"asked meanwhile", func(s *secret.Secret) { s.Ask(noon()) }, 7},
-		{"interrupted meanwhile", func(s *secret.Secret) { s.Interrupt(7, nil) }, 7},
+		{"interrupted meanwhile", func(s *secret.Secret) { s.Interrupt(7, nil, time.Time{}) }, 7},
 		{"deleted meanwhile", func(s *secret.Secret) { s.Delete(noon()) }, 7},
 		{"refresh called off", func(s *secret.Secret) { s.Detach(noon()) }, 7},
 	} {
@@ -217,13 +217,13 @@ func TestInterrupt(t *testing.T) {
 	s := refreshable(4 * time.Hour)
 	s.Attempts, s.RefreshStatus = 2, secret.Pending
 	before := *s
-	if s.Interrupt(6, nil) || s.Interrupt(8, nil) {
+	if s.Interrupt(6, nil, time.Time{}) || s.Interrupt(8, nil, time.Time{}) {
 		t.Error("another decision than the current one was interrupted")
 	}
 	if diff := cmp.Diff(before, *s); diff != "" {
 		t.Errorf("the record changed:\n%s", diff)
 	}
-	if !s.Interrupt(7, nil) || s.Interrupt(7, nil) {
+	if !s.Interrupt(7, nil, time.Time{}) || s.Interrupt(7, nil, time.Time{}) {
 		t.Error("decision 7 was not interrupted once")
 	}
 	before.Decision = 8
@@ -234,7 +234,7 @@ func TestInterrupt(t *testing.T) {
 		t.Error("the next decision is not due at once")
 	}
 	s.Delete(noon())
-	if s.Interrupt(8, nil) {
+	if s.Interrupt(8, nil, time.Time{}) {
 		t.Error("a deleted secret was interrupted")
 	}
 }

@@ -329,11 +329,25 @@ func refreshFailed() []transition {
 	}
 	over := with(bad(2, env, later()), secret.Refresh)
 	over.Ended = true
+	foreign := with(bad(2, env, later()), secret.Refresh)
+	foreign.Foreign = true
+	struck := authorized(env)
+	struck.Authorization.Strikes = 1
 	return []transition{
 		{"first", working(env), apply(bad(2, env, later())), failed, secret.Succeeded, secret.Pending},
 		{"the grant has ended", authorized(env), apply(over), func(s *secret.Secret) {
 			failed(s)
+			s.Authorization.Strikes, s.NextAttemptAt = 1, stored().Add(time.Minute)
+		}, secret.Succeeded, secret.Pending},
+		{"the grant has ended, for the second time", struck, apply(over), func(s *secret.Secret) {
+			failed(s)
+			s.RefreshStatus, s.NextAttemptAt = secret.Failed, time.Time{}
 			s.Authorization.EndedAt, s.Authorization.Required, s.Authorization.Notices = stored(), true, nil
+			s.Authorization.Strikes = 2
+		}, secret.Succeeded, secret.Failed},
+		{"another app's grant", authorized(env), apply(foreign), func(s *secret.Secret) {
+			failed(s)
+			s.Authorization.Required = true
 		}, secret.Succeeded, secret.Pending},
 	}
 }

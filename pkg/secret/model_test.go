@@ -187,7 +187,7 @@ func (f *fleet) Die(t *rapid.T) {
 	if f.grant.Claim == nil {
 		t.Skip("no claim")
 	}
-	f.s.Interrupt(f.grant.Claim.Decision, failure())
+	f.s.Interrupt(f.grant.Claim.Decision, failure(), time.Time{})
 	f.grant.Claim = nil
 }
 

@@ -45,7 +45,7 @@ func fullSecret() *secret.Secret {
 		Generation: 6, Decision: 8, NextAttemptAt: noon().Add(20*time.Hour + 40*time.Minute), Attempts: 1, RefreshLate: true,
 		Authorization: &secret.Authorization{
 			AskedUntil: noon().Add(time.Hour), ConsentedAt: noon(), Accept: true, HeldAt: noon(), Failure: failure(),
-			AuthorizedAt: noon(), Scopes: []string{"read"}, AliveAt: noon().Add(time.Minute), EndedAt: noon().Add(time.Hour), ReauthorizeBy: noon().Add(year),
+			AuthorizedAt: noon(), Scopes: []string{"read"}, Strikes: 1, AliveAt: noon().Add(time.Minute), EndedAt: noon().Add(time.Hour), ReauthorizeBy: noon().Add(year),
 			Notices: notices(), Required: true, Lived: 16 * time.Hour, Observed: 15 * time.Hour,
 		},
 		Deployed: env, DeletedAt: noon(), Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
@@ -54,14 +54,21 @@ func fullSecret() *secret.Secret {
 
 func fullGrant() *secret.Grant {
 	return &secret.Grant{
-		Claim: &secret.Claim{Decision: 8, Holder: "exchanger-1", StartedAt: noon(), Until: noon().Add(time.Minute)},
+		Claim: fullClaim(8), Lost: fullClaim(5),
 		Outcome: &secret.Outcome{
-			Decision: 7, Action: secret.Authorize, Ended: true, Held: true,
+			Decision: 7, Action: secret.Authorize, Ended: true, Foreign: true, RetryAt: noon().Add(time.Minute), Held: true,
 			Authorized: &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Warnings: secret.DefaultWarnings(), Scopes: []string{"read"}},
 			StartedAt:  noon().Add(-time.Second), At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
 			ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		},
 		Consent: fullConsentGrant(6), Held: fullConsentGrant(7),
+	}
+}
+
+func fullClaim(decision uint64) *secret.Claim {
+	return &secret.Claim{
+		Decision: decision, Holder: "exchanger-1", StartedAt: noon(), Until: noon().Add(time.Minute),
+		Token: 6, Fingerprint: "0123456789abcdef", Attempt: 2,
 	}
 }
 

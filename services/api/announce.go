@@ -99,7 +99,7 @@ func (s *Service) announceTested(ctx context.Context, t *secret.Secret, test str
 func (s *Service) announceRefused(ctx context.Context, r *secret.Secret, rev state.Revision, f *secret.Failure) {
 	s.announce(ctx, r, idOf(r, "refused", rev), f.At, events.ExchangeFailed{
 		Secret: r.ID, Property: r.Property, Environment: r.Environment, Kind: string(r.Kind), Action: string(secret.Authorize),
-		Reason: events.Reason(f.Reason), Detail: f.Detail, NextAttemptAt: r.NextAttemptAt, WorksUntil: r.ExpiresAt,
+		Reason: events.Reason(f.Reason), Verdict: events.Reason(f.Reason).Verdict(), Detail: f.Detail, NextAttemptAt: r.NextAttemptAt, WorksUntil: r.ExpiresAt,
 	})
 }
 

@@ -20,7 +20,7 @@ const (
 // heldBack is a secret of alice's for which bob has consented, too.
 func (w *world) heldBack(x *Exchanger) *secret.Secret {
 	w.t.Helper()
-	s := w.consented(x, sandbox.CodeFlow{RefreshTokens: strict(), Consents: people(alice, bob, alice)})
+	s := w.consented(x, sandbox.CodeFlow{RefreshTokens: strict(), Consents: people(alice, bob, alice)}, declared(strict()))
 	w.advance(2 * dialog)
 	w.consent(s.ID)
 	w.run(x, w.job(s.ID))
@@ -154,6 +154,7 @@ func TestHeldHasEndedToo(t *testing.T) {
 		}
 	}
 	w.runDue(x, s.ID)
+	w.runDue(x, s.ID)
 	w.update(s.ID, func(s *secret.Secret) { s.AcceptHeld(w.now()) })
 	w.run(x, w.job(s.ID))
 	if ends := w.ends(s.ID); len(ends) != 1 {
@@ -194,6 +195,34 @@ func TestAccountIsKnown(t *testing.T) {
 				t.Error("the account is kept as it is")
 			}
 			w.wantRequests(s.ID, 2)
+		})
+	}
+}
+
+// Where the account in use is known, one that is not known is another.
+func TestUnknownAccountIsHeld(t *testing.T) {
+	t.Parallel()
+	for name, accounts := range map[string][]sandbox.Consent{"another": people(alice, bob), "the same": people(alice, alice)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			x := w.exchanger()
+			s := w.consented(x, sandbox.CodeFlow{Consents: accounts}, func(d *provider.Descriptor) {
+				d.Subject = provider.Subject{From: provider.PlaceUserinfo, Field: "user_id", URL: w.provider.url + "/userinfo"}
+			})
+			app := w.apps[acme]
+			app.Provider.Subject.URL = w.nobody()
+			w.apps[acme] = app
+			w.consent(s.ID)
+			w.run(x, w.job(s.ID))
+			g := w.grant(s.ID)
+			if a := w.secret(s.ID).Authorization; a.HeldAt.IsZero() || a.Failure != nil || g.Held == nil || g.Held.Account != "" || g.Consent.Account == "" {
+				t.Errorf("authorization: %s, grant: %s", show(a), show(g))
+			}
+			if who := w.whose(s.ID); who != alice {
+				t.Errorf("it is %s's", who)
+			}
+			w.checkRefreshable(s.ID)
 		})
 	}
 }

@@ -20,6 +20,11 @@ func (x *Exchanger) announce(ctx context.Context, s *secret.Secret, o *secret.Ou
 			return err
 		}
 	}
+	if o.Foreign && o.Action != secret.Authorize && s.Attempts <= 1 {
+		if err := x.announceForeign(ctx, s, o); err != nil {
+			return err
+		}
+	}
 	e := events.Event{Source: Source, Org: s.Org, Time: o.At}
 	if o.Held {
 		e.ID = fmt.Sprintf("%s.%d.held", s.ID, o.Decision)
@@ -28,7 +33,7 @@ func (x *Exchanger) announce(ctx context.Context, s *secret.Secret, o *secret.Ou
 		e.ID = fmt.Sprintf("%s.%d.failed", s.ID, o.Decision)
 		e.Data = events.ExchangeFailed{
 			Secret: s.ID, Property: s.Property, Environment: s.Environment, Kind: string(s.Kind), Action: string(action(s, o)),
-			Reason: events.Reason(f.Reason), Detail: f.Detail,
+			Reason: events.Reason(f.Reason), Verdict: events.Reason(f.Reason).Verdict(), Detail: f.Detail,
 			Attempts: s.Attempts, NextAttemptAt: s.NextAttemptAt, WorksUntil: s.ExpiresAt,
 		}
 	} else {

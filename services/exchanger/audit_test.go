@@ -29,6 +29,7 @@ type audit struct {
 	written  bytes.Buffer              // every record ever
 	claims   map[string][]uint64       // decisions claimed, by secret
 	outcomes map[string]uint64         // the last decision that has one, by secret
+	failures map[string]bool           // of outcomes, by id
 	settled  map[string][]string       // ids of the events that are owed, by secret
 	seen     map[string]bool           // what they are owed for
 	requests map[string]map[uint64]int // by secret and decision
@@ -64,7 +65,7 @@ func (a *audit) Commit(ctx context.Context, writes ...state.Write) (state.Revisi
 		return rev, err
 	}
 	if a.olds == nil {
-		a.olds, a.outcomes = map[string]old{}, map[string]uint64{}
+		a.olds, a.outcomes, a.failures = map[string]old{}, map[string]uint64{}, map[string]bool{}
 	}
 	maps.Copy(a.olds, before)
 	for _, w := range writes {
@@ -74,8 +75,11 @@ func (a *audit) Commit(ctx context.Context, writes ...state.Write) (state.Revisi
 		if d, ok := claimIn(w); ok {
 			a.claimed(id, d)
 		}
-		if d, ok := outcomeIn(w); ok {
-			a.outcomes[id] = d
+		if o := outcomeIn(w); o != nil {
+			a.outcomes[id] = o.Decision
+			if o.Failure != nil {
+				a.failures[o.Failure.ID] = true
+			}
 		}
 		if kind == "grant" && w.Value == nil {
 			delete(a.claims, id) // from here nobody can tell any more
@@ -106,13 +110,13 @@ func claimIn(w state.Write) (d uint64, ok bool) {
 	return g.Claim.Decision, true
 }
 
-// outcomeIn returns the decision whose outcome a write has, if it has one.
-func outcomeIn(w state.Write) (d uint64, ok bool) {
+// outcomeIn returns the outcome that a write has, nil if it has none.
+func outcomeIn(w state.Write) *secret.Outcome {
 	var g secret.Grant
-	if kind, _ := state.Split(w.Key); kind != "grant" || json.Unmarshal(w.Value, &g) != nil || g.Outcome == nil {
-		return 0, false
+	if kind, _ := state.Split(w.Key); kind != "grant" || json.Unmarshal(w.Value, &g) != nil {
+		return nil
 	}
-	return g.Outcome.Decision, true
+	return g.Outcome
 }
 
 // changed notes an outcome in a record. The caller holds mu.
@@ -145,7 +149,7 @@ func (a *audit) changed(id string, body []byte) {
 		}
 	}
 	for _, f := range failures {
-		if f != nil && f.Reason != string(events.ReasonUnknown) { // which is of no outcome
+		if f != nil && a.failures[f.ID] { // others are of interruptions
 			owe(f.ID, fmt.Sprintf("%s.%d.failed", id, a.outcomes[id]))
 		}
 	}

@@ -1,6 +1,7 @@
 package exchanger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +73,11 @@ func (c *claim) take(ctx context.Context) error {
 		return errBehind
 	case c.latest() == c.secret.Decision:
 		return c.giveUp(ctx)
+	case open != nil:
+		c.grant = over(c.grant) // of an earlier decision: what it sent is not to be forgotten
+	}
+	if at := c.replayAt(c.lostBefore(), now); !at.IsZero() && c.secret.Authorization.Strikes == 0 {
+		return c.postpone(ctx, at)
 	}
 	if err := c.readCredential(ctx); err != nil {
 		return err
@@ -109,18 +115,30 @@ func (c *claim) giveUp(ctx context.Context) error {
 	c.x.Logger.WarnContext(ctx, "an exchange was interrupted: its outcome is unknown",
 		"secret", c.secret.ID, "generation", c.secret.Decision, "worker", dead.Holder)
 	c.x.announceInterrupted(ctx, c.secret)
-	unknown := c.x.failure(ctx, failed(events.ReasonUnknown,
-		"the exchange was interrupted, and nobody knows whether the provider has answered: authorize again"), c.x.now())
+	now, action := c.x.now(), c.secret.Plan().Action
+	advice := "authorize again"
+	replayAt := c.replayAt(c.lostBefore(), now)
+	if !replayAt.IsZero() {
+		advice = keptBack
+	}
+	unknown := failed(events.ReasonUnknown, "the exchange was interrupted, and nobody knows whether the provider has answered: %s", advice)
+	err := c.interrupt(ctx, c.x.failure(ctx, unknown, now), replayAt)
+	if err == nil {
+		c.x.metrics.count(c.secret, action, exchangeUnknown)
+	}
+	return cmp.Or(err, errVoid)
+}
+
+// interrupt decides anew, at once or not before replayAt. It returns errVoid when
+// others have decided.
+func (c *claim) interrupt(ctx context.Context, unknown *secret.Failure, replayAt time.Time) error {
 	_, _, err := c.x.secrets.Update(ctx, c.secret.ID, func(s *secret.Secret) error {
-		if !s.Interrupt(c.secret.Decision, unknown) {
+		if !s.Interrupt(c.secret.Decision, unknown, replayAt) {
 			return errVoid
 		}
 		return nil
 	})
-	if err == nil {
-		c.x.metrics.count(c.secret, c.secret.Plan().Action, exchangeUnknown)
-	}
-	if err == nil || errors.Is(err, state.ErrNotFound) {
+	if errors.Is(err, state.ErrNotFound) {
 		return errVoid
 	}
 	return err
@@ -238,9 +256,9 @@ func (c *claim) abandon(ctx context.Context, cause error) error {
 
 // claimed is the grant with this claim in it.
 func (c *claim) claimed(started, until time.Time) *secret.Grant {
-	return c.grant.With(&secret.Claim{
+	return c.grant.With(c.intend(&secret.Claim{
 		Decision: c.secret.Decision, Holder: c.x.Name, StartedAt: started, Until: until,
-	}, c.grant.Outcome)
+	}), c.grant.Outcome)
 }
 
 // over is the grant with its claim ended. The claim stays, as a trace: the
@@ -248,7 +266,9 @@ func (c *claim) claimed(started, until time.Time) *secret.Grant {
 func over(g *secret.Grant) *secret.Grant {
 	ended := *g.Claim
 	ended.Until = time.Time{}
-	return g.With(&ended, g.Outcome)
+	next := g.With(&ended, g.Outcome)
+	lose(next, &ended)
+	return next
 }
 
 // put writes the grant in place of what this claim wrote last. It returns

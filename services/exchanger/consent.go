@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"maps"
 	"time"
 
@@ -45,7 +44,7 @@ func (x *Exchanger) consented(ctx context.Context, c *claim, action secret.Actio
 func (x *Exchanger) redeem(ctx context.Context, c *claim, app App, now time.Time) (got, error) {
 	given := c.consent
 	if given.Answered.ClientID != app.ClientID {
-		return got{}, failed(events.ReasonAppRefused, "%s", appChanged(app))
+		return got{}, appChanged(app)
 	}
 	tokens, err := x.sendCode(ctx, c.secret.ID, app, given)
 	defer tokens.Refresh.Wipe()
@@ -101,7 +100,7 @@ func (x *Exchanger) renew(ctx context.Context, c *claim, app App, use *secret.Co
 	case len(use.Sealed) == 0:
 		return got{}, failed(events.ReasonGrantEnded, "%s gave no refresh token with the consent: authorize again", app.label())
 	case use.ClientID != app.ClientID:
-		return got{}, failed(events.ReasonGrantEnded, "%s", appChanged(app))
+		return got{}, appChanged(app)
 	}
 	token, err := x.unseal(ctx, c.secret.ID, fieldRefreshToken, use.Generation, use.Sealed)
 	if err != nil {
@@ -172,8 +171,10 @@ func (x *Exchanger) unseal(ctx context.Context, id, field string, generation uin
 }
 
 // appChanged is for a consent that was given to an app that is no longer used.
-func appChanged(app App) string {
-	return fmt.Sprintf("the consent was given to another app than the one that is registered here with %s now: authorize again", app.label())
+func appChanged(app App) error {
+	e := failed(events.ReasonAppRefused, "the consent was given to another app than the one that is registered here with %s now: authorize again", app.label())
+	e.Foreign = true
+	return e
 }
 
 // account is the fingerprint of an account at the app's provider: enough to know
@@ -186,9 +187,11 @@ func account(app App, subject string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// another reports whether two consents are known to be of different accounts.
+// another reports whether a consent may be another account's: it is where the
+// account of the grant in use is known, and that of the consent is not the same,
+// be it because the provider did not tell it this time.
 func another(old, fresh *secret.ConsentGrant) bool {
-	return old != nil && old.Account != "" && fresh.Account != "" && old.Account != fresh.Account
+	return old != nil && old.Account != "" && old.Account != fresh.Account
 }
 
 // merge returns a with what b says anew.

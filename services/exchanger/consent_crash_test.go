@@ -51,7 +51,7 @@ func consents() []scenario {
 	}
 	refresh := func(tokens sandbox.RefreshTokens) func(w *world, x *Exchanger) *secret.Secret {
 		return func(w *world, x *Exchanger) *secret.Secret {
-			s := w.consented(x, sandbox.CodeFlow{RefreshTokens: tokens})
+			s := w.consented(x, sandbox.CodeFlow{RefreshTokens: tokens}, declared(tokens))
 			w.clock.Store(w.secret(s.ID).NextAttemptAt.UnixMilli())
 			return s
 		}
@@ -61,6 +61,12 @@ func consents() []scenario {
 		if err := w.provider.Revoke(s.ID, 0); err != nil {
 			w.t.Fatal(err)
 		}
+		return s
+	}
+	confirmed := func(w *world, x *Exchanger) *secret.Secret {
+		s := dead(w, x)
+		w.run(x, w.job(s.ID))
+		w.clock.Store(w.secret(s.ID).NextAttemptAt.UnixMilli())
 		return s
 	}
 	reminded := func(w *world, x *Exchanger) *secret.Secret {
@@ -83,10 +89,11 @@ func consents() []scenario {
 				w.t.Errorf("record: %s", show(w.secret(id)))
 			}
 			w.checkServes(id)
-		}, 3, 2, func(w *world, id string) { w.checkServesOn(id, events.ReasonGrantEnded) }, false},
+		}, 3, 2, (*world).checkForgotten, false},
 		{"refresh of a grant, with grace", refresh(grace), (*world).checkServes, 2, 2, nil, false},
-		{"refresh of a grant, without grace", refresh(strict()), (*world).checkServes, 2, 2, (*world).checkDead, false},
-		{"refresh of a dead grant", dead, (*world).checkDead, 2, 2, nil, false},
+		{"refresh of a grant, without grace", refresh(strict()), (*world).checkServes, 2, 2, (*world).checkKeptBack, true},
+		{"refresh of a dead grant", dead, (*world).checkStruck, 2, 2, nil, false},
+		{"confirmation of a dead grant", confirmed, (*world).checkDead, 3, 2, nil, false},
 		{"giving up a consent", killed(first), (*world).checkUnauthorized, 1, 0, nil, false},
 		{"giving up another consent", killed(again), (*world).checkForgotten, 2, 0, nil, false},
 		{"reminder", reminded, func(w *world, id string) {
@@ -152,11 +159,35 @@ func (w *world) checkServesOn(id string, why events.Reason) {
 	w.checkRefreshable(id)
 }
 
+// checkKeptBack fails the test unless the refresh token waits for the last place,
+// because nobody knows whether it was replaced, and all else is as it was.
+func (w *world) checkKeptBack(id string) {
+	w.t.Helper()
+	s := w.secret(id)
+	if s.Status != secret.Succeeded || s.RefreshStatus != secret.Pending || reason(s) != string(events.ReasonUnknown) || s.Attempts != 0 ||
+		!s.NextAttemptAt.Equal(s.LastAttempt()) || s.ReauthorizationRequired(w.now()) || len(w.ends(id)) != 0 {
+		w.t.Errorf("said at %v, record: %s", w.ends(id), show(s))
+	}
+	w.checkKept(s)
+}
+
+// checkStruck fails the test unless the refusal of the grant waits to be put to
+// the test.
+func (w *world) checkStruck(id string) {
+	w.t.Helper()
+	s := w.secret(id)
+	a := s.Authorization
+	if s.Status != secret.Succeeded || s.RefreshStatus != secret.Pending || reason(s) != string(events.ReasonGrantEnded) || s.Attempts != 1 ||
+		a.Strikes != 1 || !a.EndedAt.IsZero() || a.Required || len(w.ends(id)) != 0 {
+		w.t.Errorf("said at %v, record: %s", w.ends(id), show(s))
+	}
+}
+
 // checkDead fails the test unless it is known that the grant has ended.
 func (w *world) checkDead(id string) {
 	w.t.Helper()
 	s := w.secret(id)
-	if s.Status != secret.Succeeded || s.Attempts != 1 || s.Authorization.EndedAt.IsZero() || len(w.ends(id)) != 1 {
+	if s.Status != secret.Succeeded || s.Attempts != 2 || s.Plan().Action != secret.Rest || s.Authorization.EndedAt.IsZero() || len(w.ends(id)) != 1 {
 		w.t.Errorf("said at %v, record: %s", w.ends(id), show(s))
 	}
 	if found := w.artifacts(id); len(found) != 1 || found[0].Generation != s.Generation {
@@ -251,6 +282,33 @@ func TestHardStopDuringConsent(t *testing.T) {
 			}
 			if s := w.secret(s.ID); s.Plan().Due(w.now()) {
 				w.run(w.exchanger(), w.job(s.ID))
+			}
+			sc.check(w, s.ID)
+			w.wantRequests(s.ID, sc.requests)
+		})
+	}
+}
+
+// An exchanger that is told to stop keeps the claim of what it may not lose,
+// however long the provider takes.
+func TestHardStopDuringLongExchange(t *testing.T) {
+	t.Parallel()
+	for _, sc := range consents()[:6] {
+		t.Run(sc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := sc.prepare(w, w.exchanger())
+			h := w.hold(s, renewing)
+			h.stop()
+			for range 3 {
+				w.advance(2 * claimLife)
+				w.await(s.ID, func(g *secret.Grant) bool { return g.Claim.Until.Equal(w.now().Add(claimLife)) })
+				if err := w.exchanger().Handle(t.Context(), w.job(s.ID)); !errors.Is(err, errBusy) {
+					t.Errorf("error is %v", err)
+				}
+			}
+			if err := h.release(); err != nil {
+				t.Errorf("error is %v", err)
 			}
 			sc.check(w, s.ID)
 			w.wantRequests(s.ID, sc.requests)

@@ -164,18 +164,18 @@ type scenario struct {
 	// lost looks at the secret instead when the answer was lost; nil where check
 	// holds then, too.
 	lost func(w *world, id string)
-	// code tells that a code is sent, by who has claimed it with the first effect.
-	// Nobody else sends it again: it is lost, too, with a claim whose maker did
-	// not get to send it.
-	code bool
+	// once tells that what is sent, by who has claimed it with the first effect, is
+	// good for one request. Nobody else sends it again: it is lost, too, with a
+	// claim whose maker did not get to send it.
+	once bool
 }
 
 // struck is what there is to see after something has happened at an effect.
 func (sc scenario) struck(at int, mode mode) (requests int, check func(w *world, id string)) {
 	switch lost := at == sc.outcome && mode == diesBefore; {
-	case sc.code && at == 1 && (mode == answerLost || mode == diesAfter):
+	case sc.once && at == 1 && (mode == answerLost || mode == diesAfter):
 		return sc.requests - 1, sc.lost
-	case lost && sc.code:
+	case lost && sc.once:
 		return sc.requests, sc.lost
 	case lost && sc.lost != nil:
 		return sc.requests + 1, sc.lost
@@ -352,7 +352,7 @@ func (w *world) checkAnnounced(id string) {
 	settled := w.store.settledOf(id)
 	announced := map[string]bool{}
 	for _, e := range w.events.about(id) {
-		if strings.Contains(e.ID, ".reauthorize.") {
+		if strings.Contains(e.ID, ".reauthorize.") || strings.HasSuffix(e.ID, ".foreign") {
 			continue // is about no outcome
 		}
 		i, interrupted := e.Data.(events.ExchangeInterrupted)

@@ -36,14 +36,14 @@ func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*r
 
 	var r *result
 	var err error
-	lost := c.whileKept(ctx, func(kept context.Context) {
-		if c.secret.Kind.Interactive() {
-			// What is sent here may be good for one request only, and what comes
-			// back is nowhere else: the client's timeout is the only end.
-			kept = context.WithoutCancel(ctx)
-		}
-		r, err = x.attempt(kept, c, due.Action)
-	})
+	if c.secret.Kind.Interactive() {
+		// What is sent here may be good for one request only, and what comes back
+		// is nowhere else: the client's timeout, or the loss of the claim, which
+		// makes the answer void, is the only end.
+		ctx = context.WithoutCancel(ctx)
+	}
+	asked := *c // as it was claimed: c is written to while the claim is renewed
+	lost := c.whileKept(ctx, func(ctx context.Context) { r, err = x.attempt(ctx, &asked, due.Action) })
 	if err != nil {
 		return nil, lost
 	}
@@ -58,11 +58,20 @@ type result struct {
 	// consent is what a person's consent comes to from now on; nil when nothing
 	// of it has changed.
 	consent *secret.ConsentGrant
+	// lost is the claim if nobody knows what became of the refresh token it sent.
+	lost *secret.Claim
 }
 
 // in is the grant with the result in place of the claim.
 func (r *result) in(g *secret.Grant) *secret.Grant {
 	next := g.With(nil, r.outcome)
+	switch own := g.Claim; {
+	case r.lost != nil:
+		next.Lost = r.lost
+	case r.consent != nil && own != nil && g.Lost != nil && own.Token == g.Lost.Token:
+		next.Lost = nil // it was answered this time
+	}
+	defer func() { next.Lost = stillLost(next) }()
 	switch o := r.outcome; {
 	case o.Ended && o.Action == secret.Authorize:
 		next.Held = nil // only what was held can end in an authorization
@@ -103,15 +112,19 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 	if !ok {
 		x.Logger.ErrorContext(ctx, "an exchange failed by a fault of the exchanger's own", "secret", c.secret.ID, "error", err)
 		why = failed(events.ReasonUnsupported, "the exchanger has a fault of its own: its log tells more")
+		why.Sent = r == nil || r.consent == nil // perhaps, and what came is gone
 	}
 	if name := c.secret.Kind.Provider(); name != "" {
 		why.Detail = strings.ReplaceAll(why.Detail, "token_url", "providers."+name+".token_url")
 	}
 	now := x.now()
+	lost := c.lost(why)
+	ended := why.Reason == events.ReasonGrantEnded
+	why = c.neverRevoked(why)
 	failed := &result{outcome: &secret.Outcome{
 		Decision: c.secret.Decision, Action: action, At: now, Failure: x.failure(ctx, why, now),
-		Ended: why.Reason == events.ReasonGrantEnded,
-	}}
+		Ended: ended, Foreign: why.Foreign, RetryAt: c.retryAt(why, now),
+	}, lost: lost}
 	if r != nil {
 		failed.consent = r.consent // the token was of no use, but the grant was used
 	}

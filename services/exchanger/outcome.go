@@ -33,6 +33,30 @@ type ExchangeError struct {
 	// RetryAfter is for how long the provider asked to be left alone, counted
 	// from its answer; 0 when it did not ask.
 	RetryAfter time.Duration
+	// Foreign tells that the grant is another app's.
+	Foreign bool
+	// Sent tells that the request was sent and not answered.
+	Sent bool
+}
+
+// uncertain reports whether the provider may have carried out the request: what
+// was used up by it may be gone.
+func (e *ExchangeError) uncertain() bool {
+	switch success := e.Status >= 200 && e.Status < 300; {
+	case e.Sent, e.Status >= http.StatusInternalServerError:
+		return true
+	case success && e.Status != http.StatusOK:
+		return e.Reason == events.ReasonProviderError
+	default:
+		return success && (e.Reason == events.ReasonMalformed || e.Reason == events.ReasonTooLarge)
+	}
+}
+
+// unanswered is failed for a request that was sent.
+func unanswered(reason events.Reason, format string, args ...any) *ExchangeError {
+	e := failed(reason, format, args...)
+	e.Sent = true
+	return e
 }
 
 func (e *ExchangeError) Error() string { return string(e.Reason) + ": " + e.Detail }
@@ -71,11 +95,11 @@ func (c *Client) broken(ctx, bounded context.Context, err error, reached *progre
 	case !reached.connected.Load():
 		return c.notConnected(err, timedOut)
 	case timedOut:
-		return failed(events.ReasonTimeout, "the token endpoint gave no complete answer within %v", c.timeout)
+		return unanswered(events.ReasonTimeout, "the token endpoint gave no complete answer within %v", c.timeout)
 	case reached.answering.Load() && !isConnectionLoss(err):
-		return failed(events.ReasonMalformed, "the answer of the token endpoint is not HTTP, or its header is longer than %d bytes: check token_url", maxHeaderBytes)
+		return unanswered(events.ReasonMalformed, "the answer of the token endpoint is not HTTP, or its header is longer than %d bytes: check token_url", maxHeaderBytes)
 	default:
-		return failed(events.ReasonDisconnected, "the token endpoint closed the connection after the request was sent and before the answer was complete")
+		return unanswered(events.ReasonDisconnected, "the token endpoint closed the connection after the request was sent and before the answer was complete")
 	}
 }
 

@@ -77,88 +77,88 @@ func TestAnswers(t *testing.T) {
 		want   ExchangeError
 	}{
 		{"wrong secret", reply(401, said("invalid_client")), ExchangeError{
-			events.ReasonRejected, "the token endpoint answered 401 and the OAuth error invalid_client: check client_id and client_secret", 401, 0,
+			events.ReasonRejected, "the token endpoint answered 401 and the OAuth error invalid_client: check client_id and client_secret", 401, 0, false, false,
 		}},
 		{"wrong secret by 400", reply(400, said("invalid_client")), ExchangeError{
-			events.ReasonRejected, "the token endpoint answered 400 and the OAuth error invalid_client: check client_id and client_secret", 400, 0,
+			events.ReasonRejected, "the token endpoint answered 400 and the OAuth error invalid_client: check client_id and client_secret", 400, 0, false, false,
 		}},
 		{"revoked, by 403", reply(403, said("invalid_grant")), ExchangeError{
-			events.ReasonRejected, "the token endpoint answered 403 and the OAuth error invalid_grant: the grant has ended or was revoked", 403, 0,
+			events.ReasonRejected, "the token endpoint answered 403 and the OAuth error invalid_grant: the grant has ended or was revoked", 403, 0, false, false,
 		}},
 		{"error of its own", reply(400, said(canaryBody)), ExchangeError{
-			events.ReasonRejected, "the token endpoint refused the request (400, no registered OAuth error): check client_id, client_secret and the options", 400, 0,
+			events.ReasonRejected, "the token endpoint refused the request (400, no registered OAuth error): check client_id, client_secret and the options", 400, 0, false, false,
 		}},
 		{"error that is the secret", reply(400, `{"error":"`+canarySecret+`"}`), ExchangeError{
-			events.ReasonRejected, "the token endpoint refused the request (400, no registered OAuth error): check client_id, client_secret and the options", 400, 0,
+			events.ReasonRejected, "the token endpoint refused the request (400, no registered OAuth error): check client_id, client_secret and the options", 400, 0, false, false,
 		}},
 		{"401 with a page", reply(401, "<html>FORM"), ExchangeError{
-			events.ReasonRejected, "the token endpoint refused the request (401, no registered OAuth error): check client_id, client_secret and the options", 401, 0,
+			events.ReasonRejected, "the token endpoint refused the request (401, no registered OAuth error): check client_id, client_secret and the options", 401, 0, false, false,
 		}},
 		{"firewall", reply(403, "<html>FORM "+canaryBody), ExchangeError{
-			events.ReasonProviderError, "the token endpoint answered 403 without an OAuth error: check token_url", 403, 0,
+			events.ReasonProviderError, "the token endpoint answered 403 without an OAuth error: check token_url", 403, 0, false, false,
 		}},
 		{"wrong path", reply(404, canaryBody), ExchangeError{
-			events.ReasonProviderError, "the token endpoint answered 404 without an OAuth error: check token_url", 404, 0,
+			events.ReasonProviderError, "the token endpoint answered 404 without an OAuth error: check token_url", 404, 0, false, false,
 		}},
 		{"busy by an OAuth error", reply(400, said("slow_down")), ExchangeError{
-			events.ReasonThrottled, "the token endpoint answered 400 and the OAuth error slow_down: too many requests", 400, 0,
+			events.ReasonThrottled, "the token endpoint answered 400 and the OAuth error slow_down: too many requests", 400, 0, false, false,
 		}},
 		{"down by an OAuth error", reply(400, said("temporarily_unavailable")), ExchangeError{
-			events.ReasonProviderError, "the token endpoint answered 400 and the OAuth error temporarily_unavailable: the provider has a fault of its own", 400, 0,
+			events.ReasonProviderError, "the token endpoint answered 400 and the OAuth error temporarily_unavailable: the provider has a fault of its own", 400, 0, false, false,
 		}},
 		{"throttled", reply(429, said("rate_limited")), ExchangeError{
-			events.ReasonThrottled, "the token endpoint answered 429: too many requests", 429, 0,
+			events.ReasonThrottled, "the token endpoint answered 429: too many requests", 429, 0, false, false,
 		}},
 		{"throttled for seconds", reply(429, "FORM", "Retry-After", "120"), ExchangeError{
-			events.ReasonThrottled, "the token endpoint answered 429: too many requests", 429, 2 * time.Minute,
+			events.ReasonThrottled, "the token endpoint answered 429: too many requests", 429, 2 * time.Minute, false, false,
 		}},
 		{"throttled until a date", reply(429, "FORM", "Date", date, "Retry-After", "Mon, 06 Jul 2026 10:05:00 GMT"), ExchangeError{
-			events.ReasonThrottled, "the token endpoint answered 429: too many requests", 429, 5 * time.Minute,
+			events.ReasonThrottled, "the token endpoint answered 429: too many requests", 429, 5 * time.Minute, false, false,
 		}},
 		{"fault", reply(500, said("invalid_client")), ExchangeError{
-			events.ReasonProviderError, "the token endpoint answered 500: the provider has a fault of its own", 500, 0,
+			events.ReasonProviderError, "the token endpoint answered 500: the provider has a fault of its own", 500, 0, false, false,
 		}},
 		{"down", reply(503, "FORM", "Retry-After", "30"), ExchangeError{
-			events.ReasonProviderError, "the token endpoint answered 503: the provider has a fault of its own", 503, 30 * time.Second,
+			events.ReasonProviderError, "the token endpoint answered 503: the provider has a fault of its own", 503, 30 * time.Second, false, false,
 		}},
 		{"redirect", reply(302, "", "Location", "/token?"+canaryQuery), ExchangeError{
-			events.ReasonRedirected, "the token endpoint answered with a redirect (302), which is not followed: set token_url to where it leads", 302, 0,
+			events.ReasonRedirected, "the token endpoint answered with a redirect (302), which is not followed: set token_url to where it leads", 302, 0, false, false,
 		}},
 		{"redirect of a POST", reply(307, "", "Location", "/token"), ExchangeError{
-			events.ReasonRedirected, "the token endpoint answered with a redirect (307), which is not followed: set token_url to where it leads", 307, 0,
+			events.ReasonRedirected, "the token endpoint answered with a redirect (307), which is not followed: set token_url to where it leads", 307, 0, false, false,
 		}},
 		{"redirect without a place", reply(303, ""), ExchangeError{
-			events.ReasonRedirected, "the token endpoint answered with a redirect (303), which is not followed: set token_url to where it leads", 303, 0,
+			events.ReasonRedirected, "the token endpoint answered with a redirect (303), which is not followed: set token_url to where it leads", 303, 0, false, false,
 		}},
 		{"not exactly 200", reply(201, goodAnswer), ExchangeError{
-			events.ReasonProviderError, "the token endpoint answered 201 without an OAuth error: check token_url", 201, 0,
+			events.ReasonProviderError, "the token endpoint answered 201 without an OAuth error: check token_url", 201, 0, false, false,
 		}},
 		{"nothing", reply(204, ""), ExchangeError{
-			events.ReasonProviderError, "the token endpoint answered 204 without an OAuth error: check token_url", 204, 0,
+			events.ReasonProviderError, "the token endpoint answered 204 without an OAuth error: check token_url", 204, 0, false, false,
 		}},
 		{"log-in page", reply(200, "<html>FORM", "Content-Type", "text/html"), ExchangeError{
-			events.ReasonMalformed, "the token endpoint answered 200 with a page (HTML or XML) in place of JSON: check token_url", 200, 0,
+			events.ReasonMalformed, "the token endpoint answered 200 with a page (HTML or XML) in place of JSON: check token_url", 200, 0, false, false,
 		}},
 		{"the form back", reply(200, "FORM"), ExchangeError{
-			events.ReasonMalformed, "the token endpoint answered 200 with something that is not JSON: check token_url", 200, 0,
+			events.ReasonMalformed, "the token endpoint answered 200 with something that is not JSON: check token_url", 200, 0, false, false,
 		}},
 		{"no lifetime", reply(200, `{"access_token":"`+canaryToken+`"}`), ExchangeError{
-			events.ReasonNoLifetime, "the answer of the token endpoint has no expires_in: without a lifetime the token cannot be kept fresh", 200, 0,
+			events.ReasonNoLifetime, "the answer of the token endpoint has no expires_in: without a lifetime the token cannot be kept fresh", 200, 0, false, false,
 		}},
 		{"200 with an error", reply(200, said("unauthorized_client")), ExchangeError{
-			events.ReasonRejected, "the token endpoint answered 200 and the OAuth error unauthorized_client: the provider does not permit this client the grant", 200, 0,
+			events.ReasonRejected, "the token endpoint answered 200 and the OAuth error unauthorized_client: the provider does not permit this client the grant", 200, 0, false, false,
 		}},
 		{"one byte too many", reply(200, goodAnswer+strings.Repeat(" ", maxAnswerBytes+1-len(goodAnswer))), ExchangeError{
-			events.ReasonTooLarge, "the answer of the token endpoint is longer than 65536 bytes: check token_url", 200, 0,
+			events.ReasonTooLarge, "the answer of the token endpoint is longer than 65536 bytes: check token_url", 200, 0, false, false,
 		}},
 		{"far too many", reply(200, strings.Repeat(canaryBody, 1<<16)), ExchangeError{
-			events.ReasonTooLarge, "the answer of the token endpoint is longer than 65536 bytes: check token_url", 200, 0,
+			events.ReasonTooLarge, "the answer of the token endpoint is longer than 65536 bytes: check token_url", 200, 0, false, false,
 		}},
 		{"refusal at length", reply(401, strings.Repeat(canaryBody, 1<<16)), ExchangeError{
-			events.ReasonRejected, "the token endpoint refused the request (401, no registered OAuth error): check client_id, client_secret and the options", 401, 0,
+			events.ReasonRejected, "the token endpoint refused the request (401, no registered OAuth error): check client_id, client_secret and the options", 401, 0, false, false,
 		}},
 		{"header too long", reply(200, goodAnswer, "X-Long", strings.Repeat("x", maxHeaderBytes)), ExchangeError{
-			events.ReasonMalformed, "the answer of the token endpoint is not HTTP, or its header is longer than 32768 bytes: check token_url", 0, 0,
+			events.ReasonMalformed, "the answer of the token endpoint is not HTTP, or its header is longer than 32768 bytes: check token_url", 0, 0, false, true,
 		}},
 	}
 	c := newClientFor(t, EgressConfig{Allow: loopback})

@@ -319,7 +319,7 @@ func TestFailure(t *testing.T) {
 				ID: fmt.Sprintf("%s.%d.failed", s.ID, got.Decision-1), Source: Source, Org: testOrg, Time: f.At,
 				Data: events.ExchangeFailed{
 					Secret: s.ID, Property: s.Property, Environment: s.Environment, Kind: string(s.Kind), Action: "exchange",
-					Reason: tt.reason, Detail: f.Detail,
+					Reason: tt.reason, Verdict: tt.reason.Verdict(), Detail: f.Detail,
 				},
 			}}
 			if diff := cmp.Diff(want, w.events.about(s.ID)); diff != "" {
@@ -406,7 +406,7 @@ func TestAttempts(t *testing.T) {
 		list := w.events.about(s.ID)
 		want := events.ExchangeFailed{
 			Secret: s.ID, Property: s.Property, Environment: s.Environment, Kind: "oauth2", Action: "refresh",
-			Reason: events.ReasonProviderError, Detail: f.Detail, Attempts: n,
+			Reason: events.ReasonProviderError, Verdict: events.Retry, Detail: f.Detail, Attempts: n,
 			NextAttemptAt: got.NextAttemptAt, WorksUntil: got.ExpiresAt,
 		}
 		if diff := cmp.Diff(events.Data(want), list[len(list)-1].Data); diff != "" {

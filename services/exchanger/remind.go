@@ -45,6 +45,14 @@ func (x *Exchanger) announceEnd(ctx context.Context, s *secret.Secret, o *secret
 	})
 }
 
+// announceForeign says that the grant is another app's.
+func (x *Exchanger) announceForeign(ctx context.Context, s *secret.Secret, o *secret.Outcome) error {
+	return x.Events.Publish(ctx, events.Event{
+		ID: fmt.Sprintf("%s.%d.foreign", s.ID, o.Decision), Source: Source, Org: s.Org, Time: o.At,
+		Data: reauthorizationDue(s, o.At, false),
+	})
+}
+
 func reauthorizationDue(s *secret.Secret, now time.Time, ended bool) events.ReauthorizationDue {
 	e := events.ReauthorizationDue{
 		Secret: s.ID, Property: s.Property, Environment: s.Environment, Kind: string(s.Kind), Ended: ended,

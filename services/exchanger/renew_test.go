@@ -16,6 +16,14 @@ import (
 	"github.com/rekindle-dev/rekindle/services/sandbox"
 )
 
+// declared makes a descriptor say what the provider does to refresh tokens.
+func declared(t sandbox.RefreshTokens) func(*provider.Descriptor) {
+	return func(d *provider.Descriptor) {
+		d.Refresh.Rotates = t.Rotation == sandbox.RotationRotate
+		d.Refresh.Grace = time.Duration(t.Grace)
+	}
+}
+
 // strict are the refresh tokens of a provider that ends a grant over a token
 // that comes twice.
 func strict() sandbox.RefreshTokens {
@@ -164,19 +172,19 @@ func TestAppIsAway(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(w *world)
 		reason events.Reason
-		ends   int
+		human  bool
 	}{
-		"not registered": {func(w *world) { delete(w.apps, acme) }, events.ReasonNotRegistered, 0},
+		"not registered": {func(w *world) { delete(w.apps, acme) }, events.ReasonNotRegistered, false},
 		"another app": {func(w *world) {
 			app := w.apps[acme]
 			app.ClientID = "another"
 			w.apps[acme] = app
-		}, events.ReasonGrantEnded, 1},
+		}, events.ReasonAppRefused, true},
 		"another client secret": {func(w *world) {
 			app := w.apps[acme]
 			app.Secret = seal.NewPlaintext("wrong")
 			w.apps[acme] = app
-		}, events.ReasonAppRefused, 0},
+		}, events.ReasonAppRefused, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -187,14 +195,19 @@ func TestAppIsAway(t *testing.T) {
 			tt.change(w)
 			w.runDue(x, s.ID)
 			got := w.secret(s.ID)
-			ended := tt.ends > 0
-			if reason(got) != string(tt.reason) || got.Attempts != 1 || got.Authorization.EndedAt.IsZero() == ended || got.Authorization.Required != ended {
+			if reason(got) != string(tt.reason) || got.Attempts != 1 || !got.Authorization.EndedAt.IsZero() || got.Authorization.Required != tt.human {
 				t.Errorf("record: %s", show(got))
 			}
-			if ends := w.ends(s.ID); len(ends) != tt.ends {
-				t.Errorf("said at %v, want %d times", ends, tt.ends)
+			said := 0
+			for _, e := range w.events.about(s.ID) {
+				if e.Data.Type() == events.TypeReauthorizationDue {
+					said++
+				}
 			}
-			w.apps[acme] = app
+			if (said == 1) != tt.human || len(w.ends(s.ID)) != 0 {
+				t.Errorf("said %d times, ended at %v", said, w.ends(s.ID))
+			}
+			w.apps[acme] = app // and the next attempt mends it
 			w.runDue(x, s.ID)
 			if a := w.secret(s.ID).Authorization; !a.EndedAt.IsZero() || a.Required {
 				t.Errorf("authorization: %s", show(a))
@@ -219,7 +232,7 @@ func (w *world) ends(id string) (ids []string) {
 // next consent.
 func TestDeadGrant(t *testing.T) {
 	t.Parallel()
-	for at := 1; at <= secret.MaxAttempts; at++ {
+	for at := 1; at <= secret.MaxAttempts; at++ { // the first strike
 		t.Run(fmt.Sprintf("found at attempt %d", at), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -238,10 +251,10 @@ func TestDeadGrant(t *testing.T) {
 			got := w.secret(s.ID)
 			a := got.Authorization
 			if reason(got) != string(events.ReasonGrantEnded) || got.RefreshStatus != secret.Failed || got.Status != secret.Succeeded ||
-				a.EndedAt.IsZero() || !a.Required || got.Attempts != secret.MaxAttempts {
+				a.EndedAt.IsZero() || !a.Required || got.Attempts != at+1 {
 				t.Errorf("record: %s", show(got))
 			}
-			first := fmt.Sprintf("%d.ended", at+1)
+			first := fmt.Sprintf("%d.ended", at+2)
 			if ends := w.ends(s.ID); len(ends) != 1 || ends[0] != first {
 				t.Errorf("said at %v, want %s", ends, first)
 			}
@@ -270,6 +283,7 @@ func TestDeadGrantIsSaidAfterACrash(t *testing.T) {
 	if err := w.provider.Revoke(s.ID, 0); err != nil {
 		t.Fatal(err)
 	}
+	w.runDue(w.exchanger(), s.ID) // the first strike
 	w.clock.Store(w.secret(s.ID).NextAttemptAt.UnixMilli())
 	m := w.job(s.ID)
 	dies := &saboteur{inner: w.store, events: w.events, named: "announce", mode: diesBefore}
@@ -282,7 +296,7 @@ func TestDeadGrantIsSaidAfterACrash(t *testing.T) {
 		t.Errorf("said at %v", ends)
 	}
 	w.checkAnnounced(s.ID)
-	w.wantRequests(s.ID, 2)
+	w.wantRequests(s.ID, 3)
 }
 
 // A policy that nobody told us of: grants that end at the same age. From the

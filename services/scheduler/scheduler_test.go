@@ -125,7 +125,7 @@ func TestRefusedByItsPredecessor(t *testing.T) {
 		id := w.create(0)
 		w.start()
 		w.until(time.Second)
-		w.update(id, func(s *secret.Secret) { s.Interrupt(s.Decision, nil) })
+		w.update(id, func(s *secret.Secret) { s.Interrupt(s.Decision, nil, time.Time{}) })
 		w.until(time.Second + ms)
 		w.jobs.done(id)
 		w.until(2 * time.Second)

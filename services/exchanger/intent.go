@@ -1,0 +1,161 @@
+package exchanger
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+)
+
+// A claim is the durable intent of a request: it says which refresh token is about
+// to be sent, and is acknowledged before it leaves. When nobody knows how the
+// request ended, at a provider that replaces refresh tokens, the token that is
+// stored may have been replaced by one that nobody has. Sent again within the
+// provider's grace it is answered as it was before. After that it may end the
+// grant, and with it the value in use, at a provider that takes it for stolen
+// (RFC 9700 section 4.14.2); so it is kept until that value has little left to lose.
+
+// uses is the grant whose refresh token the claimed exchange sends, nil for none.
+func (c *claim) uses() *secret.ConsentGrant {
+	switch a := c.secret.Authorization; {
+	case !c.secret.Kind.Interactive():
+		return nil
+	case c.secret.Plan().Action != secret.Authorize:
+		return c.grant.Consent
+	case a.Accept:
+		return c.grant.Held
+	default:
+		return nil // a code
+	}
+}
+
+// intend completes a claim with what it is about to send.
+func (c *claim) intend(claim *secret.Claim) *secret.Claim {
+	claim.Attempt = c.secret.Attempts + 1
+	if token := c.uses(); token != nil && len(token.Sealed) > 0 {
+		sum := sha256.Sum256(token.Sealed)
+		claim.Token, claim.Fingerprint = token.Generation, hex.EncodeToString(sum[:8])
+	}
+	return claim
+}
+
+// rotates reports whether the provider replaces refresh tokens, and for how long
+// it takes the one before.
+func (c *claim) rotates() (grace time.Duration, yes bool) {
+	r := c.x.Apps[c.secret.Kind.Provider()].Provider.Refresh
+	return r.Grace, r.Rotates
+}
+
+// replayPause is for how long is waited within a grace before a request is
+// repeated that was sent and not answered, and how long before the end of a grace
+// it counts as over: the request has still to get there.
+const replayPause = time.Second
+
+// inGrace reports whether the provider would take what was lost a second time.
+func (c *claim) inGrace(lost *secret.Claim, at time.Time) bool {
+	grace, _ := c.rotates()
+	return at.Before(lost.StartedAt.Add(grace - replayPause))
+}
+
+// keptUntil is until when a refresh token that may have been replaced is not sent;
+// zero when somebody waits for it, or there is little left to lose.
+func (c *claim) keptUntil(now time.Time) time.Time {
+	if last := c.secret.LastAttempt(); c.secret.Plan().Action == secret.Refresh && last.After(now) {
+		return last
+	}
+	return time.Time{}
+}
+
+// replayAt is when a refresh token of which nobody knows whether it was replaced
+// is to be sent again; zero for at once.
+func (c *claim) replayAt(lost *secret.Claim, now time.Time) time.Time {
+	if _, rotates := c.rotates(); lost == nil || !rotates || c.inGrace(lost, now) {
+		return time.Time{}
+	}
+	return c.keptUntil(now)
+}
+
+// retryAt is when to try again after a failure; zero where that follows from the
+// schedule. Within a grace there are two replays, so that an attempt is left for
+// when little can be lost.
+func (c *claim) retryAt(why *ExchangeError, now time.Time) time.Time {
+	lost := cmp.Or(c.lost(why), c.lostBefore())
+	if _, rotates := c.rotates(); lost != nil && rotates {
+		at := now.Add(max(why.RetryAfter, replayPause))
+		if c.secret.Attempts < secret.MaxAttempts-2 && c.inGrace(lost, at) {
+			return at
+		}
+		if last := c.keptUntil(at); !last.IsZero() {
+			return last
+		}
+	}
+	if why.RetryAfter > 0 {
+		return now.Add(why.RetryAfter)
+	}
+	return time.Time{}
+}
+
+// lost is this claim if nobody knows what became of the refresh token it has sent.
+func (c *claim) lost(why *ExchangeError) *secret.Claim {
+	own := c.grant.Claim
+	if _, rotates := c.rotates(); !rotates || own == nil || own.Token == 0 || !why.uncertain() {
+		return nil
+	}
+	return cmp.Or(c.lostBefore(), own)
+}
+
+// lostBefore is the claim of which nobody knows whether its request replaced the
+// refresh token that this one sends; nil when there is none.
+func (c *claim) lostBefore() *secret.Claim {
+	token, lost := c.uses(), c.grant.Lost
+	if token == nil || lost == nil || lost.Token != token.Generation {
+		return nil
+	}
+	return lost
+}
+
+// lose notes that nobody knows what became of the refresh token that a claim
+// sent. It counts from when the token was sent first: a grace does so, too.
+func lose(g *secret.Grant, sent *secret.Claim) {
+	if sent.Token != 0 && (g.Lost == nil || g.Lost.Token != sent.Token) {
+		g.Lost = sent
+	}
+	g.Lost = stillLost(g)
+}
+
+// stillLost is the claim of which nobody knows, if what it sent is what there is.
+func stillLost(g *secret.Grant) *secret.Claim {
+	for _, there := range []*secret.ConsentGrant{g.Consent, g.Held} {
+		if g.Lost != nil && there != nil && there.Generation == g.Lost.Token {
+			return g.Lost
+		}
+	}
+	return nil
+}
+
+// postpone decides anew when a refresh token is to be sent that was lost, because
+// the grace is over that it was to be sent in. It returns errVoid.
+func (c *claim) postpone(ctx context.Context, at time.Time) error {
+	c.x.Logger.InfoContext(ctx, "a refresh waits: the provider may have replaced the refresh token",
+		"secret", c.secret.ID, "generation", c.secret.Decision, "due", at)
+	why := c.x.failure(ctx, failed(events.ReasonUnknown, "the answer to a refresh was lost: %s", keptBack), c.x.now())
+	return cmp.Or(c.interrupt(ctx, why, at), errVoid)
+}
+
+// keptBack is for people, of a refresh that waits.
+const keptBack = "the provider may have replaced the refresh token, so it is not sent again while the value in use has long to live"
+
+// neverRevoked makes of the refusal of a token, whose earlier answer was lost, what
+// is known of it: nothing.
+func (c *claim) neverRevoked(why *ExchangeError) *ExchangeError {
+	lost := c.lostBefore()
+	if _, rotates := c.rotates(); !rotates || why.Reason != events.ReasonGrantEnded || lost == nil {
+		return why
+	}
+	return failed(events.ReasonUnknown, "the answer to the refresh of %s was lost, and the provider does not take what was sent then: "+
+		"whether it has replaced it or ended the grant, nobody knows; authorize again", lost.StartedAt.UTC().Format(time.RFC3339))
+}
