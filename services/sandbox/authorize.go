@@ -217,6 +217,9 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request, a ask, end res
 	if a.query.Has("state") {
 		params["state"] = a.query.Get("state")
 	}
+	if a.flow.Issuer {
+		params["iss"] = issuer(r)
+	}
 	maps.Copy(params, end.params)
 	status := http.StatusFound
 	if r.Method == http.MethodPost {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 )
 
@@ -38,6 +39,9 @@ type Client struct {
 	Secret Secret `json:"secret,omitzero"`
 	// AuthStyle is the only style accepted; empty accepts either.
 	AuthStyle AuthStyle `json:"auth_style,omitzero"`
+	// Requests is how the client's token requests are written; nil is RFC 6749's
+	// way.
+	Requests *Requests `json:"requests,omitzero"`
 	// Script is played one step per request, from the first step on. A step with
 	// Times is played as often as it says; without, once, except that the last
 	// one of the script repeats for ever. When the script is over, Default rules.
@@ -114,6 +118,7 @@ func (c Client) validate() error {
 	if c.Default.Times != 0 {
 		errs = append(errs, errors.New("default.times: the default has no end"))
 	}
+	errs = append(errs, within("requests", c.Requests.validate())...)
 	errs = append(errs, within("code_flow", c.CodeFlow.validate())...)
 	if len(errs) == 0 {
 		return nil
@@ -137,5 +142,8 @@ func (c Client) clone() Client {
 	}
 	c.Default = c.Default.clone()
 	c.CodeFlow = c.CodeFlow.clone()
+	if c.Requests != nil {
+		c.Requests = &Requests{c.Requests.Format, maps.Clone(c.Requests.Names), slices.Clone(c.Requests.Grants)}
+	}
 	return c
 }

@@ -21,6 +21,7 @@ var (
 	replacedToken = &refusal{http.StatusBadRequest, "invalid_grant", "the refresh token was replaced"}
 	endedGrant    = &refusal{http.StatusBadRequest, "invalid_grant", "the grant was revoked"}
 	expiredGrant  = &refusal{http.StatusBadRequest, "invalid_grant", "the refresh token has expired"}
+	tooEarly      = &refusal{http.StatusBadRequest, "invalid_request", "the access token is not near its end"}
 	widerScope    = &refusal{http.StatusBadRequest, "invalid_scope", "more is asked for than was granted"}
 )
 
@@ -105,6 +106,8 @@ func (r *record) presentToken(c *call, now time.Time) (basis, *refusal) {
 			g.end(EndedRefreshReused)
 		}
 		return on, replacedToken
+	case rules.Early > 0 && g.accessEnds.Sub(now) > time.Duration(rules.Early):
+		return on, tooEarly
 	case !subset(splitScopes(c.scope), g.Scopes):
 		return on, widerScope
 	}
@@ -130,6 +133,9 @@ func (r *record) give(on basis, c *call, now time.Time) given {
 	}
 	g, flow := on.grant, r.client.CodeFlow
 	refresh := g.commit(on.token, flow.RefreshTokens, now)
+	if most := flow.RefreshTokens.PerAccount; most > 0 {
+		r.grants.cap(g.Account, most, now)
+	}
 	scopes := g.Scopes
 	if c.grant == grantRefresh && c.scope != "" {
 		scopes = splitScopes(c.scope)
@@ -173,6 +179,8 @@ func (g *grant) commit(used *RefreshToken, rules RefreshTokens, now time.Time) u
 	case RotationRotate:
 		if used.ReplacedAt.IsZero() {
 			used.ReplacedAt = now
+		} else if next := g.successor(used.Number); rules.Replay && next != nil {
+			return next.Number
 		}
 		return g.add(used.Number)
 	default:

@@ -52,6 +52,8 @@ type CodeFlow struct {
 	// Config.Lifetime.
 	Lifetime      Duration      `json:"lifetime,omitzero"`
 	RefreshTokens RefreshTokens `json:"refresh_tokens,omitzero"`
+	// Issuer puts iss into the redirects (RFC 9207 §2).
+	Issuer bool `json:"issuer,omitzero"`
 }
 
 // Dialog is a way to decide about consent.
@@ -83,6 +85,9 @@ type RefreshTokens struct {
 	// Grace is for how long a replaced token may be used again, as long as what
 	// replaced it was not used itself.
 	Grace Duration `json:"grace,omitzero"`
+	// Replay answers a token that is used again within its grace with the
+	// refresh token that replaced it, in place of yet another.
+	Replay bool `json:"replay,omitzero"`
 	// DetectReuse ends the whole grant when a replaced token is used outside of
 	// its grace (RFC 9700 §4.14.2). Otherwise just that token is refused.
 	DetectReuse bool `json:"detect_reuse,omitzero"`
@@ -94,6 +99,12 @@ type RefreshTokens struct {
 	// EndsAccess has no access token outlive the refresh token, except those
 	// whose step has a Lifetime.
 	EndsAccess bool `json:"ends_access,omitzero"`
+	// Early is how long before its end an access token may be refreshed; what
+	// comes sooner is refused. Zero is any time.
+	Early Duration `json:"early,omitzero"`
+	// PerAccount is how many grants an account may have with the client before
+	// the oldest ends, unannounced. Zero is any number.
+	PerAccount int `json:"per_account,omitzero"`
 }
 
 // Issue says which consents bring a refresh token.
@@ -155,11 +166,14 @@ func (r RefreshTokens) validate() []error {
 	if !slices.Contains([]Rotation{RotationNone, RotationRepeat, RotationRotate}, r.Rotation) {
 		errs = append(errs, fmt.Errorf("rotation: want %q, %q or none", RotationRepeat, RotationRotate))
 	}
-	if !positive(r.Grace) || !positive(r.Lifetime) {
-		errs = append(errs, errors.New("grace, lifetime: want 0 to 10 years"))
+	if !positive(r.Grace) || !positive(r.Lifetime) || !positive(r.Early) {
+		errs = append(errs, errors.New("grace, lifetime, early: want 0 to 10 years"))
 	}
-	if r.Rotation != RotationRotate && (r.Grace != 0 || r.DetectReuse) {
-		errs = append(errs, fmt.Errorf("grace, detect_reuse: only with the rotation %q", RotationRotate))
+	if r.PerAccount < 0 {
+		errs = append(errs, errors.New("per_account: want 0 or more"))
+	}
+	if r.Rotation != RotationRotate && (r.Grace != 0 || r.DetectReuse || r.Replay) {
+		errs = append(errs, fmt.Errorf("grace, replay, detect_reuse: only with the rotation %q", RotationRotate))
 	}
 	return errs
 }

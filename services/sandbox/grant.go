@@ -23,6 +23,7 @@ const (
 	EndedCodeReused    Ending = "code-reused"          // a code came twice (RFC 6749 §4.1.2)
 	EndedRefreshReused Ending = "refresh-token-reused" // RefreshTokens.DetectReuse
 	EndedRevoked       Ending = "revoked"              // Server.Revoke
+	EndedTooMany       Ending = "too-many"             // RefreshTokens.PerAccount
 )
 
 // Grant is one consent and what came of it, as it stands. It has numbers in
@@ -62,6 +63,7 @@ type grant struct {
 	refreshes   bool   // its code brings a refresh token
 	codeEnds    time.Time
 	redeemed    bool            // its code was exchanged
+	accessEnds  time.Time       // when the last access token does
 	tokens      []*RefreshToken // those of the Grant
 }
 
@@ -110,6 +112,15 @@ func (g *grant) add(predecessor uint64) uint64 {
 	}
 	g.tokens = append(g.tokens, next)
 	return next.Number
+}
+
+// successor returns the first token that replaced another, or nil.
+func (g *grant) successor(number uint64) *RefreshToken {
+	i := slices.IndexFunc(g.tokens, func(t *RefreshToken) bool { return t.Predecessor == number })
+	if i < 0 {
+		return nil
+	}
+	return g.tokens[i]
 }
 
 // works reports whether the token may be used under the rules: as long as
@@ -162,10 +173,26 @@ func (gs *grants) find(number uint64) *grant {
 	return gs.list[i]
 }
 
+// cap ends the oldest grants of an account of which more stand than may.
+func (gs *grants) cap(account string, most int, now time.Time) {
+	standing := 0
+	for _, g := range slices.Backward(gs.list) {
+		if g.Account != account || !g.stands(now) {
+			continue
+		}
+		if standing++; standing > most {
+			g.end(EndedTooMany)
+		}
+	}
+}
+
+// stands reports whether the grant was redeemed and is good for something yet.
+func (g *grant) stands(now time.Time) bool { return g.redeemed && g.Ended == "" && !g.expired(now) }
+
 // standing reports whether the account has a grant that was redeemed and stands.
 func (gs *grants) standing(account string, now time.Time) bool {
 	return slices.ContainsFunc(gs.list, func(g *grant) bool {
-		return g.Account == account && g.redeemed && g.Ended == "" && !g.expired(now)
+		return g.Account == account && g.stands(now)
 	})
 }
 
@@ -196,6 +223,15 @@ func (r *record) eachGrant(number uint64, change func(*grant)) error {
 	}
 	change(g)
 	return nil
+}
+
+// issued notes when the last access token of a grant ends.
+func (r *record) issued(number uint64, ends time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if g := r.grants.find(number); g != nil {
+		g.accessEnds = ends
+	}
 }
 
 // account returns whose grant it is and whether it stands. Grant 0, of no

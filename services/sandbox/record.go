@@ -3,6 +3,7 @@ package sandbox
 import (
 	"crypto/subtle"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,6 +82,9 @@ func (r *record) judge(c *call) *refusal {
 	if c.refusal != nil {
 		return c.refusal
 	}
+	if q := r.client.Requests; q == nil && c.format != FormatForm || q != nil && c.format != q.Format {
+		return wrongFormat
+	}
 	if want := r.client.AuthStyle; want != "" && c.style != want {
 		return wrongStyle
 	}
@@ -88,7 +92,17 @@ func (r *record) judge(c *call) *refusal {
 	if secret != "" && subtle.ConstantTimeCompare([]byte(secret), []byte(c.secret)) != 1 {
 		return wrongSecret
 	}
+	if q := r.client.Requests; q != nil && slices.Contains(q.Grants, c.grant) {
+		return nil
+	}
 	return grantRefusal(c.grant, r.client.CodeFlow != nil)
+}
+
+// requestStyle is how the client writes its requests; nil is RFC 6749's way.
+func (r *record) requestStyle() *Requests {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.client.Requests
 }
 
 // next takes the step that is due.

@@ -37,6 +37,12 @@ func (g *registry) find(c *call) *record {
 	if r, err := g.get(c.id); err == nil {
 		return r
 	}
+	if r := g.renamed(c); r != nil {
+		return r
+	}
+	if c.refusal == nil && c.format != FormatForm {
+		c.refuse(notForm)
+	}
 	if c.refusal == nil {
 		r, err := g.welcome(c.id)
 		if err == nil {
@@ -50,6 +56,20 @@ func (g *registry) find(c *call) *record {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	return g.strangers
+}
+
+// renamed returns the client that the call is from whose requests have another
+// name for its id, or nil.
+func (g *registry) renamed(c *call) *record {
+	if c.id != "" {
+		return nil
+	}
+	for _, r := range g.all() {
+		if q := r.requestStyle(); q != nil && q.Names["client_id"] != "" && c.params.Get(q.Names["client_id"]) == r.client.ID {
+			return r
+		}
+	}
+	return nil
 }
 
 // welcome returns the record of id, registering an open client that may do

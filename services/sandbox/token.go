@@ -72,6 +72,9 @@ type call struct {
 	style      AuthStyle
 	grant      string
 	scope      string
+	format     RequestFormat
+	params     url.Values // as sent
+	basic      bool       // id and secret are from the header
 	fields     []string
 	query      []string
 	options    map[string]string
@@ -92,8 +95,9 @@ func (c *call) refuse(why *refusal) {
 // token serves POST /token.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	c := readCall(w, r)
-	c.open(s.mint)
 	client := s.clients.find(c)
+	c.rename(client.requestStyle())
+	c.open(s.mint)
 	now := s.cfg.Now()
 	v := client.admit(c, now, &s.seq)
 	s.logCall(r, v)
@@ -101,6 +105,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	a := answer{scope: v.given.scope, challenge: r.Header.Get("Authorization") != ""}
 	if v.issue {
 		a.lifetime = s.lifetime(v, now)
+		client.issued(v.given.grant, now.Add(a.lifetime))
 		said := claims{kind: kindAccess, owner: c.id, incarnation: client.incarnation, issued: now, expires: now.Add(a.lifetime), grant: v.given.grant}
 		a.token = s.mint.token(said)
 		a.refreshFor = v.given.refreshFor
@@ -172,13 +177,29 @@ func readCall(w http.ResponseWriter, r *http.Request) *call {
 	} else {
 		c.query = names(query)
 	}
-	form, why := readForm(w, r)
+	params, format, why := readParameters(w, r)
 	if why != nil {
 		c.refuse(why)
 	}
-	c.readForm(form)
-	c.readCredentials(r, form)
+	c.params, c.format = params, format
+	if format != FormatQuery {
+		c.fields = names(params)
+	}
+	c.readForm(params)
+	c.readCredentials(r, params)
 	return c
+}
+
+// rename reads the parameters again, by the names that the client gives them.
+func (c *call) rename(q *Requests) {
+	if q == nil || len(q.Names) == 0 {
+		return
+	}
+	ours := q.named(c.params)
+	c.readForm(ours)
+	if !c.basic {
+		c.readBody(ours)
+	}
 }
 
 // readForm reads a form-encoded body within its bounds. After a refusal the form
@@ -199,12 +220,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *refusal) {
 	if err != nil || len(form) > maxFields {
 		return nil, notReadable
 	}
-	for _, values := range form {
-		if len(values) > 1 {
-			return form, repeatedField
-		}
-	}
-	return form, nil
+	return form, repeated(form)
 }
 
 // readForm takes from the form what is no credential of the client.
@@ -213,7 +229,6 @@ func (c *call) readForm(form url.Values) {
 	c.scope = form.Get("scope")
 	c.code, c.redirectURI, c.verifier = form.Get("code"), form.Get("redirect_uri"), form.Get("code_verifier")
 	c.refreshToken = form.Get("refresh_token")
-	c.fields = names(form)
 	for _, name := range []string{"scope", "audience", "resource"} {
 		if !form.Has(name) {
 			continue
@@ -228,14 +243,12 @@ func (c *call) readForm(form url.Values) {
 // readCredentials takes the client's id and secret from the header or the body,
 // never from both (RFC 6749 §2.3).
 func (c *call) readCredentials(r *http.Request, form url.Values) {
-	c.id, c.secret = form.Get("client_id"), form.Get("client_secret")
-	if form.Has("client_secret") {
-		c.style = AuthPost
-	}
+	c.readBody(form)
 	if r.Header.Get("Authorization") == "" {
 		return
 	}
 	inBody := *c
+	c.basic = true
 	id, secret, ok := basicAuth(r)
 	c.id, c.secret, c.style = id, secret, AuthBasic
 	if !ok {
@@ -243,6 +256,14 @@ func (c *call) readCredentials(r *http.Request, form url.Values) {
 	}
 	if inBody.style != "" || inBody.id != "" && inBody.id != id {
 		c.refuse(twoStyles)
+	}
+}
+
+// readBody takes the client's id and secret from the parameters.
+func (c *call) readBody(form url.Values) {
+	c.id, c.secret, c.style = form.Get("client_id"), form.Get("client_secret"), ""
+	if form.Has("client_secret") {
+		c.style = AuthPost
 	}
 }
 
