@@ -229,7 +229,7 @@ func (f *fleet) runAPI(ctx context.Context, ready func()) error {
 	tracer := f.ops.TracerProvider
 	mux := http.NewServeMux()
 	mux.Handle(callback.Path, callback.New(callback.Deps{
-		Service: f.api, PublicURL: public, Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer,
+		Service: f.api, PublicURL: public, Names: f.apps.CallbackNames(), Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer,
 	}))
 	mux.Handle("/", reactor.New(reactor.Deps{
 		Service:   f.api,

@@ -56,3 +56,15 @@ func (a App) Validate() error { return a.Registration.Validate(a.Provider) }
 
 // Apps are the apps of a deployment by the names of their providers: one each.
 type Apps map[string]App
+
+// CallbackNames are the names under which the providers of these apps send what
+// has another name in RFC 6749 section 4.1.2, with that name.
+func (a Apps) CallbackNames() map[string]string {
+	names := map[string]string{}
+	for _, app := range a {
+		for ours, theirs := range app.Provider.Rename.Callback {
+			names[theirs] = ours
+		}
+	}
+	return names
+}

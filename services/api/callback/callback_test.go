@@ -72,7 +72,7 @@ func newSite(t *testing.T, service callback.Service, publicURL string) *site {
 	s := &site{metrics: prometheus.NewRegistry(), spans: tracetest.NewInMemoryExporter()}
 	tracer := trace.NewTracerProvider(trace.WithSyncer(s.spans))
 	s.server = httptest.NewServer(callback.New(callback.Deps{
-		Service: service, PublicURL: publicURL,
+		Service: service, PublicURL: publicURL, Names: map[string]string{"spapi_oauth_code": "code"},
 		Logger: slog.New(slog.NewJSONHandler(&s.log, nil)), Metrics: s.metrics, Tracer: tracer,
 	}))
 	t.Cleanup(func() {
@@ -215,6 +215,7 @@ func TestQueries(t *testing.T) {
 		"two codes":            "?code=c&state=s&code=c",
 		"two states":           "?code=c&state=s&state=s",
 		"two scopes":           "?code=c&state=s&scope=a&scope=b",
+		"two, one renamed":     "?code=c&state=s&spapi_oauth_code=c",
 		"two, one disguised":   "?code=c&state=s&%73tate=s",
 		"half an escape":       "?code=%&state=s",
 		"a semicolon":          "?code=c;state=s",
@@ -256,6 +257,10 @@ func TestWhatReachesTheService(t *testing.T) {
 		"an error with an empty code": {
 			"?error=access_denied&code=&state=s",
 			consent{State: "s", Error: "access_denied", Params: map[string]string{}},
+		},
+		"by a name of the provider's": {
+			"?spapi_oauth_code=c&state=s&selling_partner_id=A1",
+			consent{State: "s", Code: "c", Coded: true, Params: map[string]string{"selling_partner_id": "A1"}},
 		},
 		"the longest": {
 			"?code=" + code + "&state=" + state,

@@ -30,15 +30,19 @@ type Deps struct {
 	// PublicURL is where browsers find the API. If it is https they are told
 	// to use nothing else for its host.
 	PublicURL string
-	Logger    *slog.Logger
-	Metrics   prometheus.Registerer
-	Tracer    trace.TracerProvider
+	// Names are the parameters of redirects that have names of a provider's own,
+	// with those of RFC 6749 section 4.1.2.
+	Names   map[string]string
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+	Tracer  trace.TracerProvider
 }
 
 // New returns the handler of [Path].
 func New(d Deps) http.Handler {
 	return &handler{
 		service: d.Service,
+		names:   d.Names,
 		log:     d.Logger,
 		tracer:  d.Tracer.Tracer("github.com/rekindle-dev/rekindle/services/api/callback"),
 		pages:   newPages(strings.HasPrefix(strings.ToLower(d.PublicURL), "https://")),
@@ -51,6 +55,7 @@ func New(d Deps) http.Handler {
 
 type handler struct {
 	service Service
+	names   map[string]string
 	log     *slog.Logger
 	tracer  trace.Tracer
 	pages   *pages
@@ -88,7 +93,7 @@ func (h *handler) handle(ctx context.Context, r *http.Request) (page, content, e
 	if r.Method != http.MethodGet {
 		return wrongMethod, content{}, nil
 	}
-	c, ok := readQuery(r.URL.RawQuery)
+	c, ok := readQuery(r.URL.RawQuery, h.names)
 	if !ok {
 		return invalid, content{}, nil
 	}

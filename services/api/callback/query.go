@@ -15,8 +15,9 @@ const (
 )
 
 // readQuery reads a redirect, or reports that it is none: it has a state and
-// either a code or an error, and no parameter twice (RFC 6749 section 3.1).
-func readQuery(query string) (api.Consent, bool) {
+// either a code or an error, and no parameter twice (RFC 6749 section 3.1). What
+// is in names is read as the parameter that it stands for.
+func readQuery(query string, names map[string]string) (api.Consent, bool) {
 	if len(query) > maxQuery {
 		return api.Consent{}, false
 	}
@@ -27,6 +28,12 @@ func readQuery(query string) (api.Consent, bool) {
 	params := make(map[string]string, len(values))
 	for name, all := range values {
 		if len(all) > 1 || len(name) > maxParam || len(all[0]) > maxParam {
+			return api.Consent{}, false
+		}
+		if ours, renamed := names[name]; renamed {
+			name = ours
+		}
+		if _, again := params[name]; again {
 			return api.Consent{}, false
 		}
 		params[name] = all[0]
