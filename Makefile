@@ -12,7 +12,7 @@ version  = $(shell git describe --tags --match 'v*' --always --dirty 2>/dev/null
 export CGO_ENABLED = 0
 
 .NOTPARALLEL:
-.PHONY: help run demo build test check race lint fmt tools tidy tidied generated clean $(e2e)
+.PHONY: help run demo build test check race fuzz lint fmt tools tidy tidied generated clean $(e2e)
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,14 @@ check: tidied generated lint race build $(e2e) ## All that a change must pass: l
 race: ## Test under the race detector, each module by its own go.mod
 	for m in $(modules); do \
 		GOWORK=off CGO_ENABLED=1 go -C $$m test -race -timeout 8m ./... || exit; \
+	done
+
+# Go fuzzes one target at a time.
+FUZZTIME ?= 5s
+fuzz: ## Let the fuzzer look for what breaks a decoder, FUZZTIME=5s for each
+	@git grep --untracked -o '^func Fuzz[A-Za-z]*' -- '*_test.go' | sed 's|/[^/]*:func | |' | while read dir target; do \
+		echo "$$dir $$target"; \
+		go test ./$$dir -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x || exit; \
 	done
 
 lint: tools ## Lint, and refuse what gofumpt would write otherwise or nothing uses

@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http/httptest"
 	"net/url"
@@ -127,6 +128,36 @@ func FuzzIntrospect(f *testing.F) {
 	f.Fuzz(func(t *testing.T, token string) {
 		if s.Introspect(token).Active {
 			t.Error("active")
+		}
+	})
+}
+
+// FuzzControl: no request to the control surface crashes it, and none but a
+// registration registers.
+func FuzzControl(f *testing.F) {
+	for _, target := range []string{
+		"/sandbox/clients/a?x", "/sandbox/clients/a/grants", "/sandbox/clients/a/revoke?grant=1", "/sandbox/clients/a/expire?grant=-1",
+		"/sandbox/requests?client=b&wait=1", "/sandbox/requests?client=a&wait=x", "/sandbox/reset", "/userinfo", "/%00", "/sandbox/clients/%2f",
+	} {
+		for _, method := range []string{"GET", "PUT", "POST", "DELETE"} {
+			f.Add(method, target, []byte(`{"secret":"s","script":[{"fault":"reset"}]}`))
+		}
+	}
+	f.Fuzz(func(t *testing.T, method, target string, body []byte) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil || u.Path == "/sandbox/requests" && u.Query().Get("wait") > "0" && u.Query().Get("client") == "a" {
+			return // no request, or one that waits
+		}
+		s := sandbox.New(sandbox.Config{})
+		if err := s.Put(sandbox.Client{ID: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest("GET", "/", bytes.NewReader(body))
+		r.Method, r.URL, r.RequestURI = method, u, target
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		if w.Code == 500 {
+			t.Errorf("status %d: %s", w.Code, w.Body)
 		}
 	})
 }

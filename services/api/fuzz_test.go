@@ -1,0 +1,79 @@
+package api
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// FuzzState: a state leads to the secret it was made for, and what is no state
+// leads nowhere.
+func FuzzState(f *testing.F) {
+	const id = "SE0123456789ab4cde8f0123456789abcd"
+	f.Add(newState(id))
+	f.Add(strings.Repeat("A", base64.RawURLEncoding.EncodedLen(idBytes+stateBytes)))
+	f.Add("=")
+	f.Fuzz(func(t *testing.T, text string) {
+		found := secretOf(text)
+		if found == "" {
+			return
+		}
+		if !secret.ValidID(secret.PrefixSecret, found) || secretOf(newState(found)) != found {
+			t.Errorf("%q leads to %q", text, found)
+		}
+		raw, err := base64.RawURLEncoding.DecodeString(text)
+		if err != nil || base64.RawURLEncoding.EncodeToString(raw) != text {
+			t.Errorf("%q is another way to write a state", text)
+		}
+	})
+}
+
+// FuzzApply: whatever is stored, the projection goes on, and what goes away is
+// gone from it.
+func FuzzApply(f *testing.F) {
+	const secretID, propertyID = "SE0123456789ab4cde8f0123456789abcd", "PR0123456789ab4cde8f0123456789abcd"
+	for key, value := range map[string]string{
+		state.SecretKey(secretID):  `{"id":"` + secretID + `","property":"` + propertyID + `","environment":"EN1","deleted_at":"9999-12-31T23:59:59Z"}`,
+		"property." + propertyID:   `{"id":"` + propertyID + `","company":"CO1"}`,
+		"environment.EN1":          `{"id":"EN1","property":"` + propertyID + `"}`,
+		"company.CO1":              `{"id":"CO1","org":"acme"}`,
+		"slot." + propertyID + ".": `"EN1"`,
+		state.KeysetKey:            `{"type":"rekindle.keyset.v1"}`,
+		"":                         `null`,
+	} {
+		f.Add(key, []byte(value), key, []byte(value))
+		f.Add(key, []byte(value), state.SecretKey(secretID), []byte(`{"id":"x"}`))
+	}
+	f.Fuzz(func(t *testing.T, key string, value []byte, another string, second []byte) {
+		p := newProjection(slog.New(slog.DiscardHandler))
+		for i, c := range []state.Change{{Key: key, Value: value}, {Key: another, Value: second}, {Key: key}, {Key: another}} {
+			c.Revision = state.Revision(i + 1)
+			p.apply(c)
+			if p.revision != c.Revision {
+				t.Fatalf("at revision %d, want %d", p.revision, c.Revision)
+			}
+		}
+	})
+}
+
+// FuzzTestAnswer: an answer to a test that can be read has an outcome.
+func FuzzTestAnswer(f *testing.F) {
+	for _, body := range []string{`{"busy":true}`, `{"exchange":{"access_token":"a"}}`, `{"exchange":{"error":null}}`, `{"exchange":{"error":"invalid_client"},"warning":"w"}`, `{"exchange":[]}`} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var a events.TestAnswer
+		if json.Unmarshal(body, &a) != nil {
+			return
+		}
+		if outcomeOf(a, nil) == events.TestUnknown {
+			t.Error("unknown, though it was answered")
+		}
+	})
+}
