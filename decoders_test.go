@@ -80,12 +80,14 @@ var decoders = map[string]string{
 	"services/exchanger.signJWT":     "services/exchanger.FuzzCustomClaims",
 	"services/exchanger.text":        "services/exchanger.FuzzDecodeAnswer",
 
-	"services/sandbox.DecodeClient": "services/sandbox.FuzzDecodeClient",
-	"services/sandbox.open":         "services/sandbox.FuzzIntrospect",
-	"services/sandbox.parseSeconds": "services/sandbox.FuzzDecodeClient",
-	"services/sandbox.readAsk":      "services/sandbox.FuzzAuthorize",
-	"services/sandbox.readCall":     "services/sandbox.FuzzToken",
-	"services/sandbox.readForm":     "services/sandbox.FuzzToken",
+	"services/sandbox.DecodeClient":   "services/sandbox.FuzzDecodeClient",
+	"services/sandbox.open":           "services/sandbox.FuzzIntrospect",
+	"services/sandbox.parseSeconds":   "services/sandbox.FuzzDecodeClient",
+	"services/sandbox.readAsk":        "services/sandbox.FuzzAuthorize",
+	"services/sandbox.readCall":       "services/sandbox.FuzzToken",
+	"services/sandbox.readForm":       "services/sandbox.FuzzToken",
+	"services/sandbox.readObject":     "services/sandbox.FuzzToken",
+	"services/sandbox.readParameters": "services/sandbox.FuzzToken",
 
 	"services/scheduler.read": "services/scheduler.FuzzApply",
 }

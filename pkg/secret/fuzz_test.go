@@ -93,7 +93,7 @@ func readAll(s *secret.Secret, now time.Time) {
 	s.StatusAt(now)
 	s.RefreshState(now)
 	s.ReauthorizationRequired(now)
-	s.Interrupt(s.Decision, &secret.Failure{})
+	s.Interrupt(s.Decision, &secret.Failure{}, now)
 	s.Plan()
 }
 

@@ -68,6 +68,9 @@ type Claim struct {
 	// Until is when others may think the holder dead. Safety does not hang on
 	// it: a holder that is late finds its revision gone.
 	Until time.Time `json:"until"`
+	// Last is, in the claim of a test, the last decision that was claimed before
+	// it: however the test ends, that is not to be forgotten.
+	Last uint64 `json:"last,omitempty"`
 }
 
 // Live reports whether the holder may still be at work at the time now.

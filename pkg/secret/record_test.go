@@ -68,7 +68,7 @@ func fullGrant() *secret.Grant {
 func fullClaim(decision uint64) *secret.Claim {
 	return &secret.Claim{
 		Decision: decision, Holder: "exchanger-1", StartedAt: noon(), Until: noon().Add(time.Minute),
-		Token: 6, Fingerprint: "0123456789abcdef", Attempt: 2,
+		Token: 6, Fingerprint: "0123456789abcdef", Attempt: 2, Last: 4,
 	}
 }
 

@@ -55,7 +55,7 @@ func (c *claim) latest() (d uint64) {
 		d = c.grant.Outcome.Decision
 	}
 	if c.grant.Claim != nil {
-		d = max(d, c.grant.Claim.Decision)
+		d = max(d, c.grant.Claim.Decision, c.grant.Claim.Last)
 	}
 	return d
 }
@@ -256,9 +256,12 @@ func (c *claim) abandon(ctx context.Context, cause error) error {
 
 // claimed is the grant with this claim in it.
 func (c *claim) claimed(started, until time.Time) *secret.Grant {
-	return c.grant.With(c.intend(&secret.Claim{
-		Decision: c.secret.Decision, Holder: c.x.Name, StartedAt: started, Until: until,
-	}), c.grant.Outcome)
+	next := &secret.Claim{Decision: c.secret.Decision, Holder: c.x.Name, StartedAt: started, Until: until}
+	if next.Decision == noDecision {
+		next.Last = c.latest()
+		return c.grant.With(next, c.grant.Outcome)
+	}
+	return c.grant.With(c.intend(next), c.grant.Outcome)
 }
 
 // over is the grant with its claim ended. The claim stays, as a trace: the
@@ -321,6 +324,6 @@ func (c *claim) holds(g *secret.Grant) bool {
 		return own != nil && open != nil && open.Decision == noDecision &&
 			open.Holder == own.Holder && open.StartedAt.Equal(own.StartedAt)
 	}
-	givenUp := g.Claim != nil && g.Claim.Until.IsZero()
-	return !givenUp && (&claim{grant: g}).latest() == c.secret.Decision
+	other := g.Claim != nil && (g.Claim.Until.IsZero() || g.Claim.Decision == noDecision)
+	return !other && (&claim{grant: g}).latest() == c.secret.Decision
 }

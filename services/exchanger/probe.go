@@ -68,7 +68,7 @@ func (x *Exchanger) probe(ctx context.Context, c *claim) (events.TestAnswer, err
 	c.secret = &tested
 	before := c.grant.Claim // a trace: the decision it is of was claimed
 	if before != nil && before.Decision == noDecision {
-		before = nil
+		before = &secret.Claim{Decision: before.Last, Holder: before.Holder, StartedAt: before.StartedAt}
 	}
 	first := c.revision == 0
 	err := c.write(ctx, c.claimed(now, now.Add(claimLife)))

@@ -54,7 +54,7 @@ func unruly(t *testing.T, seed uint64, blind func(*secret.Grant) bool) *history 
 		var all sync.WaitGroup
 		end := time.Now().Add(unrulyTime)
 		for n := range unrulyWorkers {
-			p := &unrulyProcess{w: w, h: h, dice: newDice(seed, n), store: store, name: fmt.Sprintf("exchanger-%d", n), tester: n == 0}
+			p := &unrulyProcess{w: w, h: h, dice: newDice(seed, n), store: store, name: fmt.Sprintf("exchanger-%d", n)}
 			all.Go(func() { p.work(ids, end) })
 		}
 		p := &unrulyProcess{w: w, h: h, dice: newDice(seed, unrulyWorkers), store: store}
@@ -109,10 +109,6 @@ type unrulyProcess struct {
 	dice  *dice
 	store *replica
 	name  string
-	// tester: it makes tests, too, and to those nothing happens but that they are
-	// slow. A claim that was given up is a trace in the grant; a test lays it aside
-	// and puts it back, and if it died or another test took over, it would be lost.
-	tester bool
 
 	mu      sync.Mutex
 	stalled time.Time // until when nothing of this process moves
@@ -145,7 +141,7 @@ func (p *unrulyProcess) work(ids []string, end time.Time) {
 		p.now = ids[p.dice.below(len(ids))]
 		p.w.clock.Store(time.Now().UnixMilli())
 		m := p.w.job(p.now)
-		if p.tests = p.tester && p.dice.below(2) == 0; p.tests {
+		if p.tests = p.dice.below(6) == 0; p.tests {
 			m = p.w.ask(p.now).Message
 		}
 		m.Delivery = 1 + p.dice.below(2)
@@ -227,7 +223,7 @@ func (p *unrulyProcess) luck() {
 	stall := time.Until(p.stalled)
 	p.mu.Unlock()
 	time.Sleep(max(stall, 0) + p.dice.upTo(100*time.Millisecond))
-	if !p.tests && p.dice.below(150) == 0 {
+	if p.dice.below(150) == 0 {
 		runtime.Goexit()
 	}
 }
@@ -239,9 +235,6 @@ var errTurbulence = errors.New("the store does not answer")
 
 func (s turbulence) Get(ctx context.Context, key string) ([]byte, state.Revision, error) {
 	s.luck()
-	if s.tests {
-		return s.store.Get(ctx, key)
-	}
 	switch s.dice.below(20) {
 	case 0:
 		return nil, 0, errTurbulence
@@ -320,9 +313,6 @@ func cameOf(err error) answer {
 
 func (s turbulence) commit(ctx context.Context, writes []state.Write) (state.Revision, error) {
 	s.luck()
-	if s.tests {
-		return s.store.Commit(context.WithoutCancel(ctx), writes...)
-	}
 	switch s.dice.below(25) {
 	case 0:
 		return 0, errTurbulence

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/api/callback"
 )
 
@@ -29,7 +30,7 @@ func FuzzCallback(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string) {
 		asked := 0
 		h := callback.New(callback.Deps{
-			Service: serviceFunc(func(_ context.Context, c callback.Consent) (callback.Verdict, error) {
+			Service: serviceFunc(func(_ context.Context, c api.Consent) (api.Verdict, error) {
 				asked++
 				sent, err := url.ParseQuery(query)
 				if err != nil || len(sent["state"]) != 1 || sent.Get("state") != c.State || c.State == "" || (c.Error == "") == c.Code.IsZero() {
@@ -38,7 +39,7 @@ func FuzzCallback(f *testing.F) {
 				if code := c.Code.Reveal(); !c.Code.IsZero() && string(code) != sent.Get("code") || c.Error != sent.Get("error") {
 					t.Errorf("%q arrived otherwise", query)
 				}
-				return callback.Verdict{}, callback.ErrNoDialog
+				return api.Verdict{}, api.ErrNoDialog
 			}),
 			Logger: slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider(), Metrics: prometheus.NewRegistry(), PublicURL: "https://rekindle.example",
 		})
