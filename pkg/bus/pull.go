@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// pullExpires is how long the server keeps a pull request.
-	pullExpires = 10 * time.Second
+	// pullExpires is how long the server keeps a pull request. AckWait is longer
+	// by more than a heartbeat of a job: what a process held that fell silent with
+	// its connection open must not be handed to a request of that same process.
+	pullExpires = 2 * time.Second
 	// pullHeartbeat is how often it says that it still does, when it has
 	// nothing to deliver. After two without a word the request is lost.
 	pullHeartbeat = 500 * time.Millisecond
