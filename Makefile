@@ -11,8 +11,11 @@ version  = $(shell git describe --tags --match 'v*' --always --dirty 2>/dev/null
 # The program is built and tested as it is shipped: static.
 export CGO_ENABLED = 0
 
+# How often make chaos goes through all deaths.
+rounds ?= 5
+
 .NOTPARALLEL:
-.PHONY: help run demo build test check race fuzz lint fmt tools tidy tidied generated clean $(e2e)
+.PHONY: help run demo build test check chaos race fuzz lint fmt tools tidy tidied generated clean $(e2e)
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +33,9 @@ test: ## Test everything, in a minute
 	go test -timeout 4m work
 
 check: tidied generated lint race build $(e2e) ## All that a change must pass: lint, race detector, go.mod, generated files
+
+chaos: ## Let exchangers die at every step of a refresh, and count what is lost: minutes, rounds=1 fewer
+	go test -count=1 -timeout 2h -v -run '^TestChaos$$' ./cmd/rekindle -args -chaos.rounds $(rounds)
 
 race: ## Test under the race detector, each module by its own go.mod
 	for m in $(modules); do \

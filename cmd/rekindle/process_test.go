@@ -60,34 +60,51 @@ func fleetOf(ts *testscript.TestScript) *testFleet {
 
 // launch starts a process, or one that has ended once more.
 func (f *testFleet) launch(ts *testscript.TestScript, name string, args ...string) *process {
-	p := &process{name: name, args: args, done: make(chan struct{}), said: map[string]string{}, heard: make(chan struct{})}
 	program, err := lookPath(ts.Getenv("PATH"), args[0])
 	ts.Check(err)
-	ts.Check(os.MkdirAll(filepath.Join(f.dir, "log"), 0o700))
-	stdout, err := os.OpenFile(filepath.Join(f.dir, "log", name+".out"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	p, err := startProcess(f.dir, name, program, args, "PATH="+ts.Getenv("PATH"), envBootstrap+"="+f.token)
 	ts.Check(err)
-	logFile, err := os.OpenFile(filepath.Join(f.dir, "log", name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	ts.Check(err)
+	f.processes[name] = p
+	ts.Defer(p.kill)
+	return p
+}
 
+// startProcess starts a program in dir with these variables besides the test's
+// own. Args begin with its name.
+func startProcess(dir, name, program string, args []string, env ...string) (*process, error) {
+	p := &process{name: name, args: args, done: make(chan struct{}), said: map[string]string{}, heard: make(chan struct{})}
+	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o700); err != nil {
+		return nil, err
+	}
+	stdout, err := os.OpenFile(filepath.Join(dir, "log", name+".out"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	logFile, err := os.OpenFile(filepath.Join(dir, "log", name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
 	p.cmd = exec.Command(program, args[1:]...)
-	p.cmd.Dir = f.dir
-	p.cmd.Env = append(os.Environ(), "PATH="+ts.Getenv("PATH"), "OTEL_TRACES_EXPORTER=console", "OTEL_BSP_SCHEDULE_DELAY=200",
-		envBootstrap+"="+f.token)
+	p.cmd.Dir = dir
+	p.cmd.Env = append(append(os.Environ(), "OTEL_TRACES_EXPORTER=console", "OTEL_BSP_SCHEDULE_DELAY=200"), env...)
 	p.cmd.Stdout = io.MultiWriter(stdout, p.listener())
 	p.cmd.Stderr = io.MultiWriter(logFile, p.listener())
-	ts.Check(p.cmd.Start())
-	f.processes[name] = p
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
 	go func() {
 		defer close(p.done)
-		_ = p.cmd.Wait() // how it ended is for the script to ask
+		_ = p.cmd.Wait() // how it ended is for the test to ask
 		_ = stdout.Close()
 		_ = logFile.Close()
 	}()
-	ts.Defer(func() {
-		_ = p.cmd.Process.Kill()
-		<-p.done
-	})
-	return p
+	return p, nil
+}
+
+// kill ends the process, if it has not ended, and waits until it has.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
 }
 
 func lookPath(path, name string) (string, error) {
@@ -144,8 +161,8 @@ func (p *process) hear(line string) {
 		p.learn("api", entry.URL)
 	case "task is ready":
 		p.learn("ready "+entry.Task, "yes")
-	case "leading":
-		p.learn("leading", "yes")
+	case "leading", "stopping":
+		p.learn(entry.Msg, "yes")
 	}
 }
 
@@ -164,8 +181,13 @@ func (p *process) has(what string) string {
 	return p.said[what]
 }
 
+// fataler is a test or a scenario.
+type fataler interface {
+	Fatalf(format string, args ...any)
+}
+
 // wait returns what the process says of itself, once it has said it.
-func (p *process) wait(ts *testscript.TestScript, what string) string {
+func (p *process) wait(ts fataler, what string) string {
 	deadline := time.After(patience)
 	for {
 		p.mu.Lock()
@@ -194,8 +216,10 @@ func tail(dir, name string) string {
 }
 
 // end signals a process and waits until it has ended.
-func (p *process) end(ts *testscript.TestScript, sig syscall.Signal) {
-	ts.Check(p.cmd.Process.Signal(sig))
+func (p *process) end(ts fataler, sig syscall.Signal) {
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		ts.Fatalf("%s: %v", p.name, err)
+	}
 	select {
 	case <-p.done:
 	case <-time.After(patience):

@@ -14,7 +14,9 @@ import (
 // The test binary is the program, and a NATS server, too: a scenario starts
 // real processes of both.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"rekindle": main, "nats-server": natsServer, "curl": curl})
+	testscript.Main(m, map[string]func(){
+		"rekindle": main, "nats-server": natsServer, "curl": curl, "rekindle-watched": watchedExchanger,
+	})
 }
 
 // natsServer is the main function of the NATS server, which is a package main

@@ -49,6 +49,8 @@ type settings struct {
 
 	// serving, if not nil, is told the base URL once the API is served.
 	serving func(base string)
+	// reached is nil in the program; tests have it tell of the exchanger's steps.
+	reached func(exchanger.Step)
 
 	// What the above comes to.
 	allow  []netip.Prefix
