@@ -197,6 +197,12 @@ func (c *claim) verify(ctx context.Context) error {
 // whileKept does something and renews the claim meanwhile. It returns why the
 // context that it hands over had ended by then, if it had.
 func (c *claim) whileKept(ctx context.Context, do func(context.Context)) error {
+	if now := c.x.now(); !c.grant.Claim.Live(now) {
+		// This process stood still since it claimed: the decision may have been given up.
+		if err := c.put(ctx, c.claimed(c.grant.Claim.StartedAt, now.Add(claimLife))); err != nil {
+			return err
+		}
+	}
 	ctx, stop := context.WithCancelCause(ctx)
 	var keeper sync.WaitGroup
 	defer keeper.Wait()

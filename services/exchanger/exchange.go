@@ -44,7 +44,7 @@ func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*r
 	}
 	asked := *c // as it was claimed: c is written to while the claim is renewed
 	lost := c.whileKept(ctx, func(ctx context.Context) { r, err = x.attempt(ctx, &asked, due.Action) })
-	if err != nil {
+	if err != nil || r == nil {
 		return nil, lost
 	}
 	r.outcome.StartedAt = started.UTC().Truncate(time.Millisecond)

@@ -187,8 +187,8 @@ func TestClaimsAreLinearizable(t *testing.T) {
 		}
 	}
 	for _, what := range []string{"claims: done", "commits: done", "commits: fenced", "gives up: done", "claims: unknown", "commits: unknown"} {
-		if total[what] < 10 {
-			t.Errorf("%q: %d times: this proves nothing: %v", what, total[what], total)
+		if total[what] == 0 {
+			t.Errorf("%q: %d times: without one this proves nothing: %v", what, total[what], total)
 		}
 	}
 }

@@ -86,9 +86,13 @@ func (x *Exchanger) probe(ctx context.Context, c *claim) (events.TestAnswer, err
 	}
 	var answer events.TestAnswer
 	started := x.Now()
-	lost := c.whileKept(ctx, func(ctx context.Context) { answer, err = x.tryOut(ctx, c) })
+	made := false
+	lost := c.whileKept(ctx, func(ctx context.Context) {
+		made = true
+		answer, err = x.tryOut(ctx, c)
+	})
 	x.metrics.duration.WithLabelValues(string(c.secret.Kind.Canonical())).Observe(x.Now().Sub(started).Seconds())
-	if errors.Is(lost, errFenced) {
+	if errors.Is(lost, errFenced) || !made {
 		return busy, nil
 	}
 	unstopped := context.WithoutCancel(ctx)
