@@ -18,11 +18,6 @@ const (
 	Unknown Verdict = "unknown"
 )
 
-// Verdicts lists the closed set.
-func Verdicts() []Verdict {
-	return []Verdict{Retry, Wait, NeedsConfiguration, NeedsHuman, Unknown}
-}
-
 // Verdict is what follows from the reason; NeedsConfiguration for one of a newer
 // version, so that somebody looks.
 func (r Reason) Verdict() Verdict {
