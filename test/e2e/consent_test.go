@@ -157,7 +157,8 @@ func (d *dialog) live(t *testing.T) {
 		return now.Attributes.Status == "succeeded" && !now.Meta.AuthorizationRequired
 	})
 	d.awaitRotations(t, "bob", 1)
-	d.checkRefused(t, asked{GrantType: "refresh_token", Error: "invalid_grant", Detail: "grant not found"}) // and never again
+	refusal := asked{GrantType: "refresh_token", Error: "invalid_grant", Detail: "grant not found"}
+	d.checkRefused(t, refusal, refusal) // the second confirms it, and then never again
 }
 
 // visit follows the dialog that is open to its end.
