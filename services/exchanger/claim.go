@@ -322,12 +322,13 @@ func (c *claim) reread(ctx context.Context) error {
 	return nil
 }
 
-// holds reports whether g was written under this claim. A decision is claimed
-// once; tests, which are of none, are told apart by who began when.
+// holds reports whether g was written under this claim and nobody has given it
+// up since. A decision is claimed once; tests, which are of none, are told apart
+// by who began when.
 func (c *claim) holds(g *secret.Grant) bool {
 	if c.secret.Decision == noDecision {
 		own, open := c.grant.Claim, g.Claim
-		return own != nil && open != nil && open.Decision == noDecision &&
+		return own != nil && open != nil && open.Decision == noDecision && !open.Until.IsZero() &&
 			open.Holder == own.Holder && open.StartedAt.Equal(own.StartedAt)
 	}
 	other := g.Claim != nil && (g.Claim.Until.IsZero() || g.Claim.Decision == noDecision)
