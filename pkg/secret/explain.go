@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ const slack = time.Minute
 func (s *Secret) Explain(now time.Time) string {
 	switch a := s.Authorization; {
 	case !s.DeletedAt.IsZero():
-		return sentences("It was deleted at " + when(s.DeletedAt))
+		return sentences(s.explainDeleted())
 	case s.ConsentWaits() && a.Accept:
 		return sentences("The consent of another account was accepted at "+when(a.ConsentedAt)+" and is being put to use", s.meanwhile(now))
 	case s.ConsentWaits():
@@ -26,16 +27,28 @@ func (s *Secret) Explain(now time.Time) string {
 	case Pending:
 		return sentences(s.explainPending(now), s.meanwhile(now))
 	case Failed:
-		return sentences(s.explainFailed(), s.meanwhile(now), s.explainConsent(now))
+		return sentences(s.explainFailed(now), s.meanwhile(now), s.explainConsent(now))
 	default:
 		return sentences(s.explainSucceeded(now), s.explainConsent(now))
 	}
 }
 
+// explainDeleted is about a secret that is gone. Who deleted it is the last who
+// changed it.
+func (s *Secret) explainDeleted() string {
+	said := "It was deleted at " + when(s.DeletedAt)
+	if by := cmp.Or(s.UpdatedBy.Email, s.UpdatedBy.DisplayName); by != "" {
+		said += " by " + by
+	}
+	return said + ". Nothing tries again, and it cannot be brought back"
+}
+
 // explainPending is about a secret that somebody waits for.
 func (s *Secret) explainPending(now time.Time) string {
-	a := s.Authorization
+	a, f := s.Authorization, s.StatusDetails
 	switch {
+	case f != nil && !s.NextAttemptAt.IsZero():
+		return fmt.Sprintf("Its exchange failed at %s: %s. It %s", when(f.At), f.words(), s.due(now, "is tried again by itself", "was to be tried again"))
 	case !s.NextAttemptAt.IsZero():
 		return "An exchange was asked for at " + when(s.NextAttemptAt) + s.held(now, " and is being made")
 	case a == nil || a.AskedUntil.IsZero():
@@ -48,12 +61,12 @@ func (s *Secret) explainPending(now time.Time) string {
 }
 
 // explainFailed is about a secret whose exchange failed that a person asked for.
-func (s *Secret) explainFailed() string {
+func (s *Secret) explainFailed(now time.Time) string {
 	f := s.StatusDetails
 	if f == nil {
-		return "Its exchange failed; " + s.cure(nil)
+		return "Its exchange failed. Nothing tries again by itself; " + s.cure(nil, now)
 	}
-	return fmt.Sprintf("Its exchange failed at %s: %s. Nothing tries again by itself; %s", when(f.At), f.words(), s.cure(f))
+	return fmt.Sprintf("Its exchange failed at %s: %s. Nothing tries again by itself; %s", when(f.At), f.words(), s.cure(f, now))
 }
 
 // explainSucceeded is about a secret that has a value, or had one.
@@ -62,20 +75,55 @@ func (s *Secret) explainSucceeded(now time.Time) string {
 	switch {
 	case s.Environment == "":
 		return "Its exchange succeeded, but it has no environment: its value was not kept and is not refreshed until it is given one"
-	case f != nil && !s.NextAttemptAt.IsZero():
-		return fmt.Sprintf("Its refresh failed %s at %s: %s. The next attempt is at %s%s; %s",
-			times(s.Attempts), when(f.At), f.words(), when(s.NextAttemptAt), s.held(now, ""), s.value(now))
 	case f != nil:
-		return fmt.Sprintf("Its refresh failed %s at %s: %s. It is given up, and %s; %s",
-			times(s.Attempts), when(f.At), f.words(), s.value(now), s.cure(f))
-	case !s.NextAttemptAt.IsZero() && s.NextAttemptAt.Add(slack).Before(now):
-		return "Its refresh was due at " + when(s.NextAttemptAt) + s.held(now, "") + "; " + s.value(now)
+		return fmt.Sprintf("Its refresh failed %s at %s: %s. %s", times(s.Attempts), when(f.At), f.words(), s.afterFailure(f, now))
 	case !s.NextAttemptAt.IsZero():
-		return "All is well: " + s.value(now) + " and is refreshed at " + when(s.NextAttemptAt)
+		return s.explainWorking(now)
 	case s.ExpiresAt.IsZero():
 		return "All is well: " + s.value(now)
 	default:
-		return "It cannot be refreshed, and " + s.value(now) + "; " + s.cure(nil)
+		return "It cannot be refreshed, and " + s.value(now) + "; " + s.cure(nil, now)
+	}
+}
+
+// explainWorking is about a secret whose refresh is planned or just being made.
+func (s *Secret) explainWorking(now time.Time) string {
+	switch due := s.NextAttemptAt; {
+	case !s.works(now), !due.Add(slack).After(now):
+		return "Its refresh " + s.due(now, "is due", "was due") + "; " + s.value(now)
+	case due.After(now):
+		return "All is well: " + s.value(now) + " and is refreshed at " + when(due)
+	default:
+		return "All is well: " + s.value(now) + " and is being refreshed"
+	}
+}
+
+// afterFailure says what comes after a refresh has failed.
+func (s *Secret) afterFailure(f *Failure, now time.Time) string {
+	if s.NextAttemptAt.IsZero() {
+		return "It is given up: nothing tries again by itself, and " + s.value(now) + "; " + s.cure(f, now)
+	}
+	next := "The next attempt " + s.due(now, "is", "was to be") + "; " + s.value(now)
+	switch a := s.Authorization; {
+	case f.passes() && !f.RetryAt.IsZero():
+		next = "The provider asked to wait until " + when(f.RetryAt) + ". " + next
+	case f.passes(), f.Reason == "unknown", a != nil && !a.EndedAt.IsZero():
+	case f.needsConsent():
+		next += ". If that is refused, too, a person has to consent again"
+	default:
+		next += ". It will most likely fail, too, until somebody acts: " + s.cure(f, now)
+	}
+	return next
+}
+
+// due says when the next exchange is, in the words for what is still to come or
+// for what should have begun.
+func (s *Secret) due(now time.Time, is, was string) string {
+	switch at := s.NextAttemptAt; {
+	case at.After(now):
+		return is + " at " + when(at)
+	default:
+		return was + " at " + when(at) + s.held(now, " and is being made")
 	}
 }
 
@@ -95,12 +143,15 @@ func (s *Secret) meanwhile(now time.Time) string {
 	return "As it is, " + s.value(now)
 }
 
+// works reports whether the value in use has not ended.
+func (s *Secret) works(now time.Time) bool { return s.ExpiresAt.IsZero() || s.ExpiresAt.After(now) }
+
 // value says how long the value in use works.
 func (s *Secret) value(now time.Time) string {
 	switch {
 	case s.ExpiresAt.IsZero():
 		return "the value in use does not end"
-	case s.ExpiresAt.After(now):
+	case s.works(now):
 		return "the value in use works until " + when(s.ExpiresAt)
 	default:
 		return "the value in use ended at " + when(s.ExpiresAt)
@@ -108,16 +159,41 @@ func (s *Secret) value(now time.Time) string {
 }
 
 // cure says what a person has to do about a failure, nil when it is about the end
-// of a value that cannot be refreshed.
-func (s *Secret) cure(f *Failure) string {
+// of a value that cannot be refreshed. What is to be done to the secret is called
+// as the commands and the actions of the API are.
+func (s *Secret) cure(f *Failure, now time.Time) string {
 	a := s.Authorization
+	ended := a != nil && !a.EndedAt.IsZero()
 	switch {
-	case s.Kind.Interactive() && (f == nil || a != nil && !a.EndedAt.IsZero() || f.needsConsent()):
-		return "a person has to consent again: reauthorize it"
-	case f == nil:
-		return "it has to be retried"
+	case !s.Kind.Interactive() || f != nil && !ended && !f.needsConsent() && f.Reason != "unknown":
+		return s.repair(f, now)
+	case a != nil && a.AskedUntil.After(now):
+		return "a person has to consent again"
 	default:
-		return "retry it when that is mended"
+		return "a person has to consent again: reauthorize it"
+	}
+}
+
+// repair is what to do where no consent is needed.
+func (s *Secret) repair(f *Failure, now time.Time) string {
+	const mend = "mend what is wrong at the provider or in the configuration of the deployment and then retry it"
+	switch {
+	case f == nil:
+		return "retry it to get another"
+	case f.passes() && f.RetryAt.After(now):
+		return "the provider asked to wait until " + when(f.RetryAt) + ", so retry it after that"
+	case f.passes() || f.Reason == "unknown":
+		return "retry it when that has passed"
+	case f.Reason == "app_refused", f.Reason == "not_registered":
+		return "mend the registration of the app, at the provider or in the configuration of the deployment, and then retry it"
+	case f.Reason == "window", f.Reason == "no_lifetime":
+		return "have the provider issue tokens that live longer, or lower the windows in the configuration of the deployment, and then retry it"
+	case f.Reason == "unsupported":
+		return "mend or upgrade the exchangers, and then retry it"
+	case s.Kind.Interactive():
+		return mend
+	default:
+		return "a retry alone does not help: update what is wrong in it, which exchanges it at once, or " + mend
 	}
 }
 
@@ -149,6 +225,17 @@ func (s *Secret) explainConsent(now time.Time) string {
 func (f *Failure) needsConsent() bool {
 	switch f.Reason {
 	case "grant_ended", "no_refresh_token", "consent_refused":
+		return true
+	default:
+		return false
+	}
+}
+
+// passes reports whether it may pass without anybody's help. The reasons are those
+// of package events whose verdict is to retry or to wait.
+func (f *Failure) passes() bool {
+	switch f.Reason {
+	case "unreachable", "timeout", "disconnected", "provider_error", "malformed", "too_large", "throttled":
 		return true
 	default:
 		return false

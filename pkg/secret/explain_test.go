@@ -15,12 +15,19 @@ import (
 // two hours before the question.
 func TestExplain(t *testing.T) {
 	t.Parallel()
+	const update = "a retry alone does not help: update what is wrong in it, which exchanges it at once, or " +
+		"mend what is wrong at the provider or in the configuration of the deployment and then retry it"
 	now := noon()
 	at := func(d time.Duration) time.Time { return now.Add(d) }
 	fails := func(reason events.Reason, detail string) *secret.Failure {
 		return &secret.Failure{Reason: string(reason), Detail: detail, At: at(-time.Hour)}
 	}
 	timeout := fails(events.ReasonTimeout, "no answer within 10s")
+	patience := func(until time.Duration) *secret.Failure {
+		f := fails(events.ReasonThrottled, "too many requests")
+		f.RetryAt = at(until)
+		return f
+	}
 	ended := fails(events.ReasonGrantEnded, "the consent has ended")
 	// Two secrets that work: one that needs nobody, and one that somebody has
 	// consented to.
@@ -53,8 +60,12 @@ func TestExplain(t *testing.T) {
 		}), "All is well: the value in use does not end."},
 		{
 			"deleted", edited(func(s *secret.Secret) { s.Delete(at(-time.Minute)) }),
-			"It was deleted at T-1m.",
+			"It was deleted at T-1m. Nothing tries again, and it cannot be brought back.",
 		},
+		{"deleted by somebody", edited(func(s *secret.Secret) {
+			s.Delete(at(-time.Minute))
+			s.UpdatedBy = secret.Actor{Email: "ada@example.org", DisplayName: "Ada"}
+		}), "It was deleted at T-1m by ada@example.org. Nothing tries again, and it cannot be brought back."},
 		{"never attached", edited(func(s *secret.Secret) {
 			s.Environment, s.Deployed, s.ActivatedAt, s.NextAttemptAt = "", "", time.Time{}, time.Time{}
 		}), "Its exchange succeeded, but it has no environment: its value was not kept and is not refreshed until it is given one."},
@@ -75,16 +86,16 @@ func TestExplain(t *testing.T) {
 		{
 			"failed from the start",
 			secret.Secret{Kind: secret.OAuth2, Status: secret.Failed, StatusDetails: timeout},
-			"Its exchange failed at T-1h: no answer within 10s. Nothing tries again by itself; retry it when that is mended.",
+			"Its exchange failed at T-1h: no answer within 10s. Nothing tries again by itself; retry it when that has passed.",
 		},
 		{
 			"no such host",
 			secret.Secret{Kind: secret.OAuth2, Status: secret.Failed, StatusDetails: fails(events.ReasonNoSuchHost, "nxdomain")},
-			"Its exchange failed at T-1h: the host of the token URL does not exist. Nothing tries again by itself; retry it when that is mended.",
+			"Its exchange failed at T-1h: the host of the token URL does not exist. Nothing tries again by itself; " + update + ".",
 		},
 		{"a retry failed", edited(func(s *secret.Secret) {
 			s.Status, s.StatusDetails, s.NextAttemptAt = secret.Failed, timeout, time.Time{}
-		}), "Its exchange failed at T-1h: no answer within 10s. Nothing tries again by itself; retry it when that is mended. As it is, the value in use works until T+4h."},
+		}), "Its exchange failed at T-1h: no answer within 10s. Nothing tries again by itself; retry it when that has passed. As it is, the value in use works until T+4h."},
 
 		{"a refresh failed once", edited(func(s *secret.Secret) {
 			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts = secret.Pending, timeout, 1
@@ -94,20 +105,57 @@ func TestExplain(t *testing.T) {
 		}), "Its refresh failed 3 times, last at T-1h: no answer within 10s. The next attempt is at T+30m; the value in use works until T+4h."},
 		{"a refresh failed, the next is overdue", edited(func(s *secret.Secret) {
 			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts, s.NextAttemptAt = secret.Pending, timeout, 1, at(-5*time.Minute)
-		}), "Its refresh failed once, at T-1h: no answer within 10s. The next attempt is at T-5m and has not been made yet, because the exchangers or the scheduler are down or behind; the value in use works until T+4h."},
+		}), "Its refresh failed once, at T-1h: no answer within 10s. The next attempt was to be at T-5m and has not been made yet, because the exchangers or the scheduler are down or behind; the value in use works until T+4h."},
 		{"a refresh given up", edited(func(s *secret.Secret) {
 			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts, s.NextAttemptAt = secret.Failed, timeout, 4, time.Time{}
-		}), "Its refresh failed 4 times, last at T-1h: no answer within 10s. It is given up, and the value in use works until T+4h; retry it when that is mended."},
+		}), "Its refresh failed 4 times, last at T-1h: no answer within 10s. It is given up: nothing tries again by itself, and the value in use works until T+4h; retry it when that has passed."},
 		{"given up and run out", edited(func(s *secret.Secret) {
 			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts, s.NextAttemptAt, s.ExpiresAt = secret.Failed, timeout, 4, time.Time{}, at(-time.Minute)
-		}), "Its refresh failed 4 times, last at T-1h: no answer within 10s. It is given up, and the value in use ended at T-1m; retry it when that is mended."},
+		}), "Its refresh failed 4 times, last at T-1h: no answer within 10s. It is given up: nothing tries again by itself, and the value in use ended at T-1m; retry it when that has passed."},
+		{"a refresh given up for what is configured", edited(func(s *secret.Secret) {
+			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts, s.NextAttemptAt = secret.Failed, fails(events.ReasonRejected, "check client_secret"), 4, time.Time{}
+		}), "Its refresh failed 4 times, last at T-1h: check client_secret. It is given up: nothing tries again by itself, and the value in use works until T+4h; " + update + "."},
+		{"a refresh failed for what is configured", edited(func(s *secret.Secret) {
+			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts = secret.Pending, fails(events.ReasonRejected, "check client_secret"), 1
+		}), "Its refresh failed once, at T-1h: check client_secret. The next attempt is at T+30m; the value in use works until T+4h. It will most likely fail, too, until somebody acts: " + update + "."},
+		{"a refresh is to wait", edited(func(s *secret.Secret) {
+			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts = secret.Pending, patience(30*time.Minute), 1
+		}), "Its refresh failed once, at T-1h: too many requests. The provider asked to wait until T+30m. The next attempt is at T+30m; the value in use works until T+4h."},
+		{"an exchange is to wait", edited(func(s *secret.Secret) {
+			s.Status, s.StatusDetails, s.NextAttemptAt = secret.Failed, patience(5*time.Minute), time.Time{}
+		}), "Its exchange failed at T-1h: too many requests. Nothing tries again by itself; the provider asked to wait until T+5m, so retry it after that. As it is, the value in use works until T+4h."},
+		{"an exchange had to wait", edited(func(s *secret.Secret) {
+			s.Status, s.StatusDetails, s.NextAttemptAt = secret.Failed, patience(-5*time.Minute), time.Time{}
+		}), "Its exchange failed at T-1h: too many requests. Nothing tries again by itself; retry it when that has passed. As it is, the value in use works until T+4h."},
+		{"an exchange is tried again", edited(func(s *secret.Secret) {
+			s.Status, s.StatusDetails, s.NextAttemptAt = secret.Pending, timeout, at(time.Second)
+		}), "Its exchange failed at T-1h: no answer within 10s. It is tried again by itself at T+1s. As it is, the value in use works until T+4h."},
+		{"a grant refused once", consented(func(s *secret.Secret, a *secret.Authorization) {
+			a.Strikes, s.NextAttemptAt = 1, at(time.Minute)
+			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts = secret.Pending, ended, 1
+		}), "Its refresh failed once, at T-1h: the consent has ended. The next attempt is at T+1m; the value in use works until T+4h. If that is refused, too, a person has to consent again."},
 		{
 			"a refresh is overdue", edited(func(s *secret.Secret) { s.NextAttemptAt = at(-time.Hour) }),
 			"Its refresh was due at T-1h and has not been made yet, because the exchangers or the scheduler are down or behind; the value in use works until T+4h.",
 		},
 		{
 			"a refresh is due just now", edited(func(s *secret.Secret) { s.NextAttemptAt = at(-time.Second) }),
-			"All is well: the value in use works until T+4h and is refreshed at T-1s.",
+			"All is well: the value in use works until T+4h and is being refreshed.",
+		},
+		{
+			"a refresh is due just now, and the value has ended",
+			edited(func(s *secret.Secret) { s.NextAttemptAt, s.ExpiresAt = at(-time.Second), at(-time.Second) }),
+			"Its refresh was due at T-1s and is being made; the value in use ended at T-1s.",
+		},
+		{
+			"the value ends at this moment",
+			edited(func(s *secret.Secret) { s.NextAttemptAt, s.ExpiresAt = now, now }),
+			"Its refresh was due at T0s and is being made; the value in use ended at T0s.",
+		},
+		{
+			"ended, and the refresh is to come",
+			edited(func(s *secret.Secret) { s.NextAttemptAt, s.ExpiresAt = at(time.Second), at(-time.Second) }),
+			"Its refresh is due at T+1s; the value in use ended at T-1s.",
 		},
 
 		{
@@ -159,14 +207,14 @@ func TestExplain(t *testing.T) {
 		{"consent ended, given up", consented(func(s *secret.Secret, a *secret.Authorization) {
 			a.EndedAt, a.Required = at(-time.Hour), true
 			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts, s.NextAttemptAt = secret.Failed, ended, 4, time.Time{}
-		}), "Its refresh failed 4 times, last at T-1h: the consent has ended. It is given up, and the value in use works until T+4h; a person has to consent again: reauthorize it."},
+		}), "Its refresh failed 4 times, last at T-1h: the consent has ended. It is given up: nothing tries again by itself, and the value in use works until T+4h; a person has to consent again: reauthorize it."},
 		{"the first dialog was refused", consented(func(s *secret.Secret, a *secret.Authorization) {
 			f := fails(events.ReasonConsentRefused, "the consent was refused: authorize again")
 			*s = secret.Secret{Kind: s.Kind, Status: secret.Failed, StatusDetails: f, Authorization: &secret.Authorization{Failure: f}}
 		}), "Its exchange failed at T-1h: the consent was refused: authorize again. Nothing tries again by itself; a person has to consent again: reauthorize it."},
 		{"failed, and asked again", consented(func(s *secret.Secret, a *secret.Authorization) {
 			*s = secret.Secret{Kind: s.Kind, Status: secret.Failed, StatusDetails: ended, Authorization: &secret.Authorization{AskedUntil: at(time.Hour)}}
-		}), "Its exchange failed at T-1h: the consent has ended. Nothing tries again by itself; a person has to consent again: reauthorize it. A person was asked to consent, by a link that is open until T+1h."},
+		}), "Its exchange failed at T-1h: the consent has ended. Nothing tries again by itself; a person has to consent again. A person was asked to consent, by a link that is open until T+1h."},
 		{"without a refresh token", consented(func(s *secret.Secret, _ *secret.Authorization) {
 			s.RefreshAt, s.NextAttemptAt = time.Time{}, time.Time{}
 		}), "It cannot be refreshed, and the value in use works until T+4h; a person has to consent again: reauthorize it."},
@@ -192,6 +240,35 @@ func relativeTo(now time.Time, text string) string {
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// The advice follows from the verdict on the failure: it is never to retry what only
+// somebody's hand mends, nor to ask a person where time helps.
+func TestAdviceFollowsTheVerdict(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []secret.Kind{secret.OAuth2, secret.OAuth2Google} {
+		for _, reason := range append(events.Reasons(), "of tomorrow") {
+			s := secret.Secret{Kind: kind, Status: secret.Failed, StatusDetails: &secret.Failure{Reason: string(reason), Detail: "a detail"}}
+			text := s.Explain(noon())
+			waits := strings.Contains(text, "retry it when that has passed")
+			person := strings.Contains(text, "reauthorize it")
+			mends := strings.Contains(text, "configuration of the deployment") || strings.Contains(text, "the exchangers")
+			var right bool
+			switch reason.Verdict() {
+			case events.Retry, events.Wait:
+				right = waits && !person && !mends
+			case events.NeedsConfiguration:
+				right = mends && !waits && !person
+			case events.NeedsHuman:
+				right = person && !mends || !kind.Interactive() // there is nobody who has consented
+			case events.Unknown:
+				right = !mends && person == kind.Interactive()
+			}
+			if !right {
+				t.Errorf("%s of %s: %s", reason, kind, text)
+			}
+		}
+	}
 }
 
 // Whatever a record says, there is something to say of it, in whole sentences.

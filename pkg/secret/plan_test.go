@@ -316,6 +316,31 @@ func refreshable(offset time.Duration) *secret.Secret {
 func failure() *secret.Failure {
 	return &secret.Failure{
 		ID: "0b7f3a52-6f0e-4b58-9a5c-2f2f6d0c8f11", Reason: "rejected", Detail: "the provider refused the credentials",
-		RequestID: "00112233445566778899aabbccddeeff", At: noon(),
+		RequestID: "00112233445566778899aabbccddeeff", At: noon(), RetryAt: noon().Add(time.Minute),
+	}
+}
+
+// TestNextAttempt: what is planned by itself, and not what a refresh was to be.
+func TestNextAttempt(t *testing.T) {
+	t.Parallel()
+	now, soon := noon(), noon().Add(time.Minute)
+	for name, tt := range map[string]struct {
+		status secret.Status
+		env    string
+		at     time.Time
+		want   time.Time
+	}{
+		"refreshed soon":         {secret.Succeeded, env, soon, soon},
+		"refresh overdue":        {secret.Succeeded, env, now.Add(-time.Hour), now.Add(-time.Hour)},
+		"given up":               {secret.Succeeded, env, time.Time{}, time.Time{}},
+		"without an environment": {secret.Succeeded, "", soon, time.Time{}},
+		"a retry failed":         {secret.Failed, env, time.Time{}, time.Time{}},
+		"being exchanged":        {secret.Pending, env, now, time.Time{}},
+		"exchanged again soon":   {secret.Pending, env, soon, soon},
+	} {
+		s := secret.Secret{Kind: secret.OAuth2, Status: tt.status, Environment: tt.env, RefreshAt: soon.Add(time.Second), NextAttemptAt: tt.at}
+		if got := s.NextAttempt(now); !got.Equal(tt.want) {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
 	}
 }

@@ -192,6 +192,9 @@ type Failure struct {
 	// RequestID is 32 lower-case hex digits; logs carry it too.
 	RequestID string    `json:"request_id"`
 	At        time.Time `json:"at"`
+	// RetryAt is until when the provider asked to be left alone; zero when it did
+	// not. Whether somebody tries again by itself is not said by it.
+	RetryAt time.Time `json:"retry_at,omitzero"`
 }
 
 // Credential is the sealed part of a secret's credentials.

@@ -289,7 +289,11 @@ func (x *Exchanger) failure(ctx context.Context, e *ExchangeError, at time.Time)
 	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
 		id = sc.TraceID().String()
 	}
-	return &secret.Failure{ID: secret.NewUUID(), Reason: string(e.Reason), Detail: e.Detail, RequestID: id, At: at}
+	f := &secret.Failure{ID: secret.NewUUID(), Reason: string(e.Reason), Detail: e.Detail, RequestID: id, At: at}
+	if e.RetryAfter > 0 {
+		f.RetryAt = at.Add(e.RetryAfter).Truncate(time.Millisecond)
+	}
+	return f
 }
 
 // record counts, traces and logs an exchange.

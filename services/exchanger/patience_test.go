@@ -95,6 +95,25 @@ func TestPatience(t *testing.T) {
 	}
 }
 
+// What somebody asked for is not tried again by itself: for how long the provider
+// asked to be left alone is kept, for whoever reads why it failed.
+func TestPatienceIsTold(t *testing.T) {
+	t.Parallel()
+	for retryAfter, want := range map[string]time.Duration{"": 0, "0": 0, "600": 10 * time.Minute} {
+		t.Run(retryAfter, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := w.create(secret.OAuth2)
+			w.script(s, sandbox.Step{Status: 429, Headers: map[string]string{"Retry-After": retryAfter}})
+			w.run(w.exchanger(), w.job(s.ID))
+			got := w.secret(s.ID)
+			if f := got.StatusDetails; f == nil || want == 0 != f.RetryAt.IsZero() || want > 0 && f.RetryAt.Sub(f.At) != want || got.Plan().Action != secret.Rest {
+				t.Errorf("want patience of %v: %s", want, show(got))
+			}
+		})
+	}
+}
+
 // Patience ends with the value in use, and is no licence to ask more often than
 // the schedule would.
 func TestPatienceEnds(t *testing.T) {
