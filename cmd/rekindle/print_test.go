@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +116,40 @@ func TestAuthorizedScopes(t *testing.T) {
 		}
 	}
 }
+
+// TestNextAttempt: when a secret is exchanged again is what is planned, and not when
+// it was to be refreshed: after that has failed nothing may be planned.
+func TestNextAttempt(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, time.May, 1, 12, 0, 0, 0, time.UTC)
+	const (
+		dates   = `"refresh_at":"2026-05-01T11:00:00.000Z","expires_at":"2026-05-01T15:00:00.000Z"`
+		planned = `"next_attempt_at":"2026-05-01T12:40:00.000Z"`
+		hint    = "nothing tries again by itself; what to do says: rekindle secret timeline SE1\n"
+	)
+	for name, tt := range map[string]struct{ status, meta, row, hint string }{
+		"planned":         {"succeeded", planned, "next attempt   2026-05-01T12:40:00Z (in 40 min)\n", ""},
+		"attempts left":   {"succeeded", `"refresh_status":"pending",` + planned, "next attempt   2026-05-01T12:40:00Z (in 40 min)\n", ""},
+		"given up":        {"succeeded", `"refresh_status":"failed"`, "", hint},
+		"a retry failed":  {"failed", `"status_details":{"errors":[{"detail":"x"}]}`, "", hint},
+		"is to wait":      {"failed", `"status_details":{"errors":[{"detail":"x","meta":{"retry_at":"2026-05-01T12:05:00.000Z"}}]}`, "provider asks to wait until   2026-05-01T12:05:00Z (in 5 min)\n", hint},
+		"refresh to wait": {"succeeded", planned + `,"refresh_status_details":{"errors":[{"detail":"x","meta":{"retry_at":"2026-05-01T12:05:00.000Z"}}]}`, "provider asks to wait until   2026-05-01T12:05:00Z (in 5 min)\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out, said bytes.Buffer
+			s := &session{remote: &remote{output: outputText}, out: &out, err: &said, now: func() time.Time { return now }}
+			one := secretFrom(t, `{"id":"SE1","attributes":{"name":"crm","status":"`+tt.status+`",`+dates+`},"meta":{`+tt.meta+`}}`)
+			s.printSecret(one)
+			if text := columns.ReplaceAllString(out.String(), "   "); !strings.Contains(text, tt.row) || strings.Contains(text, "11:00") || said.String() != tt.hint {
+				t.Errorf("of the secret is printed %s and said %q", text, said.String())
+			}
+		})
+	}
+}
+
+// columns are the gaps of a table.
+var columns = regexp.MustCompile(` {3,}`)
 
 func TestStanding(t *testing.T) {
 	t.Parallel()

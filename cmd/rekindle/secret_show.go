@@ -31,7 +31,7 @@ func (s *session) printSecrets(ctx context.Context, p client.Property, all []cli
 		list[i] = written{one.ID, one.Source}
 		a := one.Attributes
 		t.add(a.Name, a.TypeOf, standing(one), called[one.Relationships.Environment.ID()],
-			relative(a.RefreshAt, now), relative(a.ExpiresAt, now), relative(one.Meta.ReauthorizeBy, now))
+			relative(one.Meta.NextAttemptAt, now), relative(a.ExpiresAt, now), relative(one.Meta.ReauthorizeBy, now))
 	}
 	s.printAll(list, "there are no such secrets in "+p.Attributes.Name+": make one with rekindle secret create", t.write)
 	return nil
@@ -65,14 +65,16 @@ func (s *session) printSecret(one client.Secret) {
 		t.add("id", one.ID.ID)
 		t.add("type", a.TypeOf)
 		t.add("status", because(a.Status, meta.StatusDetails))
+		t.add("provider asks to wait until", moment(meta.StatusDetails.RetryAt(), now))
 		t.add("last refresh", because(meta.RefreshStatus, meta.RefreshStatusDetails))
+		t.add("provider asks to wait until", moment(meta.RefreshStatusDetails.RetryAt(), now))
 		if why := meta.AuthorizationStatusDetails.String(); why != "" {
 			t.add("last dialog", "failed: "+why)
 		}
 		t.add("consent held since", moment(meta.AuthorizationHeldAt, now))
 		t.add("authorized scopes", strings.Join(meta.AuthorizedScopes, " "))
 		t.add("activated", moment(a.ActivatedAt, now))
-		t.add("refresh", moment(a.RefreshAt, now))
+		t.add("next attempt", moment(meta.NextAttemptAt, now))
 		t.add("expires", moment(a.ExpiresAt, now))
 		t.add("reauthorize by", moment(meta.ReauthorizeBy, now))
 		t.add("property", one.Relationships.Property.ID())
@@ -89,9 +91,17 @@ func (s *session) printSecret(one client.Secret) {
 	if s.output == outputText && one.Meta.AuthorizationRequired {
 		fmt.Fprintf(s.err, "a person must consent again: rekindle secret reauthorize %s\n", one.ID.ID)
 	}
+	if s.output == outputText && givenUp(one) {
+		fmt.Fprintf(s.err, "nothing tries again by itself; what to do says: rekindle secret timeline %s\n", one.ID.ID)
+	}
 	if s.output == outputText && one.Meta.AuthorizationHeldAt != nil {
 		fmt.Fprintf(s.err, "another account than before has consented; if that is right: rekindle secret accept %s\n", one.ID.ID)
 	}
+}
+
+// givenUp reports whether the last exchange or refresh failed and none is planned.
+func givenUp(one client.Secret) bool {
+	return one.Meta.NextAttemptAt == nil && (one.Attributes.Status == "failed" || one.Meta.RefreshStatus == "failed")
 }
 
 func because(status string, why client.Details) string {

@@ -67,6 +67,18 @@ func (s *Secret) planExchange() Next {
 	}
 }
 
+// NextAttempt is when the next refresh begins that nobody has to ask for, or an
+// exchange that somebody asked for and that has to wait; zero when there is none.
+// Unlike RefreshAt, which is when the value in use was to be refreshed, it follows
+// every attempt, and is gone when nothing tries again.
+func (s *Secret) NextAttempt(now time.Time) time.Time {
+	next := s.planExchange()
+	if next.Action == Exchange && !next.At.After(now) {
+		return time.Time{} // it is being made
+	}
+	return next.At
+}
+
 // RefreshState is the refresh status to show at the time now: a refresh that is
 // due and not yet decided shows as pending (contract A12).
 func (s *Secret) RefreshState(now time.Time) Status {

@@ -72,6 +72,8 @@ type Problem struct {
 	} `json:"source"`
 	Meta struct {
 		RequestID string `json:"request_id"`
+		// RetryAt is until when a provider asked to be left alone.
+		RetryAt *time.Time `json:"retry_at"`
 	} `json:"meta"`
 }
 

@@ -43,6 +43,10 @@ type SecretMeta struct {
 	RefreshStatus        string  `json:"refresh_status"`
 	RefreshStatusDetails Details `json:"refresh_status_details"`
 
+	// NextAttemptAt is when the next exchange begins that nobody has to ask for;
+	// nil when there is none.
+	NextAttemptAt *time.Time `json:"next_attempt_at"`
+
 	// Where a person consents, and until when: in the answer to a change of an
 	// interactive secret only (contract A13).
 	AuthorizationURL          string     `json:"authorization_url"`
@@ -79,6 +83,14 @@ func (d Details) String() string {
 		return ""
 	}
 	return d.Errors[0].Detail
+}
+
+// RetryAt is until when the provider asked to be left alone, nil when it did not.
+func (d Details) RetryAt() *time.Time {
+	if len(d.Errors) == 0 {
+		return nil
+	}
+	return d.Errors[0].Meta.RetryAt
 }
 
 // ID tells failures apart; it is "" when there is none.

@@ -103,6 +103,9 @@ type errorSource struct {
 
 type errorMeta struct {
 	RequestID string `json:"request_id"`
+	// RetryAt is until when a provider asked to be left alone: an addition to the
+	// contract.
+	RetryAt *timestamp `json:"retry_at,omitempty"`
 }
 
 // timestamp is a time in UTC with exactly three decimals, null when zero

@@ -221,7 +221,7 @@ func errorsDocument(faults []fault, request string) errorsDoc {
 			Title:  titleOf(f.code),
 			Detail: f.detail,
 			Source: errorSource{f.pointer},
-			Meta:   errorMeta{request},
+			Meta:   errorMeta{RequestID: request},
 		}
 	}
 	return doc

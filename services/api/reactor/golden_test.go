@@ -190,6 +190,7 @@ func (c *conversation) real(text string) string {
 //
 //	! succeed SE1    the exchange ends well, with 36000 s to live
 //	! fail SE1       the exchange ends badly
+//	! throttle SE1   the provider asks to be left alone for an hour
 //	! expire SE1     as succeed, but so long ago that a refresh is due
 //	! detach SE1     a healer has come to the secret of a deleted environment
 //	! wait 3600      so many seconds pass
@@ -224,6 +225,11 @@ func (c *conversation) happen(t *testing.T, what []string) {
 		at := s.CreatedAt.Add(1500 * time.Millisecond)
 		o := &secret.Outcome{Decision: s.Decision, At: at, Environment: s.Environment}
 		switch what[0] {
+		case "throttle":
+			o.Failure = &secret.Failure{
+				ID: secret.NewUUID(), Reason: "throttled", Detail: "the token endpoint answered 429: too many requests",
+				RequestID: secret.NewRequestID(), At: at, RetryAt: at.Add(time.Hour),
+			}
 		case "fail":
 			o.Failure = &secret.Failure{
 				ID: secret.NewUUID(), Reason: "no_such_host", Detail: "the host of the token URL does not exist",

@@ -48,6 +48,10 @@ type secretMeta struct {
 	StatusDetails        *errorsDoc    `json:"status_details,omitempty"`
 	RefreshStatus        secret.Status `json:"refresh_status,omitempty"`
 	RefreshStatusDetails *errorsDoc    `json:"refresh_status_details,omitempty"`
+	// NextAttemptAt is when the next exchange begins that nobody has to ask for: an
+	// addition to the contract, whose refresh_at stays what it was when attempts
+	// have failed.
+	NextAttemptAt *timestamp `json:"next_attempt_at,omitempty"`
 	*authorizationMeta
 	*dialogMeta
 	*testMeta
@@ -132,6 +136,7 @@ func (v view) secretMeta(s *secret.Secret) *secretMeta {
 		StatusDetails:        delayed(s.StatusDetails),
 		RefreshStatus:        s.RefreshState(v.now),
 		RefreshStatusDetails: delayed(s.RefreshStatusDetails),
+		NextAttemptAt:        known(s.NextAttempt(v.now)),
 		authorizationMeta:    v.authorization(s),
 	}
 	if meta == (secretMeta{}) {
@@ -193,7 +198,7 @@ func delayed(f *secret.Failure) *errorsDoc {
 		Code:   "secret-processing-error",
 		Title:  "Secret Processing Error",
 		Detail: f.Detail,
-		Meta:   errorMeta{f.RequestID},
+		Meta:   errorMeta{f.RequestID, known(f.RetryAt)},
 	}}}
 }
 
