@@ -54,7 +54,10 @@ func (c *Client) Timeline(ctx context.Context, id, after string) (line Timeline,
 				} `json:"page"`
 			} `json:"meta"`
 		}
-		query := url.Values{"page[size]": {"999"}, "page[after]": {line.After}}
+		query := url.Values{"page[size]": {"999"}}
+		if line.After != "" {
+			query.Set("page[after]", line.After)
+		}
 		if err := c.do(ctx, http.MethodGet, "/secrets/"+id+"/timeline?"+query.Encode(), nil, &doc); err != nil {
 			return Timeline{}, err
 		}

@@ -98,7 +98,8 @@ type errorObject struct {
 }
 
 type errorSource struct {
-	Pointer string `json:"pointer,omitempty"`
+	Pointer   string `json:"pointer,omitempty"`
+	Parameter string `json:"parameter,omitempty"`
 }
 
 type errorMeta struct {

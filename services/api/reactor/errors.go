@@ -42,10 +42,11 @@ func bodyError(err error) error {
 
 // fault is one error as the answer tells it (contract A5.1).
 type fault struct {
-	status  int
-	code    string
-	pointer string
-	detail  string
+	status    int
+	code      string
+	pointer   string // to what is wrong in the body
+	parameter string // or which of the URL is
+	detail    string
 }
 
 // rule says how an error is told: in its own words unless the rule has others.
@@ -86,6 +87,9 @@ func faultsOf(err error) []fault {
 	if refused, ok := errors.AsType[*api.RefusedError](err); ok {
 		return refusal(refused)
 	}
+	if wrong, ok := errors.AsType[*parameterError](err); ok {
+		return []fault{{status: http.StatusBadRequest, code: "invalid-parameter", parameter: wrong.name, detail: err.Error()}}
+	}
 	if _, many := errors.AsType[*api.TooManyError](err); many {
 		return []fault{{status: http.StatusTooManyRequests, code: "rate-limited", detail: err.Error()}}
 	}
@@ -104,7 +108,7 @@ func faultsOf(err error) []fault {
 func refusal(refused *api.RefusedError) []fault {
 	faults := make([]fault, len(refused.Problems))
 	for i, p := range refused.Problems {
-		faults[i] = fault{statusOf(p.Code), string(p.Code), p.Pointer, p.Detail}
+		faults[i] = fault{status: statusOf(p.Code), code: string(p.Code), pointer: p.Pointer, detail: p.Detail}
 	}
 	return faults
 }
@@ -136,6 +140,8 @@ func titleOf(code string) string {
 		return "Record Not Found"
 	case "not-ready":
 		return "Not Ready"
+	case "invalid-parameter":
+		return "Invalid Parameter"
 	case "payload-too-large":
 		return "Payload Too Large"
 	case "timeout-error":
@@ -220,7 +226,7 @@ func errorsDocument(faults []fault, request string) errorsDoc {
 			Code:   f.code,
 			Title:  titleOf(f.code),
 			Detail: f.detail,
-			Source: errorSource{f.pointer},
+			Source: errorSource{f.pointer, f.parameter},
 			Meta:   errorMeta{RequestID: request},
 		}
 	}

@@ -105,7 +105,10 @@ func filterableParked() fields[*work.Parked] {
 }
 
 func (d *door) listParked(ctx context.Context, r *request) (reply, error) {
-	q := filterableParked().query(r.http.URL.Query())
+	q, err := filterableParked().strictQuery(r.http.URL.Query())
+	if err != nil {
+		return reply{}, err
+	}
 	page, err := d.service.ParkedMessages(ctx, r.caller, q)
 	if err != nil {
 		return reply{}, err

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"cmp"
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -48,12 +49,20 @@ type fields[T any] map[string]field[T]
 // query reads a page, a filter and an order from the parameters of a URL. What
 // it cannot make sense of is ignored (contract A4).
 func (fs fields[T]) query(params url.Values) api.Query[T] {
+	q, _ := fs.strictQuery(params) //nolint:errcheck // as above
+	return q
+}
+
+// strictQuery is query for the lists that are not the contract's: a page that
+// cannot be read is a *parameterError, because whoever asked for it would take the
+// first one for it. Nobody filters by what is ignored without seeing it.
+func (fs fields[T]) strictQuery(params url.Values) (api.Query[T], error) {
+	number, numberErr := counted(params, "page[number]", 1)
+	size, sizeErr := counted(params, "page[size]", defaultPageSize)
 	return api.Query[T]{
-		Match:   fs.filter(params),
-		Compare: fs.order(last(params["sort"])),
-		Number:  positive(last(params["page[number]"]), 1),
-		Size:    min(maxPageSize, positive(last(params["page[size]"]), defaultPageSize)),
-	}
+		Match: fs.filter(params), Compare: fs.order(last(params["sort"])),
+		Number: number, Size: min(maxPageSize, size),
+	}, cmp.Or(numberErr, sizeErr)
 }
 
 func last(values []string) string {
@@ -63,12 +72,25 @@ func last(values []string) string {
 	return values[len(values)-1]
 }
 
-func positive(s string, otherwise int) int {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 {
-		return otherwise
+// parameterError refuses a request for what a parameter of its URL says.
+type parameterError struct{ name, want string }
+
+func (e *parameterError) Error() string { return e.name + " must be " + e.want }
+
+// counted reads a parameter that counts from 1. It returns otherwise when there is
+// none, and with a *parameterError when it cannot be read. What is too large for
+// any list counts as the largest number there is: a page beyond the end is empty,
+// and no size is refused (contract A4).
+func counted(params url.Values, name string, otherwise int) (int, error) {
+	text := last(params[name])
+	if text == "" {
+		return otherwise, nil
 	}
-	return n
+	n, err := strconv.Atoi(text)
+	if n < 1 || err != nil && !errors.Is(err, strconv.ErrRange) {
+		return otherwise, &parameterError{name, "a whole number from 1"}
+	}
+	return n, nil
 }
 
 // filter returns what all conditions of the parameters together select, nil

@@ -62,7 +62,7 @@ func TestPagination(t *testing.T) {
 		"":                                  25,
 		"?page%5Bsize%5D=2":                 2,
 		"?page[size]=1000":                  999,
-		"?page[size]=999999999999999999999": 25,
+		"?page[size]=999999999999999999999": 999,
 		"?page[size]=0":                     25,
 		"?page[size]=-3":                    25,
 		"?page[size]=ten":                   25,
@@ -70,6 +70,9 @@ func TestPagination(t *testing.T) {
 		"?page[number]=x&page[size]=3":      3,
 		"?page[number]=41":                  0,
 		"?page[number]=9223372036854775807&page[size]=999": 0,
+		"?page[number]=9223372036854775808":                0,
+		"?page[number]=-9223372036854775809":               25,
+		"?page[number]=&page[size]=":                       25,
 		"?page[size]=4&page[size]=5":                       5,
 		"?page[size=4":                                     25,
 		"?%zz&page[size]=6":                                6,
@@ -78,6 +81,56 @@ func TestPagination(t *testing.T) {
 		if got := len(names(t, a)); got != count {
 			t.Errorf("%s: %d secrets, want %d", query, got, count)
 		}
+	}
+}
+
+// TestPagesOfOurOwnLists: what a page is said to be and cannot be is refused, with
+// what would be right; in the lists of the contract it is ignored, see above.
+func TestPagesOfOurOwnLists(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	tr := s.plant(t)
+	made := "/secrets/" + s.make(t, "/properties/"+tr.edge+"/secrets", oauth("refresh_offset", "14400")) + "/timeline"
+	const whole = "page[%s] must be a whole number from 1"
+	for _, path := range []string{"/parked", made} {
+		for _, value := range []string{"0", "-1", "ten", "1.5", "1e3", "+", "%20", "%201", "1%00", "-99999999999999999999"} {
+			for _, name := range []string{"size", "number"} {
+				want := fmt.Sprintf(whole, name)
+				if path == made && name == "number" {
+					want = "" // it knows no numbers
+				}
+				s.checkParameter(t, path+"?page["+name+"]="+value, "page["+name+"]", want)
+			}
+		}
+		for _, value := range []string{"", "1", "999", "1000", "9223372036854775807", "99999999999999999999"} {
+			s.checkParameter(t, path+"?page[size]="+value, "", "")
+			s.checkParameter(t, path+"?page[number]="+value, "", "")
+		}
+	}
+	const place = "page[after] must be what meta.page.after of an answer was, or the id of an entry"
+	for value, want := range map[string]string{
+		"": "", "0": "", "1": "", "18446744073709551615": "",
+		"18446744073709551616": place, "-1": place, "+1": place, "%201": place, "%20": place, "crm": place, "1.0": place, "0x1": place,
+	} {
+		s.checkParameter(t, made+"?page[after]="+value, "page[after]", want)
+	}
+	s.checkParameter(t, made+"?page[after]=1&page[after]=x&page[size]=x", "page[after]", place)
+}
+
+// checkParameter asks for a list, which is refused for one parameter, or not at all
+// when the detail is "".
+func (s *site) checkParameter(t *testing.T, path, parameter, detail string) {
+	t.Helper()
+	a := s.call(t, http.MethodGet, path, "")
+	if detail == "" {
+		if a.status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+		return
+	}
+	want := fmt.Sprintf(`"status":"400","code":"invalid-parameter","title":"Invalid Parameter","detail":%q,"source":{"parameter":%q}`, detail, parameter)
+	if a.status != http.StatusBadRequest || !strings.Contains(string(a.body), want) {
+		t.Errorf("%s: %d %s, want %s", path, a.status, a.body, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"strconv"
@@ -72,11 +73,11 @@ func (v view) timeline(t *api.Timeline, query url.Values) timelineDoc {
 	}
 	doc.Meta.Explanation = t.Explanation
 	doc.Meta.Page.After, doc.Meta.Page.More = strconv.FormatUint(t.After, 10), t.More
-	place := v.base.to("secrets", t.Secret, "timeline")
-	doc.Links.Self = withQuery(place, query)
+	here := v.base.to("secrets", t.Secret, "timeline")
+	doc.Links.Self = withQuery(here, query)
 	if t.More {
 		query.Set("page[after]", doc.Meta.Page.After)
-		doc.Links.Next = withQuery(place, query)
+		doc.Links.Next = withQuery(here, query)
 	}
 	return doc
 }
@@ -103,14 +104,16 @@ func withQuery(place string, query url.Values) string {
 }
 
 // timelineOfSecret lists what happened to a secret, oldest first. Of the query it
-// takes page[size] and page[after], and ignores what it cannot make sense of.
+// takes page[size] and page[after], and refuses what it cannot make sense of (the
+// profile says so, too): who asks again from a place must not get all of it.
 func (d *door) timelineOfSecret(ctx context.Context, r *request) (reply, error) {
 	asked, query := r.http.URL.Query(), url.Values{}
-	size := min(maxPageSize, positive(last(asked["page[size]"]), defaultPageSize))
-	after, err := strconv.ParseUint(last(asked["page[after]"]), 10, 64)
-	if err != nil {
-		after = 0
+	size, sizeErr := counted(asked, "page[size]", defaultPageSize)
+	after, afterErr := place(asked, "page[after]")
+	if err := cmp.Or(afterErr, sizeErr); err != nil {
+		return reply{}, err
 	}
+	size = min(maxPageSize, size)
 	if asked.Has("page[size]") {
 		query.Set("page[size]", strconv.Itoa(size))
 	}
@@ -122,4 +125,18 @@ func (d *door) timelineOfSecret(ctx context.Context, r *request) (reply, error) 
 		return reply{}, err
 	}
 	return found(r.view.timeline(line, query)), nil
+}
+
+// place reads the parameter that says behind which entry a part begins, 0 for the
+// beginning. It returns a *parameterError.
+func place(params url.Values, name string) (uint64, error) {
+	text := last(params[name])
+	if text == "" {
+		return 0, nil
+	}
+	after, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, &parameterError{name, "what meta.page.after of an answer was, or the id of an entry"}
+	}
+	return after, nil
 }
