@@ -119,11 +119,19 @@ func newParkedShow(r *remote) *cobra.Command {
 	}, oneNumber, func(ctx context.Context, s *session, args []string) error {
 		m, err := s.client.ParkedMessage(ctx, args[0])
 		if err != nil {
-			return missing("parked message", args[0], err)
+			return notParked(args[0], err)
 		}
 		s.printParkedMessage(m)
 		return nil
 	})
+}
+
+// notParked is missing for a message: that there is none any more is how most end.
+func notParked(id string, err error) error {
+	if coded, ok := errors.AsType[*codedError](missing("parked message", id, err)); ok {
+		return &codedError{coded.code, fmt.Errorf("%w; it may have been requeued or discarded already", coded.err)}
+	}
+	return err
 }
 
 func (s *session) printParkedMessage(m client.ParkedMessage) {
@@ -224,7 +232,7 @@ func (d *deal) one(ctx context.Context, id string) error {
 		err = d.do(ctx, id)
 	}
 	if err != nil {
-		return missing("parked message", id, err)
+		return notParked(id, err)
 	}
 	d.print([]client.ParkedMessage{m})
 	return nil

@@ -141,7 +141,7 @@ func (s *Service) requeue(ctx context.Context, m *work.Parked) error {
 		return unavailable(err)
 	}
 	if !accepted {
-		return refuse(Conflict, "/data/meta/action", "the secret has a job already, queued or being worked on: try again when that is done")
+		return s.laneTaken(ctx, m)
 	}
 	s.deps.Logger.InfoContext(ctx, "a parked message was requeued", "secret", m.Secret, "job", job.ID)
 	err = s.deps.Parked.Discard(ctx, m.ID)
@@ -151,10 +151,41 @@ func (s *Service) requeue(ctx context.Context, m *work.Parked) error {
 	return unavailable(err)
 }
 
+// laneTaken says why a message gets no job: somebody else has requeued it just now,
+// and then it is gone, or the job is of something else.
+func (s *Service) laneTaken(ctx context.Context, m *work.Parked) error {
+	switch _, err := s.deps.Parked.ParkedMessage(ctx, m.ID); {
+	case errors.Is(err, state.ErrNotFound):
+		return ErrNotFound
+	case err != nil:
+		return unavailable(err)
+	default:
+		return refuse(Conflict, "/data/meta/action", "the secret has a job already, queued or being worked on, perhaps by another requeue: "+
+			"try again when that is done, or discard the message, since that job does what is due")
+	}
+}
+
+// requeueable returns why a message cannot be requeued, whatever becomes of its
+// secret; nil when it can.
+func requeueable(m *work.Parked) error {
+	var why string
+	switch {
+	case m.Lane != laneOfJobs:
+		why = fmt.Sprintf("the message is from the lane %.64q, and only jobs can be requeued", m.Lane)
+	case !secret.ValidID(secret.PrefixSecret, m.Secret):
+		why = "what the message is about is no secret"
+	case m.Type == string(events.TypeTestRequested):
+		why = "the message asks for a test, whose answer nobody waits for any more (test the secret again)"
+	default:
+		return nil
+	}
+	return refuse(InvalidAction, "/data/meta/action", why+": it can only be discarded")
+}
+
 // newJob makes the job that a secret would be given now.
 func (s *Service) newJob(ctx context.Context, m *work.Parked) (events.Event, error) {
-	if m.Lane != laneOfJobs || !secret.ValidID(secret.PrefixSecret, m.Secret) {
-		return events.Event{}, refuse(InvalidAction, "/data/meta/action", "the message is not about a secret: it can only be discarded")
+	if err := requeueable(m); err != nil {
+		return events.Event{}, err
 	}
 	current, _, err := s.secrets.Get(ctx, m.Secret)
 	if errors.Is(err, state.ErrNotFound) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -83,16 +84,22 @@ func TestRequeueRefused(t *testing.T) {
 	if err := w.requeue(t, w.park(made.ID, "")); err != nil {
 		t.Fatal(err)
 	}
-	otherLane := w.Parked.Park(work.Parked{Lane: "intake", Secret: made.ID})
-	for id, want := range map[string]api.Code{
-		w.park(made.ID, ""):                           api.Conflict, // the lane is taken
-		w.park(secret.NewID(secret.PrefixSecret), ""): api.InvalidAction,
-		w.park("a.b", ""):                             api.InvalidAction,
-		w.park("", ""):                                api.InvalidAction,
-		strconv.FormatUint(otherLane, 10):             api.InvalidAction,
+	other := func(lane, kind string) string {
+		return strconv.FormatUint(w.Parked.Park(work.Parked{Lane: lane, Secret: made.ID, Type: kind}), 10)
+	}
+	for id, want := range map[string]struct {
+		code api.Code
+		why  string
+	}{
+		w.park(made.ID, ""):                           {api.Conflict, "the secret has a job already"},
+		w.park(secret.NewID(secret.PrefixSecret), ""): {api.InvalidAction, "the secret of the message is gone"},
+		w.park("a.b", ""):                             {api.InvalidAction, "what the message is about is no secret"},
+		w.park("", ""):                                {api.InvalidAction, "what the message is about is no secret"},
+		other("intake", ""):                           {api.InvalidAction, `from the lane "intake", and only jobs can be requeued`},
+		other("job", "TestRequested"):                 {api.InvalidAction, "asks for a test, whose answer nobody waits for"},
 	} {
-		if err := w.requeue(t, id); code(err) != want {
-			t.Errorf("message %s: %v, want %s", id, err, want)
+		if err := w.requeue(t, id); code(err) != want.code || !strings.Contains(err.Error(), want.why) {
+			t.Errorf("message %s: %v, want %s: %s", id, err, want.code, want.why)
 		}
 		if _, err := w.Service.ParkedMessage(t.Context(), apitest.Caller(), id); err != nil {
 			t.Errorf("message %s is gone: %v", id, err)
@@ -181,6 +188,41 @@ func TestRequeueCutShort(t *testing.T) {
 	}
 	if err := w.Service.DiscardParked(t.Context(), apitest.Caller(), id); err != nil {
 		t.Errorf("the message is not there: %v", err)
+	}
+}
+
+// overtaken is asked for a job when somebody else has requeued the message already.
+type overtaken struct {
+	*apitest.Parked
+	requeue func()
+}
+
+func (o overtaken) Offer(ctx context.Context, job events.Event) (bool, error) {
+	o.requeue()
+	return o.Parked.Offer(ctx, job)
+}
+
+// TestRequeueTwice: of two who requeue a message at the same moment, one does, and
+// the other hears that it is gone. It has one job.
+func TestRequeueTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	made := must[*secret.Secret](t)(newToken(t, w.Service, w.property.ID, "", "s"))
+	id := w.park(made.ID, "")
+	late := api.New(api.Config{}, api.Deps{
+		State: w.State, Events: w.Events, Parked: w.Parked, Logger: w.Log.Logger(), Metrics: prometheus.NewRegistry(),
+		Jobs: overtaken{w.Parked, func() {
+			if err := w.requeue(t, id); err != nil {
+				t.Error(err)
+			}
+		}},
+	})
+	_, err := late.ChangeParked(t.Context(), apitest.Caller(), id, document(t, `{"data":{"meta":{"action":"requeue"}}}`))
+	if !errors.Is(err, api.ErrNotFound) {
+		t.Errorf("the second gets %v, want ErrNotFound", err)
+	}
+	if n := len(w.Parked.Jobs()); n != 1 {
+		t.Errorf("%d jobs, want 1", n)
 	}
 }
 
