@@ -14,9 +14,6 @@ import (
 	"github.com/rekindle-dev/rekindle/services/api/client"
 )
 
-// followPause is between two questions for what has happened meanwhile.
-const followPause = time.Second
-
 func newSecretTimeline(r *remote) *cobra.Command {
 	var follow bool
 	c := r.command(cobra.Command{
@@ -25,7 +22,8 @@ func newSecretTimeline(r *remote) *cobra.Command {
 		Long: "Say why a secret is as it is and when it will work again, and tell what happened to\n" +
 			"it within the last 30 days, oldest first: every attempt, change and test, and who\n" +
 			"asked for it. A deleted secret is named by its id. With --follow -o json each entry is\n" +
-			"a document of its own.",
+			"a document of its own. Who follows it while no server answers hears of it, and goes on\n" +
+			"when one does.",
 		Example: "  rekindle secret timeline crm\n" +
 			"  rekindle secret timeline crm --follow",
 		ValidArgsFunction: r.completion((*session).secretNames),
@@ -51,7 +49,7 @@ func (s *session) secretID(ctx context.Context, ref string) (string, error) {
 }
 
 // showTimeline prints a time-line, and what comes to it if it is to be followed.
-// To be interrupted is how following ends.
+// To be interrupted, or that the secret is deleted, is how following ends.
 func (s *session) showTimeline(ctx context.Context, id string, follow bool) error {
 	line, err := s.client.Timeline(ctx, id, "")
 	if err != nil {
@@ -59,31 +57,21 @@ func (s *session) showTimeline(ctx context.Context, id string, follow bool) erro
 	}
 	told := map[string]bool{}
 	entries := untold(line.Entries, told)
-	if !follow {
+	switch {
+	case s.output == outputText || !follow:
 		s.printTimeline(line.Explanation, entries)
+	default:
+		s.printEach(entries)
+	}
+	if !follow {
 		return nil
 	}
-	if s.output == outputText {
-		s.printTimeline(line.Explanation, entries)
-	} else {
-		s.printEach(entries)
+	f := follower{
+		ask:  func(ctx context.Context, after string) (client.Timeline, error) { return s.client.Timeline(ctx, id, after) },
+		tell: func(entries []client.TimelineEntry) { s.printEach(untold(entries, told)) },
+		note: func(text string) { fmt.Fprintln(s.err, oneLine(text)) },
 	}
-	for !deleted(entries) {
-		select {
-		case <-time.After(followPause):
-		case <-ctx.Done():
-			return nil
-		}
-		if line, err = s.client.Timeline(ctx, id, line.After); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		entries = untold(line.Entries, told)
-		s.printEach(entries)
-	}
-	return nil
+	return missing("secret", id, f.run(ctx, line))
 }
 
 // untold leaves out what was told before: an event may be stored twice.
@@ -96,11 +84,6 @@ func untold(entries []client.TimelineEntry, told map[string]bool) []client.Timel
 		}
 	}
 	return fresh
-}
-
-// deleted reports whether the secret is: nothing more happens to it.
-func deleted(entries []client.TimelineEntry) bool {
-	return len(entries) > 0 && entries[len(entries)-1].Attributes.Event == "SecretDeleted"
 }
 
 // printTimeline prints a time-line as a whole.
