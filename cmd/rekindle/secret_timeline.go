@@ -55,35 +55,23 @@ func (s *session) showTimeline(ctx context.Context, id string, follow bool) erro
 	if err != nil {
 		return missing("secret", id, err)
 	}
-	told := map[string]bool{}
-	entries := untold(line.Entries, told)
 	switch {
 	case s.output == outputText || !follow:
-		s.printTimeline(line.Explanation, entries)
+		s.printTimeline(line.Explanation, line.Entries)
 	default:
-		s.printEach(entries)
+		s.printEach(line.Entries)
 	}
 	if !follow {
 		return nil
 	}
 	f := follower{
-		ask:  func(ctx context.Context, after string) (client.Timeline, error) { return s.client.Timeline(ctx, id, after) },
-		tell: func(entries []client.TimelineEntry) { s.printEach(untold(entries, told)) },
+		ask: func(ctx context.Context, after string) (client.Timeline, error) {
+			return s.client.Timeline(ctx, id, after)
+		},
+		tell: s.printEach,
 		note: func(text string) { fmt.Fprintln(s.err, oneLine(text)) },
 	}
 	return missing("secret", id, f.run(ctx, line))
-}
-
-// untold leaves out what was told before: an event may be stored twice.
-func untold(entries []client.TimelineEntry, told map[string]bool) []client.TimelineEntry {
-	var fresh []client.TimelineEntry
-	for _, e := range entries {
-		if id := e.Attributes.EventID; id == "" || !told[id] {
-			told[id] = true
-			fresh = append(fresh, e)
-		}
-	}
-	return fresh
 }
 
 // printTimeline prints a time-line as a whole.

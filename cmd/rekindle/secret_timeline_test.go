@@ -23,30 +23,6 @@ func TestWhat(t *testing.T) {
 	}
 }
 
-// TestUntold: what was stored twice is told once, also in a later answer; what
-// has no id is told each time.
-func TestUntold(t *testing.T) {
-	t.Parallel()
-	entries := func(ids string) (list []client.TimelineEntry) {
-		for id := range strings.SplitSeq(ids, ",") {
-			var e client.TimelineEntry
-			e.Attributes.EventID = id
-			list = append(list, e)
-		}
-		return list
-	}
-	told := map[string]bool{}
-	for _, test := range []struct{ given, want string }{{"a,b,a,,c,", "a,b,,c,"}, {"c,d,", "d,"}} {
-		var got []string
-		for _, e := range untold(entries(test.given), told) {
-			got = append(got, e.Attributes.EventID)
-		}
-		if strings.Join(got, ",") != test.want {
-			t.Errorf("of %q is told %q, want %q", test.given, got, test.want)
-		}
-	}
-}
-
 // What strangers wrote stays in its line.
 func TestPrintEntry(t *testing.T) {
 	t.Parallel()

@@ -79,6 +79,26 @@ func (b *Bus) History(ctx context.Context, org, secret string, after uint64, mos
 	return entries, more, translate(err)
 }
 
+// Last returns the last event of a type about a secret of an organisation, or
+// reports false when none is kept. What is not an event is an entry that says so.
+// It returns [ErrUnavailable] when the log does not answer.
+func (b *Bus) Last(ctx context.Context, org, secret string, t events.Type) (last events.Entry, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	m, err := b.nc.RequestWithContext(ctx, directEvents+"."+events.EventSubject(org, t, secret), nil)
+	if err != nil {
+		return events.Entry{}, false, translate(err)
+	}
+	if said(m, jetstream.StreamHeader) == "" {
+		if status := m.Header.Get("Status"); status != statusNone {
+			return events.Entry{}, false, fmt.Errorf("the event log answers with the status %.20q", status)
+		}
+		return events.Entry{}, false, nil
+	}
+	last, err = storedEntry(m)
+	return last, err == nil, err
+}
+
 // readRange reads an answer to its end: all of it or, with an error, nothing.
 func readRange(ctx context.Context, sub *nats.Subscription) (entries []events.Entry, more bool, err error) {
 	for last := uint64(0); ; {
@@ -121,12 +141,17 @@ func endOfRange(m *nats.Msg, last uint64) (end, more bool, err error) {
 	}
 }
 
-// entryOf reads a message of an answer. It returns errGap when one is missing
+// entryOf reads a message of a range. It returns errGap when one is missing
 // before it.
 func entryOf(m *nats.Msg, last uint64) (events.Entry, error) {
 	if said(m, jetstream.LastSequenceHeader) != strconv.FormatUint(last, 10) {
 		return events.Entry{}, errGap
 	}
+	return storedEntry(m)
+}
+
+// storedEntry reads a message of an answer.
+func storedEntry(m *nats.Msg) (events.Entry, error) {
 	seq, seqErr := strconv.ParseUint(said(m, jetstream.SequenceHeader), 10, 64)
 	stored, timeErr := time.Parse(time.RFC3339Nano, said(m, jetstream.TimeStampHeaer))
 	if err := errors.Join(seqErr, timeErr); err != nil {

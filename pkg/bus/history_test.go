@@ -84,6 +84,32 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// Of one type and one secret the last event comes, and nobody else's.
+func TestLast(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	for n := range 7 {
+		happened(t, b, historyOrg, "SE1", n)
+	}
+	happened(t, b, "other", "SE1", 0)
+	happened(t, b, historyOrg, "SE2", 0)
+	got, found, err := b.Last(patient(t), historyOrg, "SE1", events.TypeRetryRequested)
+	if err != nil || !found || got.Err != nil || got.Event.ID != fmt.Sprint(historyOrg, "SE1", 6) || got.Sequence != 7 || got.Stored.IsZero() {
+		t.Errorf("got %+v, %v, %v", got, found, err)
+	}
+	for _, none := range []struct {
+		org, id string
+		t       events.Type
+	}{
+		{historyOrg, "SE1", events.TypeSecretDeleted}, {historyOrg, "SE3", events.TypeRetryRequested},
+		{"*", "SE1", events.TypeRetryRequested}, {historyOrg, "*", events.TypeRetryRequested}, {"", "", events.TypeRetryRequested},
+	} {
+		if got, found, err := b.Last(patient(t), none.org, none.id, none.t); found || err != nil {
+			t.Errorf("of %v: %+v, %v, %v", none, got, found, err)
+		}
+	}
+}
+
 // What is no event shows as that and hides nothing, whatever it pretends.
 func TestHistoryOfWhatIsNoEvent(t *testing.T) {
 	t.Parallel()
@@ -138,10 +164,16 @@ func TestHistoryUnavailable(t *testing.T) {
 	if got, _, err := b.History(patient(t), historyOrg, "SE1", 0, 10); !errors.Is(err, ErrUnavailable) || got != nil {
 		t.Errorf("without the log: %v, %v", got, err)
 	}
+	if _, found, err := b.Last(patient(t), historyOrg, "SE1", events.TypeRetryRequested); !errors.Is(err, ErrUnavailable) || found {
+		t.Errorf("the last without the log: %v, %v", found, err)
+	}
 	s.stop()
 	until(t, "disconnected", func() bool { return !b.Connected() })
 	if got, _, err := b.History(patient(t), historyOrg, "SE1", 0, 10); !errors.Is(err, ErrUnavailable) || got != nil {
 		t.Errorf("without a server: %v, %v", got, err)
+	}
+	if _, found, err := b.Last(patient(t), historyOrg, "SE1", events.TypeRetryRequested); !errors.Is(err, ErrUnavailable) || found {
+		t.Errorf("the last without a server: %v, %v", found, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

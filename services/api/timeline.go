@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -18,6 +19,9 @@ type Ledger interface {
 	// with the sequence after, in order and no more than most, and whether there
 	// are further ones.
 	History(ctx context.Context, org, secret string, after uint64, most int) (entries []events.Entry, more bool, err error)
+	// Last returns the last event of a type about a secret of an organisation, or
+	// reports false when none is kept.
+	Last(ctx context.Context, org, secret string, t events.Type) (last events.Entry, found bool, err error)
 }
 
 // Timeline is a part of what happened to a secret, oldest first.
@@ -38,7 +42,7 @@ type Timeline struct {
 type TimelineEntry struct {
 	// Sequence is its place: it only grows.
 	Sequence uint64
-	// ID is the event's. One that was stored twice has it twice.
+	// ID is the event's.
 	ID string
 	At time.Time
 	// Event is its type: SecretCreated, ExchangeFailed …
@@ -74,20 +78,84 @@ func (s *Service) Timeline(ctx context.Context, who Caller, id string, after uin
 	case !errors.Is(err, ErrNotFound):
 		return nil, err
 	default:
-		if err := s.remembered(ctx, who, id); err != nil {
+		if line.Explanation, err = s.explainDeleted(ctx, who, id); err != nil {
 			return nil, err
 		}
-		line.Explanation = "It is deleted."
 	}
 	entries, more, err := s.deps.Ledger.History(ctx, who.Org, id, after, size)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	line.More = more
-	for _, e := range entries {
-		line.Entries, line.After = append(line.Entries, entryOf(e)), e.Sequence
+	if len(entries) > 0 {
+		line.After = entries[len(entries)-1].Sequence
 	}
-	return line, nil
+	fresh, err := s.untold(ctx, who, id, after, entries)
+	for _, e := range fresh {
+		line.Entries = append(line.Entries, entryOf(e))
+	}
+	return line, unavailable(err)
+}
+
+// untold leaves out what was told before, in this part of the log or ahead of it:
+// what is announced again more than two minutes later is stored twice.
+func (s *Service) untold(ctx context.Context, who Caller, id string, after uint64, entries []events.Entry) ([]events.Entry, error) {
+	told := map[string]bool{}
+	if after > 0 && slices.ContainsFunc(entries, mayRepeat) {
+		if err := s.readTold(ctx, who, id, after, told); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(entries, func(e events.Entry) bool {
+		again := e.Err == nil && told[e.Event.ID]
+		told[e.Event.ID] = true
+		return again
+	}), nil
+}
+
+// toldLate is how long after it happened an event is told that may have been told
+// before. Apart from the clocks it could be twice as long.
+const toldLate = time.Minute
+
+// mayRepeat reports whether an event may have been told before: it is told late, or
+// it is an interruption, which bears the time of its telling.
+func mayRepeat(e events.Entry) bool {
+	return e.Err == nil && (e.Type == events.TypeExchangeInterrupted || e.Stored.Sub(e.Event.Time) > toldLate)
+}
+
+// readTold notes the ids of all events about a secret up to a place in the log. It
+// is the price of a repetition, which takes a crash.
+func (s *Service) readTold(ctx context.Context, who Caller, id string, upTo uint64, told map[string]bool) error {
+	for from, more := uint64(0), true; more && from < upTo; {
+		var entries []events.Entry
+		var err error
+		if entries, more, err = s.deps.Ledger.History(ctx, who.Org, id, from, historyPart); err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if from = e.Sequence; from <= upTo {
+				told[e.Event.ID] = true
+			}
+		}
+	}
+	return nil
+}
+
+// historyPart is how many events are read at a time.
+const historyPart = 1000
+
+// explainDeleted says of a secret that is not there when it was deleted and by whom,
+// as far as the log goes back. It returns ErrNotFound if there never was one.
+func (s *Service) explainDeleted(ctx context.Context, who Caller, id string) (string, error) {
+	last, found, err := s.deps.Ledger.Last(ctx, who.Org, id, events.TypeSecretDeleted)
+	if err != nil {
+		return "", unavailable(err)
+	}
+	if end, ok := last.Event.Data.(events.SecretDeleted); found && ok {
+		gone := secret.Secret{DeletedAt: last.Event.Time, UpdatedBy: secret.Actor{Email: bounded(end.By)}}
+		return gone.Explain(s.now()), nil
+	}
+	return "It is deleted; when and by whom was not told. Nothing tries again, and it cannot be brought back.", s.remembered(ctx, who, id)
 }
 
 // remembered returns nil if there ever was such a secret, as far as the log goes

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,8 +56,89 @@ func TestTimelineIsTheCallersOwn(t *testing.T) {
 // stored is a ledger of what is put into it.
 type stored []events.Entry
 
-func (s stored) History(context.Context, string, string, uint64, int) ([]events.Entry, bool, error) {
-	return s, false, nil
+func (s stored) History(_ context.Context, _, _ string, after uint64, most int) (part []events.Entry, more bool, err error) {
+	for _, e := range s {
+		if e.Sequence <= after {
+			continue
+		}
+		if len(part) == most {
+			return part, true, nil
+		}
+		part = append(part, e)
+	}
+	return part, false, nil
+}
+
+func (s stored) Last(_ context.Context, _, _ string, t events.Type) (last events.Entry, found bool, err error) {
+	for _, e := range s {
+		if e.Type == t {
+			last, found = e, true
+		}
+	}
+	return last, found, nil
+}
+
+// TestTimelineTellsOnce: what was announced again, too late for the log to know, is
+// left out, in the part that it is in and in every later one.
+func TestTimelineTellsOnce(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	var log stored
+	put := func(id string, happened, stored time.Duration, data events.Data) {
+		log = append(log, events.Entry{
+			Sequence: uint64(len(log) + 1), Stored: noon.Add(stored), Type: data.Type(), Event: events.Event{ID: id, Time: noon.Add(happened), Data: data},
+		})
+	}
+	put("a", 0, 0, events.ExchangeFailed{})
+	put("b", time.Second, time.Second, events.ExchangeInterrupted{})
+	put("c", time.Minute, time.Minute, events.ExchangeSucceeded{})
+	put("a", 0, 3*time.Minute, events.ExchangeFailed{})
+	put("d", 4*time.Minute, 4*time.Minute, events.RetryRequested{})
+	put("b", 5*time.Minute, 5*time.Minute, events.ExchangeInterrupted{})
+	put("e", 5*time.Minute, time.Hour, events.ExchangeSucceeded{})
+	log = append(log, events.Entry{Sequence: 8, Err: events.ErrUnknownType}, events.Entry{Sequence: 9, Err: events.ErrUnknownType})
+	service := over(t, api.Deps{Ledger: log})
+	for size := range len(log) + 1 {
+		var got []string
+		for line := (&api.Timeline{More: true}); line.More; {
+			var err error
+			line, err = service.Timeline(t.Context(), apitest.Caller(), "SE00000000000040008000000000000001", line.After, size+1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range line.Entries {
+				got = append(got, fmt.Sprint(e.Sequence, e.ID))
+			}
+		}
+		if want := []string{"1a", "2b", "3c", "5d", "7e", "8", "9"}; !slices.Equal(got, want) {
+			t.Errorf("in parts of %d: %v, want %v", size+1, got, want)
+		}
+	}
+}
+
+// TestTimelineOfADeletedSecret: it says when and by whom, also where the entry that
+// says so is far from what was asked for.
+func TestTimelineOfADeletedSecret(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	made := must[*secret.Secret](t)(newToken(t, w.Service, w.property.ID, "", "s"))
+	if err := w.Service.DeleteSecret(t.Context(), apitest.Caller(), made.ID); err != nil {
+		t.Fatal(err)
+	}
+	published := w.Events.Published()
+	end := published[len(published)-1].Time.Format("2006-01-02 15:04:05 UTC")
+	want := "It was deleted at " + end + " by ada@example.org. Nothing tries again, and it cannot be brought back."
+	for after := range uint64(3) {
+		got, err := w.Service.Timeline(t.Context(), apitest.Caller(), made.ID, after, 1)
+		if err != nil || got.Explanation != want {
+			t.Errorf("after %d: %v, %v, want %s", after, got, err, want)
+		}
+	}
+	untold := over(t, api.Deps{Ledger: stored{{Sequence: 1, Type: events.TypeSecretDeleted, Err: events.ErrUnknownType}}})
+	got, err := untold.Timeline(t.Context(), apitest.Caller(), made.ID, 0, 1)
+	if want := "It is deleted; when and by whom was not told. Nothing tries again, and it cannot be brought back."; err != nil || got.Explanation != want {
+		t.Errorf("without the event: %v, %v, want %s", got, err, want)
+	}
 }
 
 // TestTimelineOfEveryEvent: there is something to read of every event about a
@@ -140,7 +222,7 @@ func TestTimelineOfEveryEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got.Entries); diff != "" || got.After != 91 || got.Explanation != "It is deleted." {
+	if diff := cmp.Diff(want, got.Entries); diff != "" || got.After != 91 || !strings.HasPrefix(got.Explanation, "It was deleted at 2026-11-22 12:00:00 UTC by ada. ") {
 		t.Errorf("after %d, %q; entries (-want +got):\n%s", got.After, got.Explanation, diff)
 	}
 	if _, err := over(t, api.Deps{}).Timeline(t.Context(), apitest.Caller(), id, 0, 100); !errors.Is(err, api.ErrNotReady) {

@@ -174,7 +174,19 @@ func (e *Events) History(_ context.Context, org, secret string, after uint64, mo
 	return found, false, e.broken
 }
 
-// Break lets Publish and History fail from now on; nil mends it.
+// Last implements api.Ledger.
+func (e *Events) Last(_ context.Context, org, secret string, t events.Type) (last events.Entry, found bool, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, event := range e.published {
+		if event.Org == org && event.Data.About() == secret && event.Data.Type() == t {
+			last, found = events.Entry{Sequence: uint64(i + 1), Stored: event.Time, Type: t, Event: event}, true
+		}
+	}
+	return last, found, e.broken
+}
+
+// Break lets Publish, History and Last fail from now on; nil mends it.
 func (e *Events) Break(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -17,7 +17,7 @@ type TimelineEntry struct {
 		At time.Time `json:"at"`
 		// Event is what happened: SecretCreated, ExchangeFailed …
 		Event string `json:"event"`
-		// EventID is the same for what was told twice.
+		// EventID is the id of the event.
 		EventID       string     `json:"event_id"`
 		Action        string     `json:"action"`
 		Reason        string     `json:"reason"`
