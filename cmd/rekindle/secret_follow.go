@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -44,18 +44,27 @@ func (f *follower) run(ctx context.Context, known client.Timeline) error {
 		case err != nil && !mayPass(err):
 			return err
 		case err != nil && pause == followPause:
-			f.note(fmt.Sprintf("what happens meanwhile is told later, for the server cannot be asked: %v", err))
-			fallthrough
+			f.note("what happens meanwhile is told later, for the server cannot be asked: " + brief(err))
+			pause = 2 * pause
 		case err != nil:
 			pause = min(2*pause, mostFollowPause)
-			continue
-		case pause > followPause:
-			f.note("the server can be asked again")
+		default:
+			if pause > followPause {
+				f.note("the server can be asked again")
+			}
+			pause, known = followPause, line
+			f.tell(line.Entries)
 		}
-		pause, known = followPause, line
-		f.tell(line.Entries)
 	}
 	return nil
+}
+
+// brief leaves the URL of a question out of an error.
+func brief(err error) string {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err
+	}
+	return err.Error()
 }
 
 // tellsEnd reports whether a part of a time-line has the end of the secret in it.

@@ -48,9 +48,9 @@ func (s *Secret) explainPending(now time.Time) string {
 	a, f := s.Authorization, s.StatusDetails
 	switch {
 	case f != nil && !s.NextAttemptAt.IsZero():
-		return fmt.Sprintf("Its exchange failed at %s: %s. It %s", when(f.At), f.words(), s.due(now, "is tried again by itself", "was to be tried again"))
+		return fmt.Sprintf("Its exchange failed at %s: %s. The next attempt %s", when(f.At), f.Words(), s.due(now, "is"))
 	case !s.NextAttemptAt.IsZero():
-		return "An exchange was asked for at " + when(s.NextAttemptAt) + s.held(now, " and is being made")
+		return "An exchange was asked for: it " + s.due(now, "begins")
 	case a == nil || a.AskedUntil.IsZero():
 		return "Nobody has consented to it yet: reauthorize it to get a link"
 	case a.AskedUntil.After(now):
@@ -66,7 +66,7 @@ func (s *Secret) explainFailed(now time.Time) string {
 	if f == nil {
 		return "Its exchange failed. Nothing tries again by itself; " + s.cure(nil, now)
 	}
-	return fmt.Sprintf("Its exchange failed at %s: %s. Nothing tries again by itself; %s", when(f.At), f.words(), s.cure(f, now))
+	return fmt.Sprintf("Its exchange failed at %s: %s. Nothing tries again by itself; %s", when(f.At), f.Words(), s.cure(f, now))
 }
 
 // explainSucceeded is about a secret that has a value, or had one.
@@ -76,7 +76,7 @@ func (s *Secret) explainSucceeded(now time.Time) string {
 	case s.Environment == "":
 		return "Its exchange succeeded, but it has no environment: its value was not kept and is not refreshed until it is given one"
 	case f != nil:
-		return fmt.Sprintf("Its refresh failed %s at %s: %s. %s", times(s.Attempts), when(f.At), f.words(), s.afterFailure(f, now))
+		return fmt.Sprintf("Its refresh failed %s at %s: %s. %s", times(s.Attempts), when(f.At), f.Words(), s.afterFailure(f, now))
 	case !s.NextAttemptAt.IsZero():
 		return s.explainWorking(now)
 	case s.ExpiresAt.IsZero():
@@ -90,7 +90,7 @@ func (s *Secret) explainSucceeded(now time.Time) string {
 func (s *Secret) explainWorking(now time.Time) string {
 	switch due := s.NextAttemptAt; {
 	case !s.works(now), !due.Add(slack).After(now):
-		return "Its refresh " + s.due(now, "is due", "was due") + "; " + s.value(now)
+		return "Its refresh " + s.due(now, "is due") + "; " + s.value(now)
 	case due.After(now):
 		return "All is well: " + s.value(now) + " and is refreshed at " + when(due)
 	default:
@@ -103,7 +103,7 @@ func (s *Secret) afterFailure(f *Failure, now time.Time) string {
 	if s.NextAttemptAt.IsZero() {
 		return "It is given up: nothing tries again by itself, and " + s.value(now) + "; " + s.cure(f, now)
 	}
-	next := "The next attempt " + s.due(now, "is", "was to be") + "; " + s.value(now)
+	next := "The next attempt " + s.due(now, "is") + "; " + s.value(now)
 	switch a := s.Authorization; {
 	case f.passes() && !f.RetryAt.IsZero():
 		next = "The provider asked to wait until " + when(f.RetryAt) + ". " + next
@@ -116,23 +116,17 @@ func (s *Secret) afterFailure(f *Failure, now time.Time) string {
 	return next
 }
 
-// due says when the next exchange is, in the words for what is still to come or
-// for what should have begun.
-func (s *Secret) due(now time.Time, is, was string) string {
+// due says when the next exchange is, or that it is being made or overdue. Is are
+// the words for one that is still to come.
+func (s *Secret) due(now time.Time, is string) string {
 	switch at := s.NextAttemptAt; {
 	case at.After(now):
 		return is + " at " + when(at)
+	case at.Add(slack).After(now):
+		return "is being made"
 	default:
-		return was + " at " + when(at) + s.held(now, " and is being made")
+		return "was due at " + when(at) + " and has not been made yet, because the exchangers or the scheduler are down or behind"
 	}
-}
-
-// held is what is said of an exchange that is due: usual, or that it is overdue.
-func (s *Secret) held(now time.Time, usual string) string {
-	if s.NextAttemptAt.Add(slack).After(now) {
-		return usual
-	}
-	return " and has not been made yet, because the exchangers or the scheduler are down or behind"
 }
 
 // meanwhile is what is said of the value in use, "" when there is none.
@@ -193,7 +187,7 @@ func (s *Secret) repair(f *Failure, now time.Time) string {
 	case s.Kind.Interactive():
 		return mend
 	default:
-		return "a retry alone does not help: update what is wrong in it, which exchanges it at once, or " + mend
+		return "update what is wrong in it, which exchanges it at once, or " + mend
 	}
 }
 
@@ -214,7 +208,7 @@ func (s *Secret) explainConsent(now time.Time) string {
 	case s.ReauthorizationRequired(now) && !a.ReauthorizeBy.IsZero():
 		return "A person has to consent again by " + when(a.ReauthorizeBy)
 	case a.Failure != nil:
-		return "The last dialog, at " + when(a.Failure.At) + ", brought no new consent: " + a.Failure.words()
+		return "The last dialog, at " + when(a.Failure.At) + ", brought no new consent: " + a.Failure.Words()
 	default:
 		return ""
 	}
@@ -242,9 +236,9 @@ func (f *Failure) passes() bool {
 	}
 }
 
-// words are the details of the failure for people. What clients know by a word of
+// Words are the details of the failure for people. What clients know by a word of
 // the contract (A5.2) is spelled out.
-func (f *Failure) words() string {
+func (f *Failure) Words() string {
 	if f.Reason == "no_such_host" {
 		return "the host of the token URL does not exist"
 	}

@@ -15,7 +15,7 @@ import (
 // two hours before the question.
 func TestExplain(t *testing.T) {
 	t.Parallel()
-	const update = "a retry alone does not help: update what is wrong in it, which exchanges it at once, or " +
+	const update = "update what is wrong in it, which exchanges it at once, or " +
 		"mend what is wrong at the provider or in the configuration of the deployment and then retry it"
 	now := noon()
 	at := func(d time.Duration) time.Time { return now.Add(d) }
@@ -72,16 +72,16 @@ func TestExplain(t *testing.T) {
 		{
 			"new",
 			secret.Secret{Kind: secret.OAuth2, Status: secret.Pending, NextAttemptAt: at(-time.Second)},
-			"An exchange was asked for at T-1s and is being made.",
+			"An exchange was asked for: it is being made.",
 		},
 		{
 			"new, and nobody makes it",
 			secret.Secret{Kind: secret.OAuth2, Status: secret.Pending, NextAttemptAt: at(-time.Hour)},
-			"An exchange was asked for at T-1h and has not been made yet, because the exchangers or the scheduler are down or behind.",
+			"An exchange was asked for: it was due at T-1h and has not been made yet, because the exchangers or the scheduler are down or behind.",
 		},
 		{
 			"retried while a value is in use", edited(func(s *secret.Secret) { s.Ask(at(-time.Second)) }),
-			"An exchange was asked for at T-1s and is being made. As it is, the value in use works until T+4h.",
+			"An exchange was asked for: it is being made. As it is, the value in use works until T+4h.",
 		},
 		{
 			"failed from the start",
@@ -105,7 +105,7 @@ func TestExplain(t *testing.T) {
 		}), "Its refresh failed 3 times, last at T-1h: no answer within 10s. The next attempt is at T+30m; the value in use works until T+4h."},
 		{"a refresh failed, the next is overdue", edited(func(s *secret.Secret) {
 			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts, s.NextAttemptAt = secret.Pending, timeout, 1, at(-5*time.Minute)
-		}), "Its refresh failed once, at T-1h: no answer within 10s. The next attempt was to be at T-5m and has not been made yet, because the exchangers or the scheduler are down or behind; the value in use works until T+4h."},
+		}), "Its refresh failed once, at T-1h: no answer within 10s. The next attempt was due at T-5m and has not been made yet, because the exchangers or the scheduler are down or behind; the value in use works until T+4h."},
 		{"a refresh given up", edited(func(s *secret.Secret) {
 			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts, s.NextAttemptAt = secret.Failed, timeout, 4, time.Time{}
 		}), "Its refresh failed 4 times, last at T-1h: no answer within 10s. It is given up: nothing tries again by itself, and the value in use works until T+4h; retry it when that has passed."},
@@ -129,7 +129,7 @@ func TestExplain(t *testing.T) {
 		}), "Its exchange failed at T-1h: too many requests. Nothing tries again by itself; retry it when that has passed. As it is, the value in use works until T+4h."},
 		{"an exchange is tried again", edited(func(s *secret.Secret) {
 			s.Status, s.StatusDetails, s.NextAttemptAt = secret.Pending, timeout, at(time.Second)
-		}), "Its exchange failed at T-1h: no answer within 10s. It is tried again by itself at T+1s. As it is, the value in use works until T+4h."},
+		}), "Its exchange failed at T-1h: no answer within 10s. The next attempt is at T+1s. As it is, the value in use works until T+4h."},
 		{"a grant refused once", consented(func(s *secret.Secret, a *secret.Authorization) {
 			a.Strikes, s.NextAttemptAt = 1, at(time.Minute)
 			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts = secret.Pending, ended, 1
@@ -145,12 +145,12 @@ func TestExplain(t *testing.T) {
 		{
 			"a refresh is due just now, and the value has ended",
 			edited(func(s *secret.Secret) { s.NextAttemptAt, s.ExpiresAt = at(-time.Second), at(-time.Second) }),
-			"Its refresh was due at T-1s and is being made; the value in use ended at T-1s.",
+			"Its refresh is being made; the value in use ended at T-1s.",
 		},
 		{
 			"the value ends at this moment",
 			edited(func(s *secret.Secret) { s.NextAttemptAt, s.ExpiresAt = now, now }),
-			"Its refresh was due at T0s and is being made; the value in use ended at T0s.",
+			"Its refresh is being made; the value in use ended at T0s.",
 		},
 		{
 			"ended, and the refresh is to come",

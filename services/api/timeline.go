@@ -206,11 +206,12 @@ func (e *TimelineEntry) read(data events.Data) {
 		}
 		e.NextAttemptAt, e.WorksUntil = d.RefreshAt, d.ExpiresAt
 	case events.ExchangeFailed:
-		e.Action, e.Reason, e.Detail, e.Attempts = d.Action, d.Reason, d.Detail, d.Attempts
+		why := secret.Failure{Reason: string(d.Reason), Detail: d.Detail}
+		e.Action, e.Reason, e.Detail, e.Attempts = d.Action, d.Reason, why.Words(), d.Attempts
 		e.NextAttemptAt, e.WorksUntil = d.NextAttemptAt, d.WorksUntil
 	case events.ExchangeInterrupted:
 		e.Action, e.Generation, e.WorksUntil = d.Action, d.Generation, d.WorksUntil
-		e.Detail = "nobody knows how it ended: its exchanger died or was stopped; another is due at once"
+		e.Detail = interrupted(d.Action)
 	default:
 		e.readConsent(data)
 	}
@@ -238,6 +239,15 @@ func (e *TimelineEntry) readConsent(data events.Data) {
 			e.Detail = "a person has to consent again by " + stamp(d.ReauthorizeBy)
 		}
 	}
+}
+
+// interrupted says what comes after an exchange of which nobody knows how it ended.
+func interrupted(action string) string {
+	const unknown = "nobody knows how it ended: its exchanger died or was stopped; "
+	if action == string(secret.Authorize) {
+		return unknown + "a code is not sent twice (RFC 6749 section 4.1.2), so a person may have to consent again"
+	}
+	return unknown + "it is decided anew when the next is"
 }
 
 // changes says what an update changed.

@@ -181,12 +181,23 @@ func TestTimelineOfEveryEvent(t *testing.T) {
 			events.ExchangeFailed{Action: "refresh", Reason: events.ReasonTimeout, Detail: "no answer", Attempts: 2, NextAttemptAt: noon, WorksUntil: later},
 			api.TimelineEntry{Action: "refresh", Reason: events.ReasonTimeout, Detail: "no answer", Attempts: 2, NextAttemptAt: noon, WorksUntil: later},
 		},
+		{
+			events.ExchangeFailed{Reason: events.ReasonNoSuchHost, Detail: "nxdomain"},
+			api.TimelineEntry{Reason: events.ReasonNoSuchHost, Detail: "the host of the token URL does not exist"},
+		},
 		{events.ExchangeFailed{Detail: "x" + long}, api.TimelineEntry{Detail: "x" + long[:1022] + "…"}},
 		{
 			events.ExchangeInterrupted{Action: "refresh", Generation: 7, WorksUntil: later},
 			api.TimelineEntry{
 				Action: "refresh", Generation: 7, WorksUntil: later,
-				Detail: "nobody knows how it ended: its exchanger died or was stopped; another is due at once",
+				Detail: "nobody knows how it ended: its exchanger died or was stopped; it is decided anew when the next is",
+			},
+		},
+		{
+			events.ExchangeInterrupted{Action: "authorize", Generation: 7},
+			api.TimelineEntry{
+				Action: "authorize", Generation: 7,
+				Detail: "nobody knows how it ended: its exchanger died or was stopped; a code is not sent twice (RFC 6749 section 4.1.2), so a person may have to consent again",
 			},
 		},
 		{events.ReauthorizeRequested{By: "ada", Until: later}, api.TimelineEntry{By: "ada", Detail: "the link is open until 2026-11-22 13:00:00 UTC"}},
