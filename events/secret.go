@@ -80,7 +80,8 @@ type ExchangeFailed struct {
 
 // ExchangeInterrupted says: an exchange was begun and nobody knows how it ended,
 // for its exchanger died or was stopped. That takes no attempt away: another
-// exchange is due at once.
+// exchange is decided, due at once unless the provider may have replaced what was
+// sent. The code of a consent is not sent again.
 type ExchangeInterrupted struct {
 	Secret      string `json:"secret"`
 	Property    string `json:"property"`
