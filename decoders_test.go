@@ -31,8 +31,8 @@ var decoders = map[string]string{
 
 	"pkg/bus.batchAnswer": "pkg/bus.FuzzServerSays",
 	"pkg/bus.describe":    "pkg/bus.FuzzDescribe",
-	"pkg/bus.entryOf":     "pkg/bus.FuzzServerSays",
 	"pkg/bus.members":     "pkg/bus.FuzzDescribe",
+	"pkg/bus.storedEntry": "pkg/bus.FuzzServerSays",
 
 	"pkg/config.UnmarshalText": "pkg/config.FuzzDecode",
 	"pkg/config.parse":         "pkg/config.FuzzDecode",

@@ -101,8 +101,11 @@ func TestLast(t *testing.T) {
 		org, id string
 		t       events.Type
 	}{
-		{historyOrg, "SE1", events.TypeSecretDeleted}, {historyOrg, "SE3", events.TypeRetryRequested},
-		{"*", "SE1", events.TypeRetryRequested}, {historyOrg, "*", events.TypeRetryRequested}, {"", "", events.TypeRetryRequested},
+		{historyOrg, "SE1", events.TypeSecretDeleted},
+		{historyOrg, "SE3", events.TypeRetryRequested},
+		{"*", "SE1", events.TypeRetryRequested},
+		{historyOrg, "*", events.TypeRetryRequested},
+		{"", "", events.TypeRetryRequested},
 	} {
 		if got, found, err := b.Last(patient(t), none.org, none.id, none.t); found || err != nil {
 			t.Errorf("of %v: %+v, %v, %v", none, got, found, err)

@@ -76,7 +76,7 @@ func (s *Secret) explainSucceeded(now time.Time) string {
 	case s.Environment == "":
 		return "Its exchange succeeded, but it has no environment: its value was not kept and is not refreshed until it is given one"
 	case f != nil:
-		return fmt.Sprintf("Its refresh failed %s at %s: %s. %s", times(s.Attempts), when(f.At), f.Words(), s.afterFailure(f, now))
+		return fmt.Sprintf("Its refresh %s at %s: %s. %s", failed(s.Attempts), when(f.At), f.Words(), s.afterFailure(f, now))
 	case !s.NextAttemptAt.IsZero():
 		return s.explainWorking(now)
 	case s.ExpiresAt.IsZero():
@@ -107,7 +107,7 @@ func (s *Secret) afterFailure(f *Failure, now time.Time) string {
 	switch a := s.Authorization; {
 	case f.passes() && !f.RetryAt.IsZero():
 		next = "The provider asked to wait until " + when(f.RetryAt) + ". " + next
-	case f.passes(), f.Reason == "unknown", a != nil && !a.EndedAt.IsZero():
+	case f.passes(), f.unknown(), a != nil && !a.EndedAt.IsZero():
 	case f.needsConsent():
 		next += ". If that is refused, too, a person has to consent again"
 	default:
@@ -159,7 +159,7 @@ func (s *Secret) cure(f *Failure, now time.Time) string {
 	a := s.Authorization
 	ended := a != nil && !a.EndedAt.IsZero()
 	switch {
-	case !s.Kind.Interactive() || f != nil && !ended && !f.needsConsent() && f.Reason != "unknown":
+	case !s.Kind.Interactive(), f != nil && !ended && !f.needsConsent() && !f.unknown() && !(f.passes() && s.withoutGrant()):
 		return s.repair(f, now)
 	case a != nil && a.AskedUntil.After(now):
 		return "a person has to consent again"
@@ -168,26 +168,30 @@ func (s *Secret) cure(f *Failure, now time.Time) string {
 	}
 }
 
-// repair is what to do where no consent is needed.
+// repair is what to do where it is not a consent that is missing, or not only.
 func (s *Secret) repair(f *Failure, now time.Time) string {
-	const mend = "mend what is wrong at the provider or in the configuration of the deployment and then retry it"
+	const outside = "mend what is wrong at the provider or in the configuration of the deployment"
+	then := " and then retry it"
+	if s.withoutGrant() {
+		then = " and then reauthorize it"
+	}
 	switch {
 	case f == nil:
 		return "retry it to get another"
 	case f.passes() && f.RetryAt.After(now):
 		return "the provider asked to wait until " + when(f.RetryAt) + ", so retry it after that"
-	case f.passes() || f.Reason == "unknown":
+	case f.passes(), f.unknown():
 		return "retry it when that has passed"
 	case f.Reason == "app_refused", f.Reason == "not_registered":
-		return "mend the registration of the app, at the provider or in the configuration of the deployment, and then retry it"
+		return "mend the registration of the app, at the provider or in the configuration of the deployment," + then
 	case f.Reason == "window", f.Reason == "no_lifetime":
-		return "have the provider issue tokens that live longer, or lower the windows in the configuration of the deployment, and then retry it"
+		return "have the provider issue tokens that live longer, or lower the refresh offset or the windows," + then
 	case f.Reason == "unsupported":
-		return "mend or upgrade the exchangers, and then retry it"
+		return "mend or upgrade the exchangers," + then
 	case s.Kind.Interactive():
-		return mend
+		return outside + then
 	default:
-		return "update what is wrong in it, which exchanges it at once, or " + mend
+		return "update what is wrong in it, which exchanges it at once, or " + outside + then
 	}
 }
 
@@ -236,6 +240,9 @@ func (f *Failure) passes() bool {
 	}
 }
 
+// unknown reports whether nobody knows what came of the request.
+func (f *Failure) unknown() bool { return f.Reason == "unknown" }
+
 // Words are the details of the failure for people. What clients know by a word of
 // the contract (A5.2) is spelled out.
 func (f *Failure) Words() string {
@@ -245,11 +252,16 @@ func (f *Failure) Words() string {
 	return f.Detail
 }
 
-func times(n int) string {
-	if n <= 1 {
-		return "once,"
+// failed says how often a refresh did. An interruption is no failure.
+func failed(attempts int) string {
+	switch attempts {
+	case 0:
+		return "was interrupted"
+	case 1:
+		return "failed once,"
+	default:
+		return fmt.Sprintf("failed %d times, last", attempts)
 	}
-	return fmt.Sprintf("%d times, last", n)
 }
 
 // when is a time for people, who are told the zone.

@@ -246,26 +246,31 @@ func relativeTo(now time.Time, text string) string {
 // somebody's hand mends, nor to ask a person where time helps.
 func TestAdviceFollowsTheVerdict(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []secret.Kind{secret.OAuth2, secret.OAuth2Google} {
-		for _, reason := range append(events.Reasons(), "of tomorrow") {
-			s := secret.Secret{Kind: kind, Status: secret.Failed, StatusDetails: &secret.Failure{Reason: string(reason), Detail: "a detail"}}
+	for _, reason := range append(events.Reasons(), "of tomorrow") {
+		f := &secret.Failure{Reason: string(reason), Detail: "a detail"}
+		for name, s := range map[string]secret.Secret{
+			"needs nobody": {Kind: secret.OAuth2},
+			"has a grant":  {Kind: secret.OAuth2Google, Authorization: &secret.Authorization{AuthorizedAt: noon()}},
+			"has no grant": {Kind: secret.OAuth2Google},
+		} {
+			s.Status, s.StatusDetails = secret.Failed, f
 			text := s.Explain(noon())
-			waits := strings.Contains(text, "retry it when that has passed")
-			person := strings.Contains(text, "reauthorize it")
-			mends := strings.Contains(text, "configuration of the deployment") || strings.Contains(text, "the exchangers")
+			waits := strings.Contains(text, "; retry it when that has passed")
+			person := strings.Contains(text, "a person has to consent again")
+			mends := strings.Contains(text, "configuration of the deployment") || strings.Contains(text, "the windows") || strings.Contains(text, "the exchangers")
 			var right bool
 			switch reason.Verdict() {
-			case events.Retry, events.Wait:
-				right = waits && !person && !mends
+			case events.Retry, events.Wait: // a code is good for one request: there is nothing to retry without a grant
+				right = !mends && person == (name == "has no grant") && waits != person
 			case events.NeedsConfiguration:
 				right = mends && !waits && !person
 			case events.NeedsHuman:
-				right = person && !mends || !kind.Interactive() // there is nobody who has consented
+				right = person && !waits && !mends || name == "needs nobody" // there is nobody who has consented
 			case events.Unknown:
-				right = !mends && person == kind.Interactive()
+				right = !mends && person == s.Kind.Interactive() && waits != person
 			}
-			if !right {
-				t.Errorf("%s of %s: %s", reason, kind, text)
+			if !right || strings.Contains(text, "reauthorize it") != (person || mends && name == "has no grant") {
+				t.Errorf("%s, of what %s: %s", reason, name, text)
 			}
 		}
 	}
