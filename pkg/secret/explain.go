@@ -50,7 +50,7 @@ func (s *Secret) explainPending(now time.Time) string {
 	case f != nil && !s.NextAttemptAt.IsZero():
 		return fmt.Sprintf("Its exchange failed at %s: %s. The next attempt %s", when(f.At), f.Words(), s.due(now, "is"))
 	case !s.NextAttemptAt.IsZero():
-		return "An exchange was asked for: it " + s.due(now, "begins")
+		return "An exchange was asked for at " + when(s.NextAttemptAt) + " and " + s.underWay(now)
 	case a == nil || a.AskedUntil.IsZero():
 		return "Nobody has consented to it yet: reauthorize it to get a link"
 	case a.AskedUntil.After(now):
@@ -123,10 +123,18 @@ func (s *Secret) due(now time.Time, is string) string {
 	case at.After(now):
 		return is + " at " + when(at)
 	case at.Add(slack).After(now):
-		return "is being made"
+		return s.underWay(now)
 	default:
-		return "was due at " + when(at) + " and has not been made yet, because the exchangers or the scheduler are down or behind"
+		return "was due at " + when(at) + " and " + s.underWay(now)
 	}
+}
+
+// underWay is what is said of an exchange that is due.
+func (s *Secret) underWay(now time.Time) string {
+	if s.NextAttemptAt.Add(slack).After(now) {
+		return "is being made"
+	}
+	return "has not been made yet, because the exchangers or the scheduler are down or behind"
 }
 
 // meanwhile is what is said of the value in use, "" when there is none.

@@ -72,16 +72,16 @@ func TestExplain(t *testing.T) {
 		{
 			"new",
 			secret.Secret{Kind: secret.OAuth2, Status: secret.Pending, NextAttemptAt: at(-time.Second)},
-			"An exchange was asked for: it is being made.",
+			"An exchange was asked for at T-1s and is being made.",
 		},
 		{
 			"new, and nobody makes it",
 			secret.Secret{Kind: secret.OAuth2, Status: secret.Pending, NextAttemptAt: at(-time.Hour)},
-			"An exchange was asked for: it was due at T-1h and has not been made yet, because the exchangers or the scheduler are down or behind.",
+			"An exchange was asked for at T-1h and has not been made yet, because the exchangers or the scheduler are down or behind.",
 		},
 		{
 			"retried while a value is in use", edited(func(s *secret.Secret) { s.Ask(at(-time.Second)) }),
-			"An exchange was asked for: it is being made. As it is, the value in use works until T+4h.",
+			"An exchange was asked for at T-1s and is being made. As it is, the value in use works until T+4h.",
 		},
 		{
 			"failed from the start",
