@@ -15,7 +15,7 @@ export CGO_ENABLED = 0
 rounds ?= 5
 
 .NOTPARALLEL:
-.PHONY: help run demo build test check chaos race fuzz lint fmt tools tidy tidied generated clean $(e2e)
+.PHONY: help run demo build test check chaos sim race fuzz lint fmt tools tidy tidied generated clean $(e2e)
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ check: tidied generated lint race build $(e2e) ## All that a change must pass: l
 
 chaos: ## Let exchangers die at every step of a refresh, and count what is lost: minutes, rounds=1 fewer
 	go test -count=1 -timeout 2h -v -run '^TestChaos$$' ./cmd/rekindle -args -chaos.rounds $(rounds)
+
+sim: ## Simulate a fleet of many cells, and put the tables into docs/scale.md
+	go run ./test/sim -doc docs/scale.md
 
 race: ## Test under the race detector, each module by its own go.mod
 	for m in $(modules); do \
