@@ -76,6 +76,12 @@ type Claim struct {
 // Live reports whether the holder may still be at work at the time now.
 func (c *Claim) Live(now time.Time) bool { return now.Before(c.Until) }
 
+// LeftBy reports whether c is what is left of the claim o, and nobody has claimed
+// since.
+func (c *Claim) LeftBy(o *Claim) bool {
+	return c != nil && c.Until.IsZero() && c.Decision == o.Decision && c.Holder == o.Holder && c.StartedAt.Equal(o.StartedAt)
+}
+
 // Answers reports whether the grant holds the outcome of decision d.
 func (g *Grant) Answers(d uint64) bool { return g.Outcome != nil && g.Outcome.Decision == d }
 

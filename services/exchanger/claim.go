@@ -235,11 +235,15 @@ func (c *claim) keep(ctx context.Context, lost func(error)) {
 }
 
 // commit closes the claim with its outcome. It does not give up while the store
-// is away: the outcome exists nowhere else.
+// is away: the outcome exists nowhere else. Of a void one the refresh token may be
+// good.
 func (c *claim) commit(ctx context.Context, r *result) error {
 	deadline := c.x.now().Add(commitPatience)
 	for {
 		err := c.put(ctx, r.in(c.grant))
+		if errors.Is(err, errFenced) {
+			err = cmp.Or(c.salvage(ctx, r.consent), err)
+		}
 		if err == nil || errors.Is(err, errFenced) || c.x.now().After(deadline) {
 			return err
 		}

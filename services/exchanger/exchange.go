@@ -36,14 +36,19 @@ func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*r
 
 	var r *result
 	var err error
-	if c.secret.Kind.Interactive() {
+	once := c.secret.Kind.Interactive()
+	if once {
 		// What is sent here may be good for one request only, and what comes back
-		// is nowhere else: the client's timeout, or the loss of the claim, which
-		// makes the answer void, is the only end.
+		// is nowhere else: the client's timeout is the only end.
 		ctx = context.WithoutCancel(ctx)
 	}
 	asked := *c // as it was claimed: c is written to while the claim is renewed
-	lost := c.whileKept(ctx, func(ctx context.Context) { r, err = x.attempt(ctx, &asked, due.Action) })
+	lost := c.whileKept(ctx, func(kept context.Context) {
+		if once {
+			kept = ctx // also when the claim is lost: see salvage
+		}
+		r, err = x.attempt(kept, &asked, due.Action)
+	})
 	if err != nil || r == nil {
 		return nil, lost
 	}

@@ -137,6 +137,38 @@ func stillLost(g *secret.Grant) *secret.Claim {
 	return nil
 }
 
+// salvage puts the refresh token that an overtaken exchange brings, and that is
+// nowhere else, in the place of the one it sent, as long as nobody can have sent
+// that again: the claim that was given up is still the last one. The decision is made
+// anew all the same, and the next exchange sends what was saved. After an error it is
+// to be tried again.
+func (c *claim) salvage(ctx context.Context, brought *secret.ConsentGrant) error {
+	if brought == nil || c.grant.Claim.Token == 0 {
+		return nil
+	}
+	g, rev, err := c.x.vault.Grant(ctx, c.secret.ID)
+	switch {
+	case err != nil:
+		return err
+	case c.holds(g):
+		return errBehind // it was overtaken
+	case !g.Claim.LeftBy(c.grant.Claim):
+		return nil
+	}
+	next := *g
+	for _, place := range []**secret.ConsentGrant{&next.Consent, &next.Held} {
+		if old := *place; old != nil && old.Generation == g.Claim.Token {
+			*place, next.Lost = brought, nil
+		}
+	}
+	if _, err := c.x.vault.PutGrant(ctx, c.secret.ID, &next, rev); err != nil {
+		return err
+	}
+	c.x.Logger.WarnContext(ctx, "the refresh token that an overtaken exchange brought was saved",
+		"secret", c.secret.ID, "generation", c.secret.Decision)
+	return nil
+}
+
 // postpone decides anew when a refresh token is to be sent that was lost, because
 // the grace is over that it was to be sent in. It returns errVoid.
 func (c *claim) postpone(ctx context.Context, at time.Time) error {

@@ -59,8 +59,15 @@ type held struct {
 // and returns when the provider has its request. Later requests are answered.
 func (w *world) hold(s *secret.Secret, edits ...func(*Exchanger)) *held {
 	w.t.Helper()
+	return w.holdWith(s, sandbox.Step{}, edits...)
+}
+
+// holdWith is hold for an answer that is not as usual.
+func (w *world) holdWith(s *secret.Secret, answer sandbox.Step, edits ...func(*Exchanger)) *held {
+	w.t.Helper()
 	before, err := w.provider.Client(s.Credentials.ClientID)
-	w.script(s, sandbox.Step{Times: 1, Hold: true})
+	answer.Times, answer.Hold = 1, true
+	w.script(s, answer)
 	requests := before.Counters.Requests + 1
 	if errors.Is(err, sandbox.ErrUnknownClient) {
 		requests = 1
