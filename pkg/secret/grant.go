@@ -65,6 +65,9 @@ type Claim struct {
 	Fingerprint string `json:"fingerprint,omitempty"`
 	// Attempt counts the attempts of the refresh, from 1.
 	Attempt int `json:"attempt,omitempty"`
+	// Replays counts, of a claim that is lost, the attempts since to send its token
+	// again that were in vain.
+	Replays int `json:"replays,omitempty"`
 	// Until is when others may think the holder dead. Safety does not hang on
 	// it: a holder that is late finds its revision gone.
 	Until time.Time `json:"until"`
@@ -96,6 +99,9 @@ type Outcome struct {
 	At        time.Time `json:"at"`
 	// Failure is nil when the exchange succeeded.
 	Failure *Failure `json:"failure,omitempty"`
+	// Answered tells that the failure is what the provider said, and not that it
+	// could not be asked.
+	Answered bool `json:"answered,omitempty"`
 	// Ended tells that the provider refused the grant for good.
 	Ended bool `json:"ended,omitempty"`
 	// Foreign tells that the grant was given to another app than the one that is
@@ -106,6 +112,9 @@ type Outcome struct {
 	// the schedule: the provider asked for patience, or what was sent may have
 	// been replaced. Zero otherwise.
 	RetryAt time.Time `json:"retry_at,omitzero"`
+	// Replay tells that at RetryAt the provider still takes what was sent, and not
+	// for long: the next attempt is then, whatever else there is to wait for.
+	Replay bool `json:"replay,omitempty"`
 	// Held tells that the consent was another account's: what it yielded is
 	// kept apart, and the grant in use serves on.
 	Held bool `json:"held,omitempty"`
@@ -140,11 +149,7 @@ func (s *Secret) Apply(o *Outcome, now time.Time) bool {
 	s.UpdatedAt = now
 	switch {
 	case o.Failure != nil && o.Action == Authorize:
-		if o.Ended && s.authorization().Accept {
-			s.Authorization.HeldAt = time.Time{} // what was held is good for nothing
-		}
-		s.consentSpent()
-		s.unauthorized(o.Failure)
+		s.failConsent(o, now)
 	case o.Failure != nil:
 		s.fail(o, now)
 	case o.Held:
@@ -154,7 +159,7 @@ func (s *Secret) Apply(o *Outcome, now time.Time) bool {
 		s.succeed(o, now)
 	}
 	s.Decision++
-	if o.Action == Authorize {
+	if o.Action == Authorize && !s.ConsentWaits() {
 		s.deployAttached(now)
 	}
 	return true
@@ -181,6 +186,20 @@ func (s *Secret) succeed(o *Outcome, now time.Time) {
 	s.ActivatedAt, s.NextAttemptAt = now, o.RefreshAt
 }
 
+// failConsent is fail for the exchange of what a consent brought.
+func (s *Secret) failConsent(o *Outcome, now time.Time) {
+	a := s.authorization()
+	if o.Replay && a.Accept {
+		a.ConsentedAt, a.Failure = later(o.RetryAt, now), o.Failure // it still waits
+		return
+	}
+	if o.Ended && a.Accept {
+		a.HeldAt = time.Time{} // what was held is good for nothing
+	}
+	s.consentSpent()
+	s.unauthorized(o.Failure)
+}
+
 // consentSpent notes that what a consent brought was used, for better or worse.
 func (s *Secret) consentSpent() {
 	a := s.authorization()
@@ -201,22 +220,18 @@ func (s *Secret) fail(o *Outcome, now time.Time) {
 	if o.Foreign {
 		s.authorization().Required = true
 	}
+	over := s.struck(o, now)
+	if over {
+		s.ended(now) // it is of no use to call any more
+	}
 	if s.Status != Succeeded {
-		if o.Ended {
-			s.ended(now)
-		}
-		s.Status, s.StatusDetails = Failed, o.Failure
-		s.endRefresh()
+		s.failAsked(o, over, now)
 		return
 	}
 	s.Attempts++
 	s.RefreshStatus, s.RefreshStatusDetails = Failed, o.Failure
-	if o.Ended && s.confirmed(now) {
-		s.ended(now) // it is of no use to call any more
+	if over || s.Environment == "" { // that was taken away meanwhile: not refreshed any more
 		return
-	}
-	if s.Environment == "" {
-		return // it was taken away meanwhile: not refreshed any more
 	}
 	s.RefreshLate = s.RefreshLate || late(planned, o.begun(), s.ExpiresAt.Sub(s.RefreshAt))
 	if at, again := s.retry(o, now); again {
@@ -224,16 +239,39 @@ func (s *Secret) fail(o *Outcome, now time.Time) {
 	}
 }
 
-// confirmIn is how soon a refusal for good is put to the test: once, since
-// providers are known to take one back.
-const confirmIn = time.Minute
+// failAsked is about an exchange that a person waits for. It is tried again only
+// where it is not known yet what became of it, and then the person waits on.
+func (s *Secret) failAsked(o *Outcome, over bool, now time.Time) {
+	s.Status, s.StatusDetails = Failed, o.Failure
+	s.endRefresh()
+	switch {
+	case o.Replay:
+		s.Status, s.NextAttemptAt = Pending, later(o.RetryAt, now)
+	case o.Ended && !over:
+		s.Status, s.NextAttemptAt = Pending, moment(now.Add(confirmAsked))
+	}
+}
 
-// confirmed reports whether a refusal for good is the second in a row, or was
-// foreseen.
-func (s *Secret) confirmed(now time.Time) bool {
-	a := s.authorization()
-	a.Strikes++
-	return a.Strikes > 1 || s.foreseen(now)
+// A refusal for good is put to the test, once, since providers are known to take
+// one back: in confirmIn, or confirmAsked when a person waits for it.
+const (
+	confirmIn    = time.Minute
+	confirmAsked = time.Second
+)
+
+// struck counts the refusals for good that come one after the other, and reports
+// whether this is the second, or was foreseen.
+func (s *Secret) struck(o *Outcome, now time.Time) bool {
+	a := s.Authorization
+	switch {
+	case o.Ended:
+		a = s.authorization()
+		a.Strikes++
+		return a.Strikes > 1 || s.foreseen(now)
+	case o.Answered && a != nil:
+		a.Strikes = 0
+	}
+	return false
 }
 
 // retry returns when to try again after the failed attempt, or false when the
@@ -246,6 +284,9 @@ func (s *Secret) retry(o *Outcome, now time.Time) (time.Time, bool) {
 	switch {
 	case o.Ended:
 		return moment(now.Add(min(confirmIn, max(left/2, time.Second)))), true
+	case o.Replay:
+		s.RefreshLate = true // the places that pass meanwhile are not lost
+		return later(o.RetryAt, now), true
 	case o.RetryAt.IsZero():
 		return at, again
 	case s.Attempts < attempts(s.ExpiresAt.Sub(s.RefreshAt)):

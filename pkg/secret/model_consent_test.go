@@ -130,6 +130,20 @@ func (f *fleet) End(t *rapid.T) {
 	})
 }
 
+// Lose closes the claim of a refresh token that is to be sent again soon, which
+// happens twice in a row at most.
+func (f *fleet) Lose(t *rapid.T) {
+	if f.grant.Claim == nil || !f.interactive() || f.sent > 0 || f.replays == 2 {
+		t.Skip("no refresh token was sent, or too often")
+	}
+	f.replays++
+	f.close(t, func(d uint64, environment string, now time.Time) *secret.Outcome {
+		o := bad(d, environment, now)
+		o.Replay, o.RetryAt = true, now.Add(time.Second)
+		return o
+	})
+}
+
 // What holds after every step.
 
 // exchangeNext is what is planned apart from notices, which come in between.

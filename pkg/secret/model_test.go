@@ -32,7 +32,9 @@ type fleet struct {
 	doing     secret.Action     // what it was made for
 	erased    bool
 
-	consents // of a secret of an interactive kind
+	consents     // of a secret of an interactive kind
+	replays  int // in a row
+	more     int // attempts that are not the schedule's: replays and confirmations
 
 	decision, generation uint64 // as they were last seen
 }
@@ -161,6 +163,15 @@ func (f *fleet) close(t *rapid.T, outcome func(uint64, string, time.Time) *secre
 	if o.Failure == nil {
 		o.ExpiresAt, o.RefreshAt = secret.Dates(f.now, lifetime, f.offset)
 	}
+	if o.Failure != nil {
+		o.Answered = o.Ended || rapid.Bool().Draw(t, "answered")
+	}
+	if o.Replay || o.Ended {
+		f.more++
+	}
+	if !o.Replay {
+		f.replays = 0
+	}
 	f.answer(o)
 	f.grant = secret.Grant{Outcome: o}
 	if rapid.Bool().Draw(t, "dies before the record") {
@@ -210,11 +221,15 @@ func (f *fleet) Check(t *rapid.T) {
 		check(when.Equal(when.Truncate(time.Millisecond)) && when.Location() == time.UTC, "a time is not in UTC milliseconds")
 	}
 	check(!s.RefreshLate || s.Attempts > 0, "a refresh is late that has not begun")
-	check(s.Attempts >= 0 && s.Attempts <= secret.MaxAttempts, "too many attempts")
-	check(f.offset > 0 || s.Attempts <= 1, "more than one attempt without an offset")
+	if s.Attempts == 0 {
+		f.more = 0
+	}
+	check(s.Attempts >= 0 && s.Attempts <= secret.MaxAttempts+f.more, "too many attempts")
+	check(f.offset > 0 || s.Attempts <= 1+f.more, "more than one attempt without an offset")
 
 	// The words fit each other.
-	check((s.Status == secret.Failed) == (s.StatusDetails != nil), "failed without details, or details without failure")
+	check(s.Status != secret.Failed || s.StatusDetails != nil, "failed without details")
+	check(s.Status != secret.Succeeded || s.StatusDetails == nil, "details without failure")
 	check((s.Attempts > 0) == (s.RefreshStatusDetails != nil), "attempts without details, or details without attempts")
 	check(s.RefreshStatus != secret.Pending || !s.NextAttemptAt.IsZero() && s.Attempts > 0, "a refresh is pending, but not planned")
 	check(s.ActivatedAt.IsZero() || s.Environment != "", "active without an environment")

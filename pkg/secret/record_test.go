@@ -56,7 +56,8 @@ func fullGrant() *secret.Grant {
 	return &secret.Grant{
 		Claim: fullClaim(8), Lost: fullClaim(5),
 		Outcome: &secret.Outcome{
-			Decision: 7, Action: secret.Authorize, Ended: true, Foreign: true, RetryAt: noon().Add(time.Minute), Held: true,
+			Decision: 7, Action: secret.Authorize, Answered: true, Ended: true, Foreign: true,
+			RetryAt: noon().Add(time.Minute), Replay: true, Held: true,
 			Authorized: &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Warnings: secret.DefaultWarnings(), Scopes: []string{"read"}},
 			StartedAt:  noon().Add(-time.Second), At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
 			ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
@@ -68,7 +69,7 @@ func fullGrant() *secret.Grant {
 func fullClaim(decision uint64) *secret.Claim {
 	return &secret.Claim{
 		Decision: decision, Holder: "exchanger-1", StartedAt: noon(), Until: noon().Add(time.Minute),
-		Token: 6, Fingerprint: "0123456789abcdef", Attempt: 2, Last: 4,
+		Token: 6, Fingerprint: "0123456789abcdef", Attempt: 2, Replays: 1, Last: 4,
 	}
 }
 

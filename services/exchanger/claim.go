@@ -76,7 +76,7 @@ func (c *claim) take(ctx context.Context) error {
 	case open != nil:
 		c.grant = over(c.grant) // of an earlier decision: what it sent is not to be forgotten
 	}
-	if at := c.replayAt(c.lostBefore(), now); !at.IsZero() && c.secret.Authorization.Strikes == 0 {
+	if at := c.replayAt(c.lostBefore(), now); !at.IsZero() && !c.refused() {
 		return c.postpone(ctx, at)
 	}
 	if err := c.readCredential(ctx); err != nil {

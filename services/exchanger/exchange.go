@@ -63,7 +63,8 @@ type result struct {
 	// consent is what a person's consent comes to from now on; nil when nothing
 	// of it has changed.
 	consent *secret.ConsentGrant
-	// lost is the claim if nobody knows what became of the refresh token it sent.
+	// lost is the claim of which nobody knows what became of the refresh token it sent;
+	// nil when there is none.
 	lost *secret.Claim
 }
 
@@ -71,10 +72,10 @@ type result struct {
 func (r *result) in(g *secret.Grant) *secret.Grant {
 	next := g.With(nil, r.outcome)
 	switch own := g.Claim; {
-	case r.lost != nil:
-		next.Lost = r.lost
 	case r.consent != nil && own != nil && g.Lost != nil && own.Token == g.Lost.Token:
 		next.Lost = nil // it was answered this time
+	case r.lost != nil:
+		next.Lost = r.lost
 	}
 	defer func() { next.Lost = stillLost(next) }()
 	switch o := r.outcome; {
@@ -124,11 +125,11 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 	}
 	now := x.now()
 	lost := c.lost(why)
+	retryAt, replay := c.retryAt(why, lost, now)
 	ended := why.Reason == events.ReasonGrantEnded
-	why = c.neverRevoked(why)
 	failed := &result{outcome: &secret.Outcome{
-		Decision: c.secret.Decision, Action: action, At: now, Failure: x.failure(ctx, why, now),
-		Ended: ended, Foreign: why.Foreign, RetryAt: c.retryAt(why, now),
+		Decision: c.secret.Decision, Action: action, At: now, Failure: x.failure(ctx, c.neverRevoked(why), now),
+		Answered: why.Status != 0, Ended: ended, Foreign: why.Foreign, RetryAt: retryAt, Replay: replay && !ended,
 	}, lost: lost}
 	if r != nil {
 		failed.consent = r.consent // the token was of no use, but the grant was used

@@ -79,33 +79,49 @@ func (c *claim) replayAt(lost *secret.Claim, now time.Time) time.Time {
 	return c.keptUntil(now)
 }
 
-// retryAt is when to try again after a failure; zero where that follows from the
-// schedule. Within a grace there are two replays, so that an attempt is left for
+// maxReplays is how often what was lost is sent again within a grace. Whoever asks
+// is not kept waiting for longer, and of the schedule's attempts some are left for
 // when little can be lost.
-func (c *claim) retryAt(why *ExchangeError, now time.Time) time.Time {
-	lost := cmp.Or(c.lost(why), c.lostBefore())
+const maxReplays = 2
+
+// refused reports whether the last thing that is known of the grant in use is that
+// the provider refused it: there is nothing to lose by asking whether that is so.
+func (c *claim) refused() bool {
+	o := c.grant.Outcome
+	return o != nil && o.Ended && o.Action != secret.Authorize && o.Decision == c.latest()
+}
+
+// retryAt is when to try again after a failure, and whether that is a replay within
+// a grace; zero where it follows from the schedule.
+func (c *claim) retryAt(why *ExchangeError, lost *secret.Claim, now time.Time) (at time.Time, replay bool) {
 	if _, rotates := c.rotates(); lost != nil && rotates {
 		at := now.Add(max(why.RetryAfter, replayPause))
-		if c.secret.Attempts < secret.MaxAttempts-2 && c.inGrace(lost, at) {
-			return at
+		if lost.Replays < maxReplays && c.inGrace(lost, at) {
+			return at, true
 		}
 		if last := c.keptUntil(at); !last.IsZero() {
-			return last
+			return last, false
 		}
 	}
 	if why.RetryAfter > 0 {
-		return now.Add(why.RetryAfter)
+		return now.Add(why.RetryAfter), false
 	}
-	return time.Time{}
+	return time.Time{}, false
 }
 
-// lost is this claim if nobody knows what became of the refresh token it has sent.
+// lost is the claim of which nobody knows what became of the refresh token it sent,
+// after this one has failed: this one, or the one before, which was in vain sent again.
 func (c *claim) lost(why *ExchangeError) *secret.Claim {
+	if before := c.lostBefore(); before != nil {
+		again := *before
+		again.Replays++
+		return &again
+	}
 	own := c.grant.Claim
 	if _, rotates := c.rotates(); !rotates || own == nil || own.Token == 0 || !why.uncertain() {
 		return nil
 	}
-	return cmp.Or(c.lostBefore(), own)
+	return own
 }
 
 // lostBefore is the claim of which nobody knows whether its request replaced the

@@ -360,11 +360,15 @@ func TestAskedForAfterACrash(t *testing.T) {
 	w.dies(s.ID, 2)
 	w.update(s.ID, func(s *secret.Secret) { s.Ask(w.now()) })
 	w.again(s.ID)
+	if got := w.secret(s.ID); got.Status != secret.Pending || got.Authorization.Required || !got.NextAttemptAt.Equal(w.now().Add(time.Second)) {
+		t.Errorf("record: %s", show(got))
+	}
+	w.runDue(w.exchanger(), s.ID)
 	got := w.secret(s.ID)
 	if got.Status != secret.Failed || reason(got) != string(events.ReasonUnknown) || !got.Authorization.Required {
 		t.Errorf("record: %s", show(got))
 	}
-	w.wantRequests(s.ID, 3)
+	w.wantRequests(s.ID, 4)
 }
 
 // Who dies in a replay does not start the grace anew.
@@ -397,6 +401,25 @@ func TestRefusedReplayIsConfirmed(t *testing.T) {
 	w.runDue(x, s.ID)
 	w.checkUnknown(s.ID)
 	w.wantRequests(s.ID, 4)
+}
+
+// A refusal that came before a token was lost is no licence to send it again.
+func TestRefusedBeforeItWasLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.rotating(lenient(10 * time.Second))
+	w.script(s, sandbox.Step{Times: 1, Error: "invalid_grant"}, sandbox.Step{Times: 1, Fault: sandbox.FaultDropAfterCommit}, sandbox.Step{})
+	x := w.exchanger()
+	w.run(x, w.job(s.ID))
+	w.runDue(x, s.ID)
+	w.advance(time.Minute)
+	w.run(x, w.job(s.ID))
+	got := w.secret(s.ID)
+	if got.Authorization.Strikes != 1 || !got.NextAttemptAt.Equal(got.LastAttempt()) {
+		t.Errorf("record: %s", show(got))
+	}
+	w.checkKept(got)
+	w.wantRequests(s.ID, 3)
 }
 
 // What was answered at last is not lost any more, also where the answer has no

@@ -275,6 +275,96 @@ func TestDeadGrant(t *testing.T) {
 	}
 }
 
+// Two refusals for good make an end if no other answer came between them. That there
+// was none says nothing.
+func TestStrikesInARow(t *testing.T) {
+	t.Parallel()
+	for name, between := range map[string]struct {
+		step sandbox.Step
+		ends bool
+	}{
+		"a firewall's word": {sandbox.Step{Times: 1, Status: 403}, false},
+		"a fault":           {sandbox.Step{Times: 1, Status: 503}, false},
+		"too many requests": {sandbox.Step{Times: 1, Status: 429}, false},
+		"no answer":         {sandbox.Step{Times: 1, Fault: sandbox.FaultReset}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			x := w.exchanger()
+			s := w.consented(x, sandbox.CodeFlow{})
+			refusal := sandbox.Step{Times: 1, Error: "invalid_grant"}
+			w.script(s, refusal, between.step, refusal, sandbox.Step{})
+			for range 3 {
+				w.runDue(x, s.ID)
+			}
+			got := w.secret(s.ID)
+			if ended := !got.Authorization.EndedAt.IsZero(); ended != between.ends || ended != (got.Plan().Action == secret.Rest) {
+				t.Fatalf("record: %s", show(got))
+			}
+			if !between.ends {
+				w.runDue(x, s.ID)
+				w.checkServes(s.ID)
+			}
+		})
+	}
+}
+
+// A refusal of what somebody asked for is put to the test, too, while they wait. Of
+// what is known to have ended that is no question any more.
+func TestRefusedToWhoAsked(t *testing.T) {
+	t.Parallel()
+	ask := func(w *world, x *Exchanger, id string) {
+		w.update(id, func(s *secret.Secret) { s.Ask(w.now()) })
+		w.run(x, w.job(id))
+	}
+	struck := func(w *world, id string) {
+		got := w.secret(id)
+		if got.Status != secret.Pending || reason(got) != string(events.ReasonGrantEnded) || !got.NextAttemptAt.Equal(w.now().Add(confirmed)) ||
+			!got.Authorization.EndedAt.IsZero() || got.Authorization.Required || len(w.ends(id)) != 0 {
+			w.t.Fatalf("said at %v, record: %s", w.ends(id), show(got))
+		}
+		w.checkAnnounced(id)
+	}
+	t.Run("taken back", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		x := w.exchanger()
+		s := w.consented(x, sandbox.CodeFlow{})
+		w.script(s, sandbox.Step{Times: 1, Error: "invalid_grant"}, sandbox.Step{})
+		ask(w, x, s.ID)
+		struck(w, s.ID)
+		w.runDue(x, s.ID)
+		w.checkServes(s.ID)
+		w.wantRequests(s.ID, 3)
+	})
+	t.Run("confirmed", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		x := w.exchanger()
+		s := w.consented(x, sandbox.CodeFlow{})
+		if err := w.provider.Revoke(s.ID, 0); err != nil {
+			t.Fatal(err)
+		}
+		ask(w, x, s.ID)
+		struck(w, s.ID)
+		w.runDue(x, s.ID)
+		w.advance(2 * maxSkew)
+		for requests := 3; requests < 5; requests++ {
+			got := w.secret(s.ID)
+			if got.Status != secret.Failed || got.Authorization.EndedAt.IsZero() || got.Plan().Action != secret.Rest || len(w.ends(s.ID)) != 1 {
+				t.Fatalf("said at %v, record: %s", w.ends(s.ID), show(got))
+			}
+			w.wantRequests(s.ID, requests)
+			w.checkAnnounced(s.ID)
+			ask(w, x, s.ID)
+		}
+	})
+}
+
+// confirmed is how soon it is asked again for who waits.
+const confirmed = time.Second
+
 // Whoever dies before it is said that a grant has ended has it said by the next.
 func TestDeadGrantIsSaidAfterACrash(t *testing.T) {
 	t.Parallel()

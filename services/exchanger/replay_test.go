@@ -1,0 +1,138 @@
+package exchanger
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/provider"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/services/sandbox"
+)
+
+// Within a grace what was lost is sent again, whichever attempt it was, and also
+// when the value in use has ended with it.
+func TestReplayAtAnyAttempt(t *testing.T) {
+	t.Parallel()
+	atExpiry := func(d *provider.Descriptor) { d.Refresh.MinGap = tokenLifetime }
+	for _, tt := range []struct {
+		name    string
+		failed  int // attempts before
+		edits   []func(*provider.Descriptor)
+		replays int // in vain
+	}{
+		{"first", 0, nil, 0}, {"second", 1, nil, 0}, {"third", 2, nil, 1}, {"last", 3, nil, 1}, {"only", 0, []func(*provider.Descriptor){atExpiry}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			rules := lenient(10 * time.Second)
+			x := w.exchanger()
+			s := w.consented(x, sandbox.CodeFlow{RefreshTokens: rules}, append(tt.edits, declared(rules))...)
+			if tt.edits != nil != w.secret(s.ID).RefreshAt.Equal(w.secret(s.ID).ExpiresAt) {
+				t.Fatalf("record: %s", show(w.secret(s.ID)))
+			}
+			steps := []sandbox.Step{{Times: 1, Fault: sandbox.FaultDropAfterCommit}, {Times: tt.replays, Status: 503}, {}}
+			if tt.replays == 0 {
+				steps = append(steps[:1], steps[2])
+			}
+			if tt.failed > 0 {
+				steps = append([]sandbox.Step{{Times: tt.failed, Status: 403}}, steps...)
+			}
+			w.script(s, steps...)
+			for range tt.failed {
+				w.runDue(x, s.ID)
+			}
+			w.runDue(x, s.ID)
+			for range tt.replays + 1 {
+				if got := w.secret(s.ID); !got.NextAttemptAt.Equal(w.now().Add(replayPause)) || got.RefreshStatus != secret.Pending {
+					t.Fatalf("at %v: %s", w.now(), show(got))
+				}
+				w.runDue(x, s.ID)
+			}
+			w.wantRequests(s.ID, 3+tt.failed+tt.replays)
+			w.checkServes(s.ID)
+			w.checkAnnounced(s.ID)
+		})
+	}
+}
+
+// An exchange that somebody asked for goes on when its answer was lost: within a
+// grace it is made again, and shows as pending, twice at most.
+func TestReplayForWhoAsked(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		grace   time.Duration
+		lost    int // answers in a row
+		want    secret.Status
+		replays int
+	}{
+		{time.Hour, 1, secret.Succeeded, 1}, {time.Hour, 2, secret.Succeeded, 2}, {time.Hour, 9, secret.Failed, 2}, {0, 1, secret.Failed, 0},
+	} {
+		t.Run(fmt.Sprintf("grace %v, %d lost", tt.grace, tt.lost), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := w.rotating(lenient(tt.grace))
+			w.script(s, sandbox.Step{Times: tt.lost, Fault: sandbox.FaultDropAfterCommit}, sandbox.Step{})
+			w.update(s.ID, func(s *secret.Secret) { s.Ask(w.now()) })
+			w.run(w.exchanger(), w.job(s.ID))
+			for range tt.replays {
+				got := w.secret(s.ID)
+				if got.Status != secret.Pending || reason(got) != string(events.ReasonDisconnected) || !got.NextAttemptAt.Equal(w.now().Add(replayPause)) {
+					t.Fatalf("at %v: %s", w.now(), show(got))
+				}
+				w.checkKept(got)
+				w.runDue(w.exchanger(), s.ID)
+			}
+			got := w.secret(s.ID)
+			if got.Status != tt.want || got.StatusDetails != nil != (tt.want == secret.Failed) {
+				t.Errorf("record: %s", show(got))
+			}
+			w.wantRequests(s.ID, 2+tt.replays)
+			w.checkAnnounced(s.ID)
+			if tt.want == secret.Succeeded {
+				w.checkServes(s.ID)
+			}
+		})
+	}
+}
+
+// So does the acceptance of a held consent.
+func TestReplayOfAcceptance(t *testing.T) {
+	t.Parallel()
+	for _, grace := range []time.Duration{0, time.Hour} {
+		t.Run(grace.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			rules := lenient(grace)
+			x := w.exchanger()
+			s := w.consented(x, sandbox.CodeFlow{RefreshTokens: rules, Consents: people(alice, bob)}, declared(rules))
+			w.advance(2 * dialog)
+			w.consent(s.ID)
+			w.run(x, w.job(s.ID))
+			w.script(s, sandbox.Step{Times: 2, Fault: sandbox.FaultDropAfterCommit}, sandbox.Step{})
+			w.update(s.ID, func(s *secret.Secret) { s.AcceptHeld(w.now()) })
+			w.run(x, w.job(s.ID))
+			if grace == 0 {
+				if a := w.secret(s.ID).Authorization; a.Accept || a.Failure == nil || a.HeldAt.IsZero() || w.whose(s.ID) != alice {
+					t.Errorf("authorization: %s", show(a))
+				}
+				return
+			}
+			for range 2 {
+				got := w.secret(s.ID)
+				if next := got.Plan(); next != (secret.Next{Action: secret.Authorize, At: w.now().Add(replayPause)}) || !got.Authorization.Accept || w.whose(s.ID) != alice {
+					t.Fatalf("next is %v: %s", next, show(got))
+				}
+				w.runDue(x, s.ID)
+			}
+			if w.whose(s.ID) != bob {
+				t.Errorf("record: %s", show(w.secret(s.ID)))
+			}
+			w.checkServes(s.ID)
+			w.wantRequests(s.ID, 5)
+			w.checkAnnounced(s.ID)
+		})
+	}
+}
