@@ -253,13 +253,17 @@ func (c *claim) commit(ctx context.Context, r *result) error {
 }
 
 // abandon ends the claim of an exchange that was stopped from this side, so
-// that the next exchanger need not wait for it to run out.
+// that the next exchanger need not wait for it to run out. One that was not made
+// because it was late is decided anew.
 func (c *claim) abandon(ctx context.Context, cause error) error {
 	if errors.Is(cause, errFenced) {
 		return cause
 	}
 	if err := c.put(ctx, over(c.grant)); err != nil && !errors.Is(err, errFenced) {
 		c.x.Logger.WarnContext(ctx, "a claim could not be given back: it has to run out", "secret", c.secret.ID, "error", err)
+	}
+	if errors.Is(cause, errLate) {
+		return c.postpone(ctx, c.keptUntil(c.x.now()))
 	}
 	return fmt.Errorf("%w: %w", errInterrupted, cause)
 }

@@ -107,7 +107,7 @@ func (x *Exchanger) renew(ctx context.Context, c *claim, app App, use *secret.Co
 		return got{}, err
 	}
 	defer token.Wipe()
-	tokens, failure := x.Client.Refresh(ctx, app, token)
+	tokens, failure := x.Client.Refresh(ctx, app, token, c.late)
 	defer tokens.Refresh.Wipe()
 	if failure != nil && tokens.Refresh.IsZero() {
 		tokens.Access.Wipe()

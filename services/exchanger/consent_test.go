@@ -188,7 +188,7 @@ func (w *world) checkRefreshable(id string) {
 	app := w.apps[w.secret(id).Kind.Provider()]
 	app.Provider.TokenURL, _, _ = strings.Cut(app.Provider.TokenURL, "?") // not on the account of the secret
 	w.script(&secret.Secret{Credentials: secret.Credentials{ClientID: id}})
-	tokens, err := w.provider.client.Refresh(context.Background(), app, token)
+	tokens, err := w.provider.client.Refresh(context.Background(), app, token, nil)
 	tokens.Wipe()
 	if err != nil {
 		w.t.Errorf("the stored refresh token does not work: %v", err)

@@ -122,12 +122,12 @@ type response struct {
 }
 
 // send sends the request that build makes, once, and reads what comes back: all
-// of a 200, and as much of anything else as came in time. Errors are as of
-// [Client.Exchange].
-func (c *Client) send(ctx context.Context, build func(context.Context) (*http.Request, error)) (response, error) {
+// of a 200, and as much of anything else as came in time. Late is as of
+// [TokenRequest], and errors are as of [Client.Exchange].
+func (c *Client) send(ctx context.Context, build func(context.Context) (*http.Request, error), late func() bool) (response, error) {
 	bounded, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	var reached progress
+	reached := progress{expired: late}
 	req, err := build(reached.watch(bounded))
 	if err != nil {
 		return response{}, err

@@ -1,6 +1,7 @@
 package exchanger
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -50,7 +51,7 @@ func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*r
 		r, err = x.attempt(kept, &asked, due.Action)
 	})
 	if err != nil || r == nil {
-		return nil, lost
+		return nil, cmp.Or(lost, err)
 	}
 	r.outcome.StartedAt = started.UTC().Truncate(time.Millisecond)
 	x.record(ctx, c.secret, r.outcome, x.Now().Sub(started))
@@ -102,8 +103,8 @@ func replace(place **secret.ConsentGrant, c *secret.ConsentGrant) {
 	}
 }
 
-// attempt makes the exchange. The error is ctx's: it ended before the outcome
-// was known. What this program itself does wrong is an outcome, too: one bad
+// attempt makes the exchange. The error is ctx's, which ended before the outcome
+// was known, or errLate: there is none. What this program itself does wrong is an outcome, too: one bad
 // secret must not be tried again for ever.
 func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action) (*result, error) {
 	r, err := x.try(ctx, c, action)
@@ -112,8 +113,8 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 		return r, nil
 	}
 	why, ok := errors.AsType[*ExchangeError](err)
-	if !ok && ctx.Err() != nil {
-		return nil, ctx.Err()
+	if !ok && (ctx.Err() != nil || errors.Is(err, errLate)) {
+		return nil, cmp.Or(ctx.Err(), err)
 	}
 	if !ok {
 		x.Logger.ErrorContext(ctx, "an exchange failed by a fault of the exchanger's own", "secret", c.secret.ID, "error", err)
@@ -140,7 +141,7 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 // try opens the credentials, gets the value they stand for, holds it against
 // the validity windows and seals it. The dates count from before the request.
 // With an error, the result may have what has become of a consent, and no more.
-// The error is an *ExchangeError, ctx's if it has ended, or a fault of this
+// The error is an *ExchangeError, errLate, ctx's if it has ended, or a fault of this
 // program, a panic included.
 func (x *Exchanger) try(ctx context.Context, c *claim, action secret.Action) (r *result, err error) {
 	defer func() {

@@ -84,6 +84,13 @@ func (c *claim) replayAt(lost *secret.Claim, now time.Time) time.Time {
 // when little can be lost.
 const maxReplays = 2
 
+// late reports whether what was claimed as a replay within a grace would come after
+// it. It is asked once more when the request is about to leave.
+func (c *claim) late() bool {
+	lost := c.lostBefore()
+	return lost != nil && c.inGrace(lost, c.grant.Claim.StartedAt) && !c.replayAt(lost, c.x.now()).IsZero()
+}
+
 // refused reports whether the last thing that is known of the grant in use is that
 // the provider refused it: there is nothing to lose by asking whether that is so.
 func (c *claim) refused() bool {

@@ -74,19 +74,35 @@ func answered(status int, reason events.Reason, format string, args ...any) *Exc
 
 // progress is how far an exchange has come. net/http tells it from goroutines
 // of its own.
-type progress struct{ connected, answering atomic.Bool }
+type progress struct {
+	connected, answering, late atomic.Bool
+	expired                    func() bool // whether it may come no further; nil: it may
+}
 
 func (p *progress) watch(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn:              func(string) { p.connected.Store(false) }, // again after a dead connection
-		GotConn:              func(httptrace.GotConnInfo) { p.connected.Store(true) },
+		GotConn:              p.gotConn,
 		GotFirstResponseByte: func() { p.answering.Store(true) },
 	})
 }
 
-// broken says why an exchange ended without a whole answer. It returns ctx's
-// error when ctx has ended: then it was us.
+// gotConn is told of the connection that the request is about to be written to. To
+// one that is closed nothing is written.
+func (p *progress) gotConn(got httptrace.GotConnInfo) {
+	p.connected.Store(true)
+	if p.expired != nil && p.expired() {
+		p.late.Store(true)
+		_ = got.Conn.Close()
+	}
+}
+
+// broken says why an exchange ended without a whole answer. It returns errLate, or
+// ctx's error when ctx has ended: then it was us.
 func (c *Client) broken(ctx, bounded context.Context, err error, reached *progress) error {
+	if reached.late.Load() {
+		return errLate
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -137,7 +137,7 @@ func (c *Client) account(ctx context.Context, s provider.Subject, access seal.Pl
 		defer clear(token)
 		req.Header["Authorization"] = []string{"Bearer " + string(token)} // RFC 6750 section 2.1
 		return req.WithContext(ctx), nil
-	})
+	}, nil)
 	defer clear(got.body)
 	if err != nil || got.status != http.StatusOK {
 		return ""
@@ -187,7 +187,7 @@ func (c *Client) introspect(ctx context.Context, app App, access seal.Plaintext)
 		return 0
 	}
 	r.Format = provider.FormatForm // section 2.1
-	got, err := c.send(ctx, r.build)
+	got, err := c.send(ctx, r.build, nil)
 	defer clear(got.body)
 	var said struct {
 		Active bool  `json:"active"`

@@ -48,13 +48,14 @@ func (c *Client) Code(ctx context.Context, app App, code, verifier seal.Plaintex
 	return t, err
 }
 
-// Refresh asks for new tokens (RFC 6749 section 6). Errors are as of
+// Refresh asks for new tokens (RFC 6749 section 6), unless it is late by the time the
+// request could leave; late is nil if that cannot be. Errors are as of
 // [Client.Exchange]; that the grant is over is [events.ReasonGrantEnded].
-func (c *Client) Refresh(ctx context.Context, app App, refreshToken seal.Plaintext) (Tokens, error) {
+func (c *Client) Refresh(ctx context.Context, app App, refreshToken seal.Plaintext, late func() bool) (Tokens, error) {
 	d := app.Provider
 	return c.grant(ctx, app, events.ReasonGrantEnded, TokenRequest{
 		URL: cmp.Or(d.RefreshURL, d.TokenURL), Grant: grantRefreshToken,
-		Fields: []Field{{"refresh_token", refreshToken}}, Options: d.RefreshParams,
+		Fields: []Field{{"refresh_token", refreshToken}}, Options: d.RefreshParams, Late: late,
 	})
 }
 
@@ -66,7 +67,7 @@ func (c *Client) grant(ctx context.Context, app App, over events.Reason, r Token
 	if err != nil {
 		return Tokens{}, err
 	}
-	got, err := c.send(ctx, r.build)
+	got, err := c.send(ctx, r.build, r.Late)
 	if err != nil {
 		return Tokens{}, err
 	}

@@ -46,7 +46,7 @@ func (c *Client) code(t testing.TB, app App) (Tokens, error) {
 }
 
 func (c *Client) refresh(t testing.TB, app App) (Tokens, error) {
-	return c.Refresh(t.Context(), app, seal.NewPlaintext(canaryRefresh))
+	return c.Refresh(t.Context(), app, seal.NewPlaintext(canaryRefresh), nil)
 }
 
 // arrival is a request as it arrives.

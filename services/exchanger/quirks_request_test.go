@@ -213,7 +213,7 @@ func giantOrSlow(t *testing.T) {
 	token := q.granted().Refresh
 	q.script(sandbox.Step{Fault: sandbox.FaultSlowDrip})
 	hasty := newClientFor(t, EgressConfig{Allow: loopback, Timeout: 200 * time.Millisecond})
-	_, err := hasty.Refresh(t.Context(), q.app, token)
+	_, err := hasty.Refresh(t.Context(), q.app, token, nil)
 	wantRefused(t, err, events.ReasonTimeout)
 	q.counts(2)
 }

@@ -177,7 +177,7 @@ func (q *wire) browse(dialog provider.Dialog) url.Values {
 }
 
 func (q *wire) refresh(token seal.Plaintext) (Tokens, error) {
-	return q.tokenServer.client.Refresh(q.t.Context(), q.app, token)
+	return q.tokenServer.client.Refresh(q.t.Context(), q.app, token, nil)
 }
 
 // granted is code for when it has to go well.

@@ -1,7 +1,10 @@
 package exchanger
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"testing"
 	"time"
 
@@ -133,6 +136,83 @@ func TestReplayOfAcceptance(t *testing.T) {
 			w.checkServes(s.ID)
 			w.wantRequests(s.ID, 5)
 			w.checkAnnounced(s.ID)
+		})
+	}
+}
+
+// A replay within a grace is not sent after it, wherever the process stands still
+// before its request leaves. It takes no attempt away.
+func TestReplayThatGotLate(t *testing.T) {
+	t.Parallel()
+	const grace = 10 * time.Second
+	asClaimed := func(w *world) func(*Exchanger) {
+		return func(x *Exchanger) {
+			x.Reached = func(at Step) {
+				if at == StepClaim {
+					w.advance(grace)
+				}
+			}
+		}
+	}
+	connecting := func(w *world) func(*Exchanger) {
+		return func(x *Exchanger) {
+			x.Client = newClientFor(t, EgressConfig{Allow: loopback, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				w.advance(grace)
+				return new(net.Dialer).DialContext(ctx, network, address)
+			}})
+		}
+	}
+	for name, stands := range map[string]func(*world) func(*Exchanger){"after its claim": asClaimed, "while it connects": connecting} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := w.rotating(lenient(grace))
+			w.dies(s.ID, 2)
+			w.redeliver(w.exchanger(stands(w)), s.ID)
+			w.checkKeptBack(s.ID)
+			w.wantRequests(s.ID, 2)
+			if g := w.grant(s.ID); g.Lost == nil || g.Claim == nil || g.Claim.Live(w.now()) {
+				t.Errorf("grant: %s", show(g))
+			}
+			w.checkClaims(s.ID)
+		})
+	}
+	t.Run("somebody waits", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		s := w.rotating(lenient(grace))
+		w.dies(s.ID, 2)
+		w.update(s.ID, func(s *secret.Secret) { s.Ask(w.now()) })
+		w.redeliver(w.exchanger(asClaimed(w)), s.ID)
+		w.wantRequests(s.ID, 3)
+	})
+}
+
+// However a request is written, and whether or not its connection was used before,
+// what is late does not arrive.
+func TestRequestThatGotLate(t *testing.T) {
+	t.Parallel()
+	for format, theirs := range map[provider.Format]sandbox.RequestFormat{
+		provider.FormatForm: sandbox.FormatForm, provider.FormatJSON: sandbox.FormatJSON, provider.FormatQuery: sandbox.FormatQuery,
+	} {
+		t.Run(string(format), func(t *testing.T) {
+			t.Parallel()
+			q := newWire(t, sandbox.Client{Requests: &sandbox.Requests{Format: theirs}}, func(d *provider.Descriptor) {
+				d.RequestFormat, d.PKCE = format, ""
+			})
+			token := q.granted().Refresh
+			for _, asked := range []string{"a connection that was used", "a new one"} {
+				if _, err := q.tokenServer.client.Refresh(t.Context(), q.app, token, func() bool { return true }); !errors.Is(err, errLate) {
+					t.Errorf("on %s: error is %v", asked, err)
+				}
+				q.tokenServer.client.Close()
+			}
+			q.counts(1)
+			times := 0
+			if _, err := q.tokenServer.client.Refresh(t.Context(), q.app, token, func() bool { times++; return times > 1 }); err != nil || times != 1 {
+				t.Errorf("asked %d times: %v", times, err)
+			}
+			q.counts(2)
 		})
 	}
 }

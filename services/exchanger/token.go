@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -53,7 +54,15 @@ type TokenRequest struct {
 	// Rename has the parameters of RFC 6749 that go by other names, empty for
 	// those that are not sent.
 	Rename map[string]string
+
+	// Late, unless nil, is asked when there is a connection, right before the request
+	// is written. If it says so, nothing is sent, and the error is errLate.
+	Late func() bool
 }
+
+// errLate never leaves this package: the time is over in which a request may be
+// sent, and it was not.
+var errLate = errors.New("too late to send the request")
 
 // Field is a field of the form whose value nobody else may see.
 type Field struct {
@@ -79,7 +88,7 @@ func (c *Client) Exchange(ctx context.Context, r TokenRequest) (Answer, error) {
 // Probe is Exchange for whoever wants to see what the provider said: it also
 // returns the body of a success as it came, the caller's to wipe.
 func (c *Client) Probe(ctx context.Context, r TokenRequest) (body seal.Plaintext, answer Answer, err error) {
-	got, err := c.send(ctx, r.build)
+	got, err := c.send(ctx, r.build, r.Late)
 	if err != nil {
 		return seal.Plaintext{}, Answer{}, err
 	}
