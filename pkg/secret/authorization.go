@@ -251,15 +251,16 @@ func after(times []time.Time, t time.Time) []time.Time {
 // ended notes that the provider refused the grant for good. When grants of this
 // secret live about as long each time, that is a rule of the provider or of the
 // account's organisation that nobody told us (a session policy): the next one is
-// expected to end like that. One that was never good for a refresh tells nothing.
-func (s *Secret) ended(now time.Time) {
+// expected to end like that. One that was never good for a refresh tells nothing, and
+// neither does one that may have been lost with an answer.
+func (s *Secret) ended(why *Failure, now time.Time) {
 	a := s.authorization()
 	a.Required = true
 	if !a.EndedAt.IsZero() {
 		return
 	}
 	a.EndedAt, a.Notices = moment(now), nil
-	if s.foreseen(now) {
+	if s.foreseen(now) || why.unknown() {
 		return // that is no rule to learn
 	}
 	lived := a.AliveAt.Sub(a.AuthorizedAt)

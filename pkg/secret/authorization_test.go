@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 )
 
@@ -292,6 +293,35 @@ func TestObserved(t *testing.T) {
 				t.Errorf("expected to end at %v, want %v; required %v", a.ReauthorizeBy, want, a.Required)
 			}
 		})
+	}
+}
+
+// That a grant was lost with an answer is no rule of the provider's.
+func TestLostAnswersTeachNothing(t *testing.T) {
+	t.Parallel()
+	s, given := waiting(env), noon()
+	for range 3 {
+		s.Consented(given)
+		for _, action := range []secret.Action{secret.Authorize, secret.Refresh} {
+			now := given
+			if action == secret.Refresh {
+				now = given.Add(16 * time.Hour)
+			}
+			s.Apply(&secret.Outcome{
+				Decision: s.Decision, Action: action, At: now, Environment: env,
+				Authorized: &secret.Authorized{At: given, Warnings: secret.DefaultWarnings()},
+			}, now)
+		}
+		over := given.Add(17 * time.Hour)
+		lost := failure()
+		lost.Reason = string(events.ReasonUnknown)
+		for range 2 {
+			s.Apply(&secret.Outcome{Decision: s.Decision, Action: secret.Refresh, Ended: true, Failure: lost}, over)
+		}
+		if a := s.Authorization; !a.EndedAt.Equal(over) || !a.Required || a.Lived != 0 || !a.ReauthorizeBy.IsZero() {
+			t.Fatalf("ended at %v, required %v, lived %v, expected to end at %v", a.EndedAt, a.Required, a.Lived, a.ReauthorizeBy)
+		}
+		given = over.Add(day)
 	}
 }
 

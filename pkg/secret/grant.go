@@ -222,7 +222,7 @@ func (s *Secret) fail(o *Outcome, now time.Time) {
 	}
 	over := s.struck(o, now)
 	if over {
-		s.ended(now) // it is of no use to call any more
+		s.ended(o.Failure, now) // it is of no use to call any more
 	}
 	if s.Status != Succeeded {
 		s.failAsked(o, over, now)
