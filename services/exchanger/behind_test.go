@@ -2,6 +2,7 @@ package exchanger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -69,6 +70,37 @@ func TestRereadFromBeforeTheClaim(t *testing.T) {
 	w.wantRequests(s.ID, 2)
 }
 
+// Neither is one who reads that there never was a grant, although it has written it.
+// Where the secret is gone, that is so.
+func TestRereadFromBeforeTheGrant(t *testing.T) {
+	t.Parallel()
+	for _, deleted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("deleted=%t", deleted), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := w.create(secret.OAuth2)
+			past := &past{Store: w.store, key: state.GrantKey(s.ID)}
+			sab := &saboteur{inner: past, events: w.events, at: 2, mode: answerLost, meanwhile: func() {
+				past.on = true
+				if deleted {
+					w.update(s.ID, func(s *secret.Secret) { s.Delete(w.now()) })
+				}
+			}}
+			m := w.job(s.ID)
+			err := w.exchanger(sab.sabotaged).Handle(t.Context(), m)
+			if past.on || errors.Is(err, errFenced) != deleted || err != nil != deleted {
+				t.Errorf("read again: %t, error is %v", !past.on, err)
+			}
+			if deleted {
+				m.Delivery++
+				w.run(w.exchanger(), m)
+			}
+			w.checkRest(s.ID)
+			w.wantRequests(s.ID, 1)
+		})
+	}
+}
+
 // past is a store that, when it is on, answers one read with an old record.
 type past struct {
 	state.Store
@@ -81,6 +113,9 @@ type past struct {
 func (p *past) Get(ctx context.Context, key string) ([]byte, state.Revision, error) {
 	if p.on && key == p.key {
 		p.on = false
+		if p.rev == 0 {
+			return nil, 0, state.ErrNotFound
+		}
 		return p.body, p.rev, nil
 	}
 	return p.Store.Get(ctx, key)

@@ -180,18 +180,24 @@ func (c *claim) readConsent(ctx context.Context) (err error) {
 // there: for the grant of a secret that has been erased since it was planned
 // looks like that of a new one, and nobody would erase it again.
 func (c *claim) verify(ctx context.Context) error {
-	s, _, err := c.x.secrets.Get(ctx, c.secret.ID)
-	if err != nil && !errors.Is(err, state.ErrNotFound) {
+	gone, err := c.gone(ctx)
+	if err != nil || !gone {
 		return err
-	}
-	if err == nil && s.DeletedAt.IsZero() {
-		return nil
 	}
 	_, err = c.x.State.Commit(ctx, state.Write{Key: state.GrantKey(c.secret.ID), Expect: c.revision})
 	if err == nil || errors.Is(err, state.ErrConflict) {
 		return errVoid
 	}
 	return err
+}
+
+// gone reports whether the secret is deleted, and its grant perhaps erased.
+func (c *claim) gone(ctx context.Context) (bool, error) {
+	s, _, err := c.x.secrets.Get(ctx, c.secret.ID)
+	if errors.Is(err, state.ErrNotFound) {
+		return true, nil
+	}
+	return err == nil && !s.DeletedAt.IsZero(), err
 }
 
 // whileKept does something and renews the claim meanwhile. It returns why the
@@ -314,20 +320,32 @@ func (c *claim) write(ctx context.Context, next *secret.Grant) error {
 // reread reads the grant after a conflict. It returns errFenced when it is not
 // this claim's any more.
 func (c *claim) reread(ctx context.Context) error {
-	g, rev, err := c.x.vault.Grant(ctx, c.secret.ID)
+	g, rev, err := c.look(ctx)
 	if err != nil {
 		return err
 	}
-	switch {
-	case rev != 0 && rev <= c.revision:
-		return errBehind // what is there now is newer
-	case !c.holds(g):
+	if !c.holds(g) {
 		c.x.Logger.WarnContext(ctx, "an exchange was overtaken by another: its outcome is void",
 			"secret", c.secret.ID, "generation", c.secret.Decision)
 		return work.RetryAfter(claimLife, errFenced)
 	}
 	c.grant, c.revision = g, rev
 	return nil
+}
+
+// look reads what others have written in place of the last that this claim wrote:
+// nothing, if the secret is gone.
+func (c *claim) look(ctx context.Context) (*secret.Grant, state.Revision, error) {
+	g, rev, err := c.x.vault.Grant(ctx, c.secret.ID)
+	if err != nil || rev > c.revision {
+		return g, rev, err
+	}
+	if rev == 0 {
+		if gone, err := c.gone(ctx); gone || err != nil {
+			return g, rev, err
+		}
+	}
+	return nil, 0, errBehind // what is there now is newer
 }
 
 // holds reports whether g was written under this claim and nobody has given it

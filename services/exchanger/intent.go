@@ -169,7 +169,7 @@ func (c *claim) salvage(ctx context.Context, brought *secret.ConsentGrant) error
 	if brought == nil || c.grant.Claim.Token == 0 {
 		return nil
 	}
-	g, rev, err := c.x.vault.Grant(ctx, c.secret.ID)
+	g, rev, err := c.look(ctx)
 	switch {
 	case err != nil:
 		return err

@@ -385,8 +385,8 @@ func (r *replica) earlier(key string, behind int) ([]byte, state.Revision, error
 		return r.Get(context.Background(), key)
 	}
 	was := past[len(past)-1-behind]
-	if was.revision == 0 { // from before there was any: whoever holds a claim would take it for erased
-		return r.Get(context.Background(), key)
+	if was.revision == 0 { // from before there was any
+		return nil, 0, state.ErrNotFound
 	}
 	return was.value, was.revision, nil
 }
