@@ -51,8 +51,9 @@ func rotations() []rotation {
 // The lifetimes of the tokens of codes, which are refreshed at half of it, and of
 // those of refresh tokens.
 const (
-	firstLife = 12 * time.Second
-	laterLife = 10 * time.Hour
+	firstLife  = 12 * time.Second
+	longerLife = time.Minute
+	laterLife  = 10 * time.Hour
 )
 
 // lane is a fleet of processes and the provider that it asks. It goes through

@@ -52,12 +52,11 @@ func (d death) sent() bool {
 	return d.how != syscall.SIGTERM && slices.Contains([]exchanger.Step{stepSend, stepPost, exchanger.StepExchange}, d.at)
 }
 
-// loses reports whether a grant may be lost by the death: the refresh token was
-// replaced, whoever has the next one is dead, and the provider does not take the
-// one before for long enough. A stalled exchanger seems alive to the server, and
-// may be given back a job that it holds: it can take several turns, of 4 s each,
-// until another has it.
-func (d death) loses(r rotation) bool {
+// keepsBack reports whether a refresh token may not be sent again after the death,
+// because it was replaced, and the provider does not take it for long enough. A
+// stalled exchanger seems alive to the server, and may be given back a job that it
+// holds: it can take several turns, of 4 s each, until another has it.
+func (d death) keepsBack(r rotation) bool {
 	if !d.sent() || d.at == stepSend || r.does.Rotation != sandbox.RotationRotate {
 		return false
 	}
@@ -66,6 +65,23 @@ func (d death) loses(r rotation) bool {
 		turns = 5
 	}
 	return time.Duration(r.does.Grace) < time.Duration(turns)*bus.AckWait
+}
+
+// loses reports whether a grant may be lost by it: whoever has the next refresh token
+// is dead. Who only stood still brings it yet; but an answer that was still to come
+// may come too late for the client, which waits for 10 s.
+func (d death) loses(r rotation) bool {
+	return d.keepsBack(r) && (d.how != syscall.SIGSTOP || d.at == stepPost)
+}
+
+// life is how long the access tokens are to live that are refreshed at half of it:
+// for those whose exchanger stands still, long enough that it comes back before the
+// last attempt's place.
+func (d death) life() time.Duration {
+	if d.how == syscall.SIGSTOP {
+		return longerLife
+	}
+	return firstLife
 }
 
 // deaths are all there are, or the few that have the most to lose.
@@ -135,7 +151,7 @@ func TestChaos(t *testing.T) {
 // suffer lets secrets of every rotation fall due, all exchangers die while they
 // are at the same step with all of them, and others go on.
 func (l *lane) suffer(d death, each int, book *register) {
-	secrets := l.born(each)
+	secrets := l.born(each, d.life())
 	ids := slices.Collect(maps.Keys(secrets))
 	there := l.arrange(d, each)
 	select {
@@ -156,14 +172,17 @@ func (l *lane) suffer(d death, each int, book *register) {
 		if lost[id] {
 			f.lost = 1
 		}
+		if d.keepsBack(r) {
+			f.after = 0 // when little was left to lose
+		}
 		book.note(d, r, f)
 	}
 }
 
 // born makes secrets whose access tokens have not long to live, but live yet.
-func (l *lane) born(each int) map[string]rotation {
+func (l *lane) born(each int, life time.Duration) map[string]rotation {
 	for _, r := range rotations() {
-		l.provide(r, firstLife, sandbox.Step{})
+		l.provide(r, life, sandbox.Step{})
 	}
 	l.round++
 	var mu sync.Mutex
@@ -196,7 +215,7 @@ func (l *lane) born(each int) map[string]rotation {
 	for id, s := range made {
 		if time.Until(s.RefreshAt) < time.Second || l.wire.fate(id).requests > 0 {
 			l.t.Log("the machine is slow: a refresh was due before all secrets were there")
-			return l.born(each)
+			return l.born(each, life)
 		}
 	}
 	return secrets
@@ -249,8 +268,9 @@ func (l *lane) die(d death, ids []string) {
 		l.gone(0, dying...)
 		l.exchange()
 	case syscall.SIGSTOP:
+		was := l.records.await(l.t, "there", ids, func(*secret.Secret) bool { return true })
 		l.exchange()
-		l.records.await(l.t, "taken over", ids, atRest)
+		l.records.await(l.t, "taken over", ids, func(s *secret.Secret) bool { return s.Decision > was[s.ID].Decision || atRest(s) })
 		l.signal(syscall.SIGCONT, dying...)
 		l.release()
 		l.signal(syscall.SIGTERM, dying...)
