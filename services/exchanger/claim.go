@@ -213,14 +213,15 @@ func (c *claim) whileKept(ctx context.Context, do func(context.Context)) error {
 	var keeper sync.WaitGroup
 	defer keeper.Wait()
 	defer stop(nil)
-	keeper.Go(func() { c.keep(ctx, stop) })
+	started := c.grant.Claim.StartedAt
+	keeper.Go(func() { c.keep(ctx, started, stop) })
 	do(ctx)
 	return context.Cause(ctx)
 }
 
 // keep renews the claim until ctx ends. When somebody else has claimed, it says
 // so by lost and returns. Any other failure is not yet a loss.
-func (c *claim) keep(ctx context.Context, lost func(error)) {
+func (c *claim) keep(ctx context.Context, started time.Time, lost func(error)) {
 	tick := time.NewTicker(c.x.pace.renew)
 	defer tick.Stop()
 	for {
@@ -229,7 +230,7 @@ func (c *claim) keep(ctx context.Context, lost func(error)) {
 			return
 		case <-tick.C:
 		}
-		err := c.put(ctx, c.claimed(c.grant.Claim.StartedAt, c.x.now().Add(claimLife)))
+		err := c.put(ctx, c.claimed(started, c.x.now().Add(claimLife)))
 		if errors.Is(err, errFenced) {
 			lost(err)
 			return

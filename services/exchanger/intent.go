@@ -166,7 +166,8 @@ func stillLost(g *secret.Grant) *secret.Claim {
 // anew all the same, and the next exchange sends what was saved. After an error it is
 // to be tried again.
 func (c *claim) salvage(ctx context.Context, brought *secret.ConsentGrant) error {
-	if brought == nil || c.grant.Claim.Token == 0 {
+	own := c.grant.Claim // nil once its outcome is stored
+	if brought == nil || own == nil || own.Token == 0 {
 		return nil
 	}
 	g, rev, err := c.look(ctx)
@@ -175,12 +176,12 @@ func (c *claim) salvage(ctx context.Context, brought *secret.ConsentGrant) error
 		return err
 	case c.holds(g):
 		return errBehind // it was overtaken
-	case !g.Claim.LeftBy(c.grant.Claim):
+	case !g.Claim.LeftBy(own):
 		return nil
 	}
 	next := *g
 	for _, place := range []**secret.ConsentGrant{&next.Consent, &next.Held} {
-		if old := *place; old != nil && old.Generation == g.Claim.Token {
+		if old := *place; old != nil && old.Generation == own.Token {
 			*place, next.Lost = brought, nil
 		}
 	}

@@ -3,6 +3,7 @@ package exchanger
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ type register struct {
 	claimed uint64 // the last decision that was claimed
 	holder  int    // the attempt that claimed it; 0 once the claim is over
 	ended   uint64 // the last decision that has an outcome
+	token   uint64 // the decision that yielded the refresh token there is; 0 for none
 	tested  bool   // whether a test has the grant, which is of no decision
 }
 
@@ -31,15 +33,18 @@ type act struct {
 	does     verb
 	attempt  int
 	decision uint64
+	token    uint64 // the one that a claim sends, or that there is after any other act
 }
 
 type verb string
 
 // The verbs. Whoever looks does so in the store itself, past all faults.
 const (
+	starts  verb = "starts" // with what there was before
 	claims  verb = "claims"
 	commits verb = "commits"
 	givesUp verb = "gives up"
+	saves   verb = "saves" // a refresh token, after the claim was given up
 	tests   verb = "tests"
 	returns verb = "returns" // the grant, after a test
 	looks   verb = "looks"
@@ -55,30 +60,38 @@ const (
 )
 
 // saw is what came of a look.
-type saw struct{ claimed, ended uint64 }
+type saw struct{ claimed, ended, token uint64 }
 
 // after is the register after an act, and whether the act could end like this.
 // What may not have been done at all is always possible: then it changes nothing.
 func (r register) after(a act, came any) (register, bool) {
 	if was, ok := came.(saw); ok {
-		return r, was.ended == r.ended && (was.claimed == 0 || was.claimed == r.claimed)
+		return r, was.ended == r.ended && was.token == r.token && (was.claimed == 0 || was.claimed == r.claimed)
 	}
 	mine := r.claimed == a.decision && r.holder == a.attempt
 	next, possible := r, false
 	switch a.does {
-	case claims: // once, and never again
-		possible = a.decision > r.claimed
-		next = register{claimed: a.decision, holder: a.attempt, ended: r.ended}
+	case starts:
+		next, possible = register{claimed: a.decision, ended: a.decision, token: a.token}, true
+	case claims: // once, and never again; and what it sends is the last there is
+		possible = a.decision > r.claimed && a.token == r.token
+		next = register{claimed: a.decision, holder: a.attempt, ended: r.ended, token: r.token}
 	case commits: // by the live claimant
-		possible = mine && !r.tested && a.decision > r.ended
-		next = register{claimed: r.claimed, ended: a.decision}
+		possible = mine && !r.tested && a.decision > r.ended && (a.token == a.decision || a.token == r.token)
+		next = register{claimed: r.claimed, ended: a.decision, token: a.token}
 	case givesUp: // what has no outcome
-		possible = a.decision == r.claimed && a.decision > r.ended
+		possible = a.decision == r.claimed && a.decision > r.ended && a.token == r.token
 		next.holder = 0
+	case saves: // by whoever had the last claim
+		possible = a.decision == r.claimed && a.decision > r.ended && r.holder == 0 && !r.tested && a.token == a.decision
+		next.token = a.token
 	case tests:
 		next.tested, possible = true, true
 	case returns:
 		next.tested, possible = false, r.tested
+		if a.decision == r.claimed {
+			next.holder = 0 // it was given up with it
+		}
 	}
 	switch {
 	case came == fenced:
@@ -112,7 +125,7 @@ func registers() porcupine.Model {
 		},
 		DescribeOperation: func(in, came any) string {
 			a := in.(act)
-			return fmt.Sprintf("%d %s %d: %v", a.attempt, a.does, a.decision, came)
+			return fmt.Sprintf("%d %s %d, token %d: %v", a.attempt, a.does, a.decision, a.token, came)
 		},
 		DescribeState: func(r any) string { return fmt.Sprintf("%+v", r) },
 	}
@@ -172,11 +185,16 @@ func (h *history) check(t *testing.T) (legal bool, count map[string]int) {
 
 // Whatever the store, the network and the processes do, decisions are claimed at
 // most once, committed by nobody but the live claimant, and their outcomes only
-// go forwards.
+// go forwards; and no request sends a refresh token in whose place there is another.
 func TestClaimsAreLinearizable(t *testing.T) {
 	t.Parallel()
+	// Without one of each this proves nothing. Some of them are rare.
+	wanted := []string{"claims: done", "commits: done", "commits: fenced", "gives up: done", "saves: done", "claims: unknown", "commits: unknown"}
 	total := map[string]int{}
-	for seed := range uint64(20) {
+	missing := func() bool {
+		return slices.ContainsFunc(wanted, func(what string) bool { return total[what] == 0 })
+	}
+	for seed := uint64(0); seed < 20 || missing() && seed < 100; seed++ {
 		h := unruly(t, seed, nil)
 		legal, count := h.check(t)
 		if !legal {
@@ -186,10 +204,8 @@ func TestClaimsAreLinearizable(t *testing.T) {
 			total[what] += n
 		}
 	}
-	for _, what := range []string{"claims: done", "commits: done", "commits: fenced", "gives up: done", "claims: unknown", "commits: unknown"} {
-		if total[what] == 0 {
-			t.Errorf("%q: %d times: without one this proves nothing: %v", what, total[what], total)
-		}
+	if missing() {
+		t.Errorf("there was not one of each of %q: %v", wanted, total)
 	}
 }
 
@@ -200,10 +216,11 @@ func TestCheckerFindsPlantedBugs(t *testing.T) {
 	for name, blind := range map[string]func(*secret.Grant) bool{
 		"claims overwrite":   func(g *secret.Grant) bool { return g.Claim != nil },
 		"outcomes overwrite": func(g *secret.Grant) bool { return g.Claim == nil && g.Outcome != nil },
+		"saves overwrite":    saved,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(20) {
+			for seed := range uint64(40) {
 				if legal, _ := unruly(t, seed, blind).check(t); !legal {
 					return
 				}

@@ -112,6 +112,28 @@ func TestSalvageInAnyOrder(t *testing.T) {
 	}
 }
 
+// An exchanger that does not know that its outcome was stored, and finds others past
+// it, has nothing to save.
+func TestNoSalvageOfWhatWasStored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.rotating(strict())
+	overtakes := &saboteur{inner: w.store, events: w.events, at: 4, meanwhile: func() {
+		w.run(w.exchanger(), w.job(s.ID))
+		w.update(s.ID, func(s *secret.Secret) { s.Ask(w.now()) })
+		w.run(w.exchanger(), w.job(s.ID))
+	}}
+	unheard := &saboteur{inner: overtakes, events: w.events, at: 2, mode: answerLost}
+	m := w.job(s.ID)
+	if err := w.exchanger(unheard.sabotaged).Handle(t.Context(), m); !errors.Is(err, errFenced) {
+		t.Errorf("error is %v", err)
+	}
+	m.Delivery++
+	w.run(w.exchanger(), m)
+	w.checkServes(s.ID)
+	w.wantRequests(s.ID, 3)
+}
+
 // What a code brings that was given up takes the place of nothing: of that it was
 // said that somebody has to consent again.
 func TestNoSalvageOfConsents(t *testing.T) {

@@ -29,7 +29,7 @@ import (
 const (
 	unrulyTime    = 90 * time.Second
 	unrulyWorkers = 4
-	unrulySecrets = 2
+	unrulyLife    = 30 * time.Second // of a value that somebody consented to
 )
 
 // unruly lets a few exchangers work on the same secrets, much more of it at once
@@ -47,10 +47,7 @@ func unruly(t *testing.T, seed uint64, blind func(*secret.Grant) bool) *history 
 		store := &replica{Store: w.store.Store, past: map[string][]version{}, blind: blind}
 		w.clock.Store(time.Now().UnixMilli())
 		w.provider = newPipedProvider(t)
-		var ids []string
-		for range unrulySecrets {
-			ids = append(ids, w.create(secret.OAuth2).ID)
-		}
+		ids := []string{w.create(secret.OAuth2).ID, w.unrulyGrant(h)}
 		var all sync.WaitGroup
 		end := time.Now().Add(unrulyTime)
 		for n := range unrulyWorkers {
@@ -65,13 +62,46 @@ func unruly(t *testing.T, seed uint64, blind func(*secret.Grant) bool) *history 
 	return h
 }
 
+// unrulyGrant is a secret that somebody has consented to, at a provider of which it is
+// said that it takes a refresh token once, so that one that may be lost is not sent
+// again for seconds. It is kinder, so that there is something to do to the end.
+func (w *world) unrulyGrant(h *history) (id string) {
+	rules := sandbox.RefreshTokens{Rotation: sandbox.RotationRotate, Grace: sandbox.Duration(time.Hour)}
+	s := w.consented(w.exchanger(), sandbox.CodeFlow{Lifetime: sandbox.Duration(unrulyLife), RefreshTokens: rules}, declared(strict()))
+	g := w.grant(s.ID)
+	h.add(act{secret: s.ID, does: starts, decision: g.Outcome.Decision, token: tokenIn(g)}, h.tick(), done)
+	return s.ID
+}
+
+// tokenIn is the decision that yielded the refresh token in a grant.
+func tokenIn(g *secret.Grant) uint64 {
+	if g.Consent == nil {
+		return 0
+	}
+	return g.Consent.Generation
+}
+
+// saved reports whether a grant has the refresh token of a claim that was given up.
+func saved(g *secret.Grant) bool {
+	return g.Claim != nil && g.Claim.Until.IsZero() && g.Claim.Decision != noDecision && tokenIn(g) == g.Claim.Decision
+}
+
+// overIn is the decision that is given up in a grant, 0 for none. A test that comes
+// after one that died gives the claim up that was there before both.
+func overIn(g *secret.Grant) uint64 {
+	if g.Claim == nil || !g.Claim.Until.IsZero() {
+		return noDecision
+	}
+	return max(g.Claim.Decision, g.Claim.Last)
+}
+
 // asPeople decides that secrets are to be exchanged, and looks at what there is.
 // To people nothing happens.
 func (p *unrulyProcess) asPeople(ids []string, end time.Time) {
 	for time.Now().Before(end) {
 		time.Sleep(p.dice.upTo(2 * time.Second))
 		id := ids[p.dice.below(len(ids))]
-		if p.dice.below(3) == 0 {
+		if id == ids[0] && p.dice.below(3) == 0 {
 			_, _, err := secret.Store{State: p.store}.Update(context.Background(), id, func(s *secret.Secret) error {
 				s.Ask(time.Now())
 				return nil
@@ -91,6 +121,7 @@ func (p *unrulyProcess) asPeople(ids []string, end time.Time) {
 }
 
 func sight(g *secret.Grant) (was saw) {
+	was.token = tokenIn(g)
 	if g.Outcome != nil {
 		was.ended, was.claimed = g.Outcome.Decision, g.Outcome.Decision
 	}
@@ -118,6 +149,7 @@ type unrulyProcess struct {
 	called  int64  // when what is under way was called
 	doing   verb   // what is under way, empty for nothing
 	wrote   uint64 // the decision of the claim that was written last
+	token   uint64 // with it, or with its outcome
 	unsure  bool   // what is under way may have been done without an answer
 }
 
@@ -125,7 +157,7 @@ func (p *unrulyProcess) exchanger() *Exchanger {
 	st := turbulence{p}
 	x, err := New(Deps{
 		Name: p.name, State: st, Events: p.w.events, Keyring: p.w.ring, Client: p.w.provider.client,
-		Policy: secret.DefaultPolicy(), Tracer: p.w.tracer, Registry: prometheus.NewPedanticRegistry(),
+		Policy: secret.DefaultPolicy(), Apps: p.w.apps, Tracer: p.w.tracer, Registry: prometheus.NewPedanticRegistry(),
 		Logger: slog.New(slog.DiscardHandler), Reached: p.reached,
 	})
 	if err != nil {
@@ -171,6 +203,9 @@ func (p *unrulyProcess) reached(s Step) {
 		p.ended(done)
 	case StepExchange:
 		p.begin(commits)
+		if p.dice.below(4) == 0 {
+			p.stall() // with an answer that nobody else has
+		}
 	case StepArtifact:
 		p.forget() // the outcome was there already
 	}
@@ -190,7 +225,7 @@ func (p *unrulyProcess) ended(came answer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.doing != "" {
-		p.h.add(act{p.now, p.doing, p.attempt, p.wrote}, p.called, came)
+		p.h.add(act{p.now, p.doing, p.attempt, p.wrote, p.token}, p.called, came)
 	}
 	p.doing = ""
 }
@@ -214,12 +249,19 @@ func (p *unrulyProcess) over(err error) {
 	}
 }
 
+// stall has nothing of a process move for a while.
+func (p *unrulyProcess) stall() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stalled = time.Now().Add(p.dice.upTo(3 * claimLife))
+}
+
 // luck lets a process stall or die.
 func (p *unrulyProcess) luck() {
-	p.mu.Lock()
 	if p.dice.below(60) == 0 {
-		p.stalled = time.Now().Add(p.dice.upTo(3 * claimLife))
+		p.stall()
 	}
+	p.mu.Lock()
 	stall := time.Until(p.stalled)
 	p.mu.Unlock()
 	time.Sleep(max(stall, 0) + p.dice.upTo(100*time.Millisecond))
@@ -256,28 +298,31 @@ func (s turbulence) Commit(ctx context.Context, writes ...state.Write) (state.Re
 	if g == nil {
 		return s.commit(ctx, writes)
 	}
+	token := tokenIn(g)
 	switch {
 	case s.tests && g.Claim != nil && g.Claim.Decision == noDecision:
-		return s.add(ctx, tests, noDecision, writes)
+		return s.add(ctx, tests, noDecision, token, writes)
 	case s.tests:
-		return s.add(ctx, returns, noDecision, writes)
+		return s.add(ctx, returns, overIn(g), token, writes)
 	case g.Claim == nil:
-		return s.noted(ctx, commits, s.wrote, writes)
+		return s.noted(ctx, commits, s.wrote, token, writes)
 	case g.Claim.Until.IsZero() && g.Claim.Decision == noDecision:
-		return s.add(ctx, returns, noDecision, writes) // for a tester who is thought dead
+		return s.add(ctx, returns, overIn(g), token, writes) // for a tester who is thought dead
+	case saved(g):
+		return s.add(ctx, saves, g.Claim.Decision, token, writes)
 	case g.Claim.Until.IsZero():
-		return s.add(ctx, givesUp, g.Claim.Decision, writes)
+		return s.add(ctx, givesUp, g.Claim.Decision, token, writes)
 	default:
-		return s.noted(ctx, claims, g.Claim.Decision, writes)
+		return s.noted(ctx, claims, g.Claim.Decision, g.Claim.Token, writes)
 	}
 }
 
 // add makes a write that is an act of its own.
-func (s turbulence) add(ctx context.Context, does verb, d uint64, writes []state.Write) (state.Revision, error) {
+func (s turbulence) add(ctx context.Context, does verb, d, token uint64, writes []state.Write) (state.Revision, error) {
 	called, came := s.h.tick(), unknown
 	defer func() {
 		if came != fenced {
-			s.h.add(act{s.now, does, s.attempt, d}, called, came)
+			s.h.add(act{s.now, does, s.attempt, d, token}, called, came)
 		}
 	}()
 	rev, err := s.commit(ctx, writes)
@@ -286,11 +331,11 @@ func (s turbulence) add(ctx context.Context, does verb, d uint64, writes []state
 }
 
 // noted makes a write of what is under way, or another one meanwhile.
-func (s turbulence) noted(ctx context.Context, does verb, d uint64, writes []state.Write) (state.Revision, error) {
+func (s turbulence) noted(ctx context.Context, does verb, d, token uint64, writes []state.Write) (state.Revision, error) {
 	s.mu.Lock()
 	before := s.unsure
 	if s.doing == does {
-		s.wrote, s.unsure = d, true // should it die in there
+		s.wrote, s.token, s.unsure = d, token, true // should it die in there
 	}
 	s.mu.Unlock()
 	rev, err := s.commit(ctx, writes)
@@ -359,6 +404,9 @@ type version struct {
 }
 
 func (r *replica) Commit(ctx context.Context, writes ...state.Write) (state.Revision, error) {
+	if g := grantIn(writes[0]); g != nil && r.blind != nil && r.blind(g) && saved(g) {
+		time.Sleep(claimLife) // for others to come in between
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, w := range writes {
