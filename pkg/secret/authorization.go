@@ -13,8 +13,8 @@ type Authorization struct {
 	// long as it is, the secret shows as pending, while the grant in use, if
 	// there is one, goes on being refreshed.
 	AskedUntil time.Time `json:"asked_until,omitzero"`
-	// ConsentedAt is when a consent came whose code waits to be exchanged; zero
-	// when none does.
+	// ConsentedAt is when a consent came whose code waits to be exchanged, or when
+	// the held grant was accepted, or is to be tried again; zero when none waits.
 	ConsentedAt time.Time `json:"consented_at,omitzero"`
 	// Accept tells that what waits is not a code but the held grant.
 	Accept bool `json:"accept,omitempty"`
