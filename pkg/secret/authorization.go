@@ -44,6 +44,10 @@ type Authorization struct {
 	// been given, or the grant has ended.
 	Required bool `json:"required,omitempty"`
 
+	// Imported is the generation of the refresh token that came with an import, as
+	// long as no exchange with it has succeeded; 0 otherwise.
+	Imported uint64 `json:"imported,omitempty"`
+
 	// Lived is for how long the grant before was good, when it ended unforeseen.
 	// Two that lived about as long make a rule: Observed.
 	Lived    time.Duration `json:"lived,omitempty"`
@@ -225,7 +229,7 @@ func (s *Secret) authorized(o *Outcome) {
 	known := found.At.Equal(a.AuthorizedAt) && by.Equal(a.ReauthorizeBy)
 	same := known && a.EndedAt.IsZero()
 	a.AuthorizedAt, a.AliveAt, a.EndedAt, a.Scopes = found.At, alive, time.Time{}, found.Scopes
-	a.Strikes = 0
+	a.Strikes, a.Imported = 0, 0
 	notices := found.Warnings.Notices(found.At, by)
 	passed := len(notices) - len(after(notices, o.At))
 	a.Required = passed > 0

@@ -8,6 +8,8 @@ import "time"
 // is another (contract A8, A12). While a secret has no grant there is nothing to
 // exchange: it is pending until a person consents. While a consent waits, its
 // exchange is the next, and is not to be called off: a code is good for one request.
+// What another system keeps fresh is pending until it is taken over, with nothing
+// decided, so that a program that does not know of that sends nothing either.
 func (s *Secret) Ask(now time.Time) {
 	s.UpdatedAt = moment(now)
 	if s.ConsentWaits() {
@@ -15,7 +17,7 @@ func (s *Secret) Ask(now time.Time) {
 	}
 	s.Status, s.StatusDetails = Pending, nil
 	s.endRefresh()
-	if s.withoutGrant() {
+	if s.withoutGrant() || !s.Elsewhere.IsZero() {
 		return
 	}
 	s.Decision++

@@ -29,6 +29,9 @@ type Consent struct {
 	// Callback is what else of the answer belongs to the grant
 	// (provider.Answer.KeepCallback), and the account if the answer names it.
 	Callback map[string]string `json:"callback,omitempty"`
+	// Imported is a consent that was given elsewhere, with its refresh token, for
+	// an exchanger to adopt: Authorization.Imported says whether it still may.
+	Imported *ConsentGrant `json:"imported,omitempty"`
 }
 
 // Dialog is one request for a person's consent.
@@ -50,10 +53,11 @@ type Dialog struct {
 	Asked bool `json:"asked,omitempty"`
 }
 
-// The fields that are sealed for a dialog.
+// The fields that are sealed for a dialog, and for a consent.
 const (
-	FieldCode     = "authorization code"
-	FieldVerifier = "code verifier"
+	FieldCode         = "authorization code"
+	FieldVerifier     = "code verifier"
+	FieldRefreshToken = "refresh token"
 )
 
 // Begin adds a dialog, with a number of its own, in place of those that are over

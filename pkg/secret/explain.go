@@ -18,6 +18,8 @@ func (s *Secret) Explain(now time.Time) string {
 	switch a := s.Authorization; {
 	case !s.DeletedAt.IsZero():
 		return sentences(s.explainDeleted())
+	case !s.Elsewhere.IsZero():
+		return sentences(s.explainElsewhere(), s.meanwhile(now))
 	case s.ConsentWaits() && a.Accept:
 		return sentences("The consent of another account was accepted at "+when(a.ConsentedAt)+" and is being put to use", s.meanwhile(now))
 	case s.ConsentWaits():
@@ -43,12 +45,23 @@ func (s *Secret) explainDeleted() string {
 	return said + ". Nothing tries again, and it cannot be brought back"
 }
 
+// explainElsewhere is about a secret that another system keeps fresh.
+func (s *Secret) explainElsewhere() string {
+	const rest = ", and nothing is sent for it from here until it is taken over"
+	if s.Generation == 0 {
+		return "It was staged at " + when(s.Elsewhere) + " and waits for the hand-over: the system that it came from keeps it fresh" + rest
+	}
+	return "It was handed over at " + when(s.Elsewhere) + ": another system keeps it fresh" + rest
+}
+
 // explainPending is about a secret that somebody waits for.
 func (s *Secret) explainPending(now time.Time) string {
 	a, f := s.Authorization, s.StatusDetails
 	switch {
 	case f != nil && !s.NextAttemptAt.IsZero():
 		return fmt.Sprintf("Its exchange failed at %s: %s. The next attempt %s", when(f.At), f.Words(), s.due(now, "is"))
+	case s.NextAttemptAt.After(now.Add(slack)):
+		return "An exchange was asked for, and is put off until " + when(s.NextAttemptAt) + ", because many were asked for at once"
 	case !s.NextAttemptAt.IsZero():
 		return "An exchange was asked for at " + when(s.NextAttemptAt) + " and " + s.underWay(now)
 	case a == nil || a.AskedUntil.IsZero():

@@ -80,6 +80,20 @@ func TestExplain(t *testing.T) {
 			"An exchange was asked for at T-1h and has not been made yet, because the exchangers or the scheduler are down or behind.",
 		},
 		{
+			"new, one of many",
+			secret.Secret{Kind: secret.OAuth2, Status: secret.Pending, NextAttemptAt: at(10 * time.Minute)},
+			"An exchange was asked for, and is put off until T+10m, because many were asked for at once.",
+		},
+		{
+			"staged",
+			secret.Secret{Kind: secret.OAuth2, Status: secret.Pending, Elsewhere: at(-time.Hour)},
+			"It was staged at T-1h and waits for the hand-over: the system that it came from keeps it fresh, and nothing is sent for it from here until it is taken over.",
+		},
+		{
+			"handed over", edited(func(s *secret.Secret) { s.Generation = 3; s.Leave(at(-time.Minute)) }),
+			"It was handed over at T-1m: another system keeps it fresh, and nothing is sent for it from here until it is taken over. As it is, the value in use works until T+4h.",
+		},
+		{
 			"retried while a value is in use", edited(func(s *secret.Secret) { s.Ask(at(-time.Second)) }),
 			"An exchange was asked for at T-1s and is being made. As it is, the value in use works until T+4h.",
 		},

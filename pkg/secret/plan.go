@@ -41,6 +41,8 @@ func (s *Secret) Plan() Next {
 		return Next{Erase, s.DeletedAt}
 	case s.Deployed != "" && s.Deployed != s.Environment:
 		return Next{Withdraw, s.UpdatedAt}
+	case !s.Elsewhere.IsZero():
+		return Next{Action: Rest}
 	case s.Authorization == nil:
 		return s.planExchange()
 	case s.ConsentWaits():

@@ -55,6 +55,13 @@ func TestPlan(t *testing.T) {
 			secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env, NextAttemptAt: attempt},
 			secret.Next{Action: secret.Refresh, At: attempt},
 		},
+		{"kept fresh elsewhere", secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env, NextAttemptAt: attempt, Elsewhere: updated}, rest},
+		{"kept fresh elsewhere, and a consent waits", secret.Secret{Status: secret.Pending, Authorization: consented, Elsewhere: updated}, rest},
+		{
+			"kept fresh elsewhere, deleted",
+			secret.Secret{Status: secret.Pending, Elsewhere: updated, DeletedAt: deleted},
+			secret.Next{Action: secret.Erase, At: deleted},
+		},
 		{"succeeded for good", secret.Secret{Status: secret.Succeeded, Environment: env, Deployed: env}, rest},
 		{"succeeded without environment", secret.Secret{Status: secret.Succeeded, NextAttemptAt: attempt}, rest},
 		{"failed", secret.Secret{Status: secret.Failed, Environment: env, NextAttemptAt: attempt}, rest},

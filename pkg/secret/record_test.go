@@ -46,9 +46,9 @@ func fullSecret() *secret.Secret {
 		Authorization: &secret.Authorization{
 			AskedUntil: noon().Add(time.Hour), ConsentedAt: noon(), Accept: true, HeldAt: noon(), Failure: failure(),
 			AuthorizedAt: noon(), Scopes: []string{"read"}, Strikes: 1, AliveAt: noon().Add(time.Minute), EndedAt: noon().Add(time.Hour), ReauthorizeBy: noon().Add(year),
-			Notices: notices(), Required: true, Lived: 16 * time.Hour, Observed: 15 * time.Hour,
+			Notices: notices(), Required: true, Imported: 1, Lived: 16 * time.Hour, Observed: 15 * time.Hour,
 		},
-		Deployed: env, DeletedAt: noon(), Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		Elsewhere: noon(), Deployed: env, DeletedAt: noon(), Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 	}
 }
 
@@ -85,6 +85,7 @@ func fullConsent() *secret.Consent {
 	return &secret.Consent{
 		Opened: 2, Open: []secret.Dialog{dialog(2, noon())},
 		Answered: &answered, AnsweredAt: noon(), Code: []byte("sealed"), Callback: map[string]string{"realm": "1"},
+		Imported: fullConsentGrant(1),
 	}
 }
 

@@ -96,6 +96,11 @@ type Secret struct {
 	// because nobody was there to make it.
 	RefreshLate bool `json:"refresh_late,omitempty"`
 
+	// Elsewhere is since when another system keeps the secret fresh, and this fleet
+	// sends nothing for it: it was imported and is not taken over yet, or was
+	// handed over. Zero when it is this fleet's own.
+	Elsewhere time.Time `json:"elsewhere_since,omitzero"`
+
 	// Authorization is how matters stand with the person whose consent the
 	// secret needs; nil for kinds that need none.
 	Authorization *Authorization `json:"authorization,omitempty"`

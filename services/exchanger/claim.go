@@ -76,6 +76,9 @@ func (c *claim) take(ctx context.Context) error {
 	case open != nil:
 		c.grant = over(c.grant) // of an earlier decision: what it sent is not to be forgotten
 	}
+	if err := c.adopt(ctx); err != nil {
+		return err
+	}
 	if at := c.replayAt(c.lostBefore(), now); !at.IsZero() && !c.refused() {
 		return c.postpone(ctx, at)
 	}

@@ -3,8 +3,6 @@ package exchanger
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"maps"
 	"time"
@@ -16,7 +14,7 @@ import (
 )
 
 // fieldRefreshToken is what a refresh token is bound to when it is sealed.
-const fieldRefreshToken = "refresh token"
+const fieldRefreshToken = secret.FieldRefreshToken
 
 // defaultOffset is how long before its end a token is refreshed whose provider's
 // descriptor does not say (contract A11, Google).
@@ -59,7 +57,7 @@ func (x *Exchanger) redeem(ctx context.Context, c *claim, app App, now time.Time
 	authorizedAt := c.secret.Authorization.ConsentedAt
 	fresh := &secret.ConsentGrant{
 		ClientID: app.ClientID, AuthorizedAt: authorizedAt,
-		Account: account(app, cmp.Or(tokens.Subject, given.Callback[app.Provider.Subject.Field])),
+		Account: secret.Account(app.Provider.Name, cmp.Or(tokens.Subject, given.Callback[app.Provider.Subject.Field])),
 		Scopes:  scopes(app, c.secret, tokens), Extra: merge(given.Callback, tokens.Extra),
 	}
 	g, err := x.granted(c, app, fresh, tokens, now)
@@ -175,16 +173,6 @@ func appChanged(app App) error {
 	e := failed(events.ReasonAppRefused, "the consent was given to another app than the one that is registered here with %s now: authorize again", app.label())
 	e.Foreign = true
 	return e
-}
-
-// account is the fingerprint of an account at the app's provider: enough to know
-// it again, too little to know whose it is.
-func account(app App, subject string) string {
-	if subject == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte("rekindle.account.v1\x00" + app.Provider.Name + "\x00" + subject))
-	return hex.EncodeToString(sum[:16])
 }
 
 // another reports whether a consent may be another account's: it is where the

@@ -295,7 +295,7 @@ func sellerCode(t *testing.T) {
 		w.run(x, w.job(s.ID))
 	}
 	from("A1SELLER")
-	if g := w.grant(s.ID).Consent; g.Extra["selling_partner_id"] != "A1SELLER" || g.Account != account(w.apps[acme], "A1SELLER") {
+	if g := w.grant(s.ID).Consent; g.Extra["selling_partner_id"] != "A1SELLER" || g.Account != secret.Account(acme, "A1SELLER") {
 		t.Errorf("grant: %s", show(g))
 	}
 	from("A2OTHER")
