@@ -94,6 +94,24 @@ func samples() map[string]events.Event {
 		"RetryRequested": wrap(secretID+".9.retry", events.RetryRequested{
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", By: "ada@example.test",
 		}),
+		"SecretCreated-imported": wrap(secretID+".created", events.SecretCreated{
+			Secret: secretID, Property: property, Environment: env, Name: "billing API", Kind: "oauth2-google",
+			Imported: true, By: "ada@example.test",
+		}),
+		"SecretTakenOver": wrap(secretID+".taken_over.12", events.SecretTakenOver{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2",
+			NextAttemptAt: noon().Add(time.Minute), By: "ada@example.test",
+		}),
+		"SecretTakenOver-least": wrap(secretID+".taken_over.13", events.SecretTakenOver{
+			Secret: secretID, Property: property, Kind: "oauth2-google",
+		}),
+		"SecretExported": wrap(secretID+".exported.1", events.SecretExported{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2",
+			Recipient: "0123456789abcdef", HandedOver: true, By: "ada",
+		}),
+		"SecretExported-least": wrap(secretID+".exported.2", events.SecretExported{
+			Secret: secretID, Property: property, Kind: "token", Recipient: "0123456789abcdef",
+		}),
 		"SecretTested": wrap(secretID+".tested.1", events.SecretTested{
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2",
 			Outcome: events.TestSucceeded, By: "ada@example.test",
@@ -250,6 +268,7 @@ func TestMembers(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
 		"action", "attempts", "before", "by", "changed", "client_id", "days_left", "decision", "detail", "due_at", "ended",
+		"handed_over", "imported", "recipient",
 		"environment", "expires_at", "generation", "key", "kind", "name", "next_attempt_at", "outcome", "property", "provider",
 		"reason", "verdict", "reauthorize_by", "refresh_at", "secret", "secret_expires_at", "until", "works_until",
 	}

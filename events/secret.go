@@ -11,6 +11,8 @@ type SecretCreated struct {
 	Name        string `json:"name"`
 	// Kind is the wire name the client used (contract A9).
 	Kind string `json:"kind"`
+	// Imported tells that it came from another system.
+	Imported bool `json:"imported,omitempty"`
 	// By is who asked for it: a mail address or, without one, a name. Absent when
 	// nobody did in person.
 	By string `json:"by,omitempty"`

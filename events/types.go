@@ -14,6 +14,8 @@ const (
 	TypeExchangeInterrupted  Type = "ExchangeInterrupted"
 	TypeRetryRequested       Type = "RetryRequested"
 	TypeSecretTested         Type = "SecretTested"
+	TypeSecretTakenOver      Type = "SecretTakenOver"
+	TypeSecretExported       Type = "SecretExported"
 	TypeReauthorizeRequested Type = "ReauthorizeRequested"
 	TypeConsentReceived      Type = "ConsentReceived"
 	TypeConsentHeld          Type = "ConsentHeld"
@@ -57,6 +59,10 @@ func decoder(t Type) func([]byte) (Data, error) {
 		return decode[ExchangeInterrupted]
 	case TypeSecretTested:
 		return decode[SecretTested]
+	case TypeSecretTakenOver:
+		return decode[SecretTakenOver]
+	case TypeSecretExported:
+		return decode[SecretExported]
 	case TypeRetryRequested:
 		return decode[RetryRequested]
 	case TypeReauthorizeRequested:

@@ -60,7 +60,7 @@ func (s *Secret) explainPending(now time.Time) string {
 	switch {
 	case f != nil && !s.NextAttemptAt.IsZero():
 		return fmt.Sprintf("Its exchange failed at %s: %s. The next attempt %s", when(f.At), f.Words(), s.due(now, "is"))
-	case s.NextAttemptAt.After(now.Add(slack)):
+	case s.NextAttemptAt.After(now):
 		return "An exchange was asked for, and is put off until " + when(s.NextAttemptAt) + ", because many were asked for at once"
 	case !s.NextAttemptAt.IsZero():
 		return "An exchange was asked for at " + when(s.NextAttemptAt) + " and " + s.underWay(now)

@@ -64,6 +64,16 @@ func (st Store) collision(ctx context.Context, s *Secret) error {
 	return nil
 }
 
+// Holder returns the id of the secret that has the name within the property, or
+// state.ErrNotFound.
+func (st Store) Holder(ctx context.Context, property, name string) (string, error) {
+	id, _, err := get[string](ctx, st.State, state.NameKey(property, name))
+	if err != nil {
+		return "", err
+	}
+	return *id, nil
+}
+
 // Get returns the secret or state.ErrNotFound. A deleted secret is found, with
 // DeletedAt set, until it is erased.
 func (st Store) Get(ctx context.Context, id string) (*Secret, state.Revision, error) {

@@ -39,10 +39,17 @@ func (s *Service) announce(ctx context.Context, about *secret.Secret, id string,
 // nameOf is how an event says who asked for something.
 func nameOf(a secret.Actor) string { return cmp.Or(a.Email, a.DisplayName) }
 
-func (s *Service) announceCreated(ctx context.Context, n *secret.Secret) {
+func (s *Service) announceCreated(ctx context.Context, n *secret.Secret, imported bool) {
 	s.announce(ctx, n, n.ID+".created", n.CreatedAt, events.SecretCreated{
 		Secret: n.ID, Property: n.Property, Environment: n.Environment, Name: n.Name, Kind: string(n.Kind),
-		By: nameOf(n.CreatedBy),
+		Imported: imported, By: nameOf(n.CreatedBy),
+	})
+}
+
+func (s *Service) announceTakenOver(ctx context.Context, t *secret.Secret, rev state.Revision) {
+	s.announce(ctx, t, idOf(t, "taken_over", rev), t.UpdatedAt, events.SecretTakenOver{
+		Secret: t.ID, Property: t.Property, Environment: t.Environment, Kind: string(t.Kind),
+		NextAttemptAt: t.NextAttemptAt, By: nameOf(t.UpdatedBy),
 	})
 }
 

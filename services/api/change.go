@@ -57,6 +57,9 @@ func (s *Service) ChangeSecret(ctx context.Context, who Caller, id string, data 
 	if err != nil {
 		return nil, err
 	}
+	if action != Update && !current.Elsewhere.IsZero() {
+		return nil, refuse(Conflict, "/data/meta/action", fmt.Sprintf("action %s: another system keeps the secret fresh; take it over first", action))
+	}
 	switch action {
 	case TestIt:
 		return s.testSecret(ctx, who, current)
@@ -158,7 +161,8 @@ func (s *Service) edit(ctx context.Context, who Caller, id string, change func(*
 }
 
 // retrySecret asks for an exchange. While one that somebody asked for has not
-// been made, there is nothing more to ask for (contract A8). A secret without a
+// been made, there is nothing more to ask for (contract A8), unless it was put off:
+// then it is due now. A secret without a
 // grant needs a person first: the answer says where.
 func (s *Service) retrySecret(ctx context.Context, who Caller, current *secret.Secret) (*Changed, error) {
 	sealer, err := s.sealer()
@@ -172,7 +176,7 @@ func (s *Service) retrySecret(ctx context.Context, who Caller, current *secret.S
 		switch {
 		case d.NeedsConsent():
 			opened, err = s.openDialog(d, sealer, who, true)
-		case d.Asked():
+		case d.ConsentWaits(), d.Asked() && !d.NextAttemptAt.After(now):
 			err = errUnchanged
 		default:
 			d.Ask(now)

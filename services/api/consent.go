@@ -115,7 +115,7 @@ func (s *Service) take(ctx context.Context, d *secret.Draft, sealer *seal.Sealer
 	now := s.now()
 	dialog, open := d.Consent.Find(given.State, now)
 	switch {
-	case !open:
+	case !open, !d.Elsewhere.IsZero():
 		return nil, ErrNoDialog
 	case d.ConsentWaits():
 		return nil, errWaits

@@ -63,9 +63,7 @@ func (s *Service) CreateSecret(ctx context.Context, who Caller, property string,
 	if err != nil {
 		return nil, err
 	}
-	n.ID, n.CredentialGeneration = secret.NewID(secret.PrefixSecret), 1
-	n.CreatedAt, n.CreatedBy, n.UpdatedBy = s.now(), who.Actor, who.Actor
-	n.Trace = traceparent(ctx)
+	s.begin(ctx, who, n)
 	n.Ask(n.CreatedAt)
 	credential, err := sealFields(sealer, n, hidden)
 	if err != nil {
@@ -83,9 +81,16 @@ func (s *Service) CreateSecret(ctx context.Context, who Caller, property string,
 	if err != nil {
 		return nil, nameTaken(err, n.Name)
 	}
-	s.announceCreated(ctx, n)
+	s.announceCreated(ctx, n, false)
 	s.see(ctx, rev)
 	return made, nil
+}
+
+// begin gives a new secret its id, and notes who made it.
+func (s *Service) begin(ctx context.Context, who Caller, n *secret.Secret) {
+	n.ID, n.CredentialGeneration = secret.NewID(secret.PrefixSecret), 1
+	n.CreatedAt, n.CreatedBy, n.UpdatedBy = s.now(), who.Actor, who.Actor
+	n.UpdatedAt, n.Trace = n.CreatedAt, traceparent(ctx)
 }
 
 // nameTaken makes of an error of the store what callers are told.

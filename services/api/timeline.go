@@ -190,6 +190,9 @@ func (e *TimelineEntry) read(data events.Data) {
 	switch d := data.(type) {
 	case events.SecretCreated:
 		e.By, e.Detail = d.By, fmt.Sprintf("%q, of the type %s", d.Name, d.Kind)
+		if d.Imported {
+			e.Detail += ", from another system"
+		}
 	case events.SecretUpdated:
 		e.By, e.Detail = d.By, changes(d)
 	case events.SecretDeleted:
@@ -198,6 +201,14 @@ func (e *TimelineEntry) read(data events.Data) {
 		e.By, e.Detail = d.By, tested(d.Outcome)
 	case events.RetryRequested:
 		e.By = d.By
+	case events.SecretTakenOver:
+		e.By, e.NextAttemptAt = d.By, d.NextAttemptAt
+		e.Detail = "another system kept it fresh; from now on this fleet does"
+	case events.SecretExported:
+		e.By, e.Detail = d.By, "sealed to the key "+d.Recipient
+		if d.HandedOver {
+			e.Detail += "; another system keeps it fresh from now on"
+		}
 	case events.ExchangeSucceeded:
 		e.Action, e.Generation = d.Action, d.Generation
 		if d.Environment == "" {

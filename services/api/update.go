@@ -35,7 +35,7 @@ func (s *Service) updateSecret(ctx context.Context, who Caller, current *secret.
 		}
 		_, registered := s.cfg.Apps[d.Kind.Provider()]
 		switch consent := d.Kind.Interactive() && slices.Contains(u.changed, "credentials"); {
-		case registered || consent:
+		case d.Elsewhere.IsZero() && (registered || consent):
 			opened, err = s.openDialog(d, u.sealer, who, consent)
 			if err == nil && len(u.changed) == 0 {
 				err = errUnseen

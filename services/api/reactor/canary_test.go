@@ -58,6 +58,15 @@ func TestCanaries(t *testing.T) {
 		}
 	}
 	post(attributes(`"name":"x","type_of":"oauth2","credentials":{"client_id":"c","client_secret":"` + canary + `","token_url":"https://u:` + canary + `@h/"}`))
+	for _, body := range []string{
+		attributes(`"name":"moved","type_of":"oauth2-acme","grant":{"refresh_token":"` + canary + `","authorized_at":"2024-05-01T12:00:00Z"}`),
+		attributes(`"name":"moved","type_of":"oauth2-acme","grant":{"refresh_token":"` + canary + `","authorized_at":"` + canary + `"}`),
+		attributes(`"name":"moved","type_of":"token","credentials":{"token":"` + canary + `"},"grant":{"refresh_token":["` + canary + `"]}`),
+		attributes(`"name":"moved","type_of":"oauth2-acme","grant":{"refresh_token":"` + canary + `","extra":{"` + "shard" + `":["` + canary + `"]}}`),
+	} {
+		a := s.call(t, http.MethodPost, "/properties/"+tr.edge+"/imports", body)
+		fmt.Fprintln(&out, a.header, string(a.body))
+	}
 	post("{}", "Authorization: Bearer "+canary)
 	post("{}", "Traceparent: "+canary)
 	for _, p := range []string{path, "/secrets/" + ids["token"], "/secrets/" + ids["oauth2"], "/secrets/" + ids["oauth2"] + "/timeline", "/nowhere/" + canary, "/companies?filter[name]=EQ%20" + canary} {

@@ -104,6 +104,7 @@ func (d *door) routes() []route {
 		{"POST /properties/{id}/environments", auth.ManageEnvironments, d.createEnvironment},
 		{"GET /properties/{id}/secrets", "", d.listSecretsOfProperty},
 		{"POST /properties/{id}/secrets", auth.Develop, d.createSecret},
+		{"POST /properties/{id}/imports", auth.Develop, d.importSecret},
 
 		{"GET /environments/{id}", "", d.getEnvironment},
 		{"DELETE /environments/{id}", auth.ManageEnvironments, d.deleteEnvironment},

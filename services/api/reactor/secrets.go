@@ -52,6 +52,9 @@ type secretMeta struct {
 	// addition to the contract, whose refresh_at stays what it was when attempts
 	// have failed.
 	NextAttemptAt *timestamp `json:"next_attempt_at,omitempty"`
+	// ElsewhereSince is since when another system keeps the secret fresh: an
+	// addition to the contract.
+	ElsewhereSince *timestamp `json:"elsewhere_since,omitempty"`
 	*authorizationMeta
 	*dialogMeta
 	*testMeta
@@ -137,6 +140,7 @@ func (v view) secretMeta(s *secret.Secret) *secretMeta {
 		RefreshStatus:        s.RefreshState(v.now),
 		RefreshStatusDetails: delayed(s.RefreshStatusDetails),
 		NextAttemptAt:        known(s.NextAttempt(v.now)),
+		ElsewhereSince:       known(s.Elsewhere),
 		authorizationMeta:    v.authorization(s),
 	}
 	if meta == (secretMeta{}) {

@@ -22,7 +22,7 @@ func TestOthersFindNothing(t *testing.T) {
 		"GET /companies/CO", "GET /companies/CO/properties", "POST /companies/CO/properties",
 		"GET /properties/PR", "DELETE /properties/PR", "GET /properties/PR/company",
 		"GET /properties/PR/environments", "POST /properties/PR/environments",
-		"GET /properties/PR/secrets", "POST /properties/PR/secrets",
+		"GET /properties/PR/secrets", "POST /properties/PR/secrets", "POST /properties/PR/imports",
 		"GET /environments/EN", "DELETE /environments/EN", "GET /environments/EN/property",
 		"GET /environments/EN/relationships/host", "GET /environments/EN/secrets",
 		"GET /secrets/SE", "DELETE /secrets/SE", "GET /secrets/SE/environment", "GET /secrets/SE/property",
