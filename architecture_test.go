@@ -29,6 +29,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"pkg/provider": {},
 	"pkg/state":    {},
 	"pkg/secret":   {here: []string{"pkg/state"}},
+	"pkg/transfer": {here: []string{"pkg/secret", "pkg/seal"}, outside: []string{"golang.org/x/sync"}},
 	"pkg/config":   {outside: []string{"github.com/goccy/go-yaml", "github.com/spf13/pflag"}},
 	"pkg/ops":      {outside: []string{"go.opentelemetry.io/", "github.com/prometheus/", "golang.org/x/term"}},
 	"pkg/natsd":    {outside: []string{"github.com/nats-io/"}},

@@ -46,6 +46,13 @@ var decoders = map[string]string{
 	"pkg/seal.created":       "pkg/seal.FuzzParseKeyring",
 	"pkg/seal.decodeWire":    "pkg/seal.FuzzKeyset",
 
+	"pkg/transfer.Decode":        "pkg/transfer.FuzzDecode",
+	"pkg/transfer.LoadRecipient": "pkg/seal.FuzzKeyset",
+	"pkg/transfer.binding":       "pkg/transfer.FuzzOpen",
+	"pkg/transfer.open":          "pkg/transfer.FuzzOpen",
+	"pkg/transfer.readJournal":   "pkg/transfer.FuzzJournal",
+	"pkg/transfer.split":         "pkg/transfer.FuzzDecode",
+
 	"pkg/secret.SigningKey": "pkg/secret.FuzzSigningKey",
 	"pkg/secret.get":        "pkg/secret.FuzzRecord",
 

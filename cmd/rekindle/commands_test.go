@@ -52,18 +52,21 @@ func describeCommands(root *cobra.Command) string {
 	})
 	for _, group := range root.Commands() {
 		if !group.HasSubCommands() {
+			if group.PersistentFlags().Lookup("server") != nil {
+				describe(&b, "##", group)
+			}
 			continue
 		}
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", group.CommandPath(), sentences(group))
 		for _, c := range group.Commands() {
-			describe(&b, c)
+			describe(&b, "###", c)
 		}
 	}
 	return b.String()
 }
 
-func describe(b *strings.Builder, c *cobra.Command) {
-	fmt.Fprintf(b, "\n### %s\n\n%s\n\n```sh\n%s\n```\n", c.CommandPath(), sentences(c), strings.ReplaceAll(c.Example[2:], "\n  ", "\n"))
+func describe(b *strings.Builder, level string, c *cobra.Command) {
+	fmt.Fprintf(b, "\n"+level+" %s\n\n%s\n\n```sh\n%s\n```\n", c.CommandPath(), sentences(c), strings.ReplaceAll(c.Example[2:], "\n  ", "\n"))
 	if !c.LocalNonPersistentFlags().HasAvailableFlags() {
 		return
 	}

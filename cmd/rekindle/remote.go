@@ -57,6 +57,16 @@ func group(c cobra.Command, build func(*cobra.Command, *remote)) *cobra.Command 
 	return &c
 }
 
+// single is a command of its own that asks the server, with flags as a group has
+// them for its commands.
+func single(r *remote, c *cobra.Command) *cobra.Command {
+	r.bind(c.PersistentFlags())
+	completeFixed(c, "output", outputs)
+	r.bindProperty(c)
+	c.DisableFlagsInUseLine = true
+	return c
+}
+
 func (r *remote) bind(f *pflag.FlagSet) {
 	f.StringVar(&r.server, "server", "http://127.0.0.1:8080", "base URL of the server")
 	f.StringVar(&r.tokenFile, "token-file", "", "file with the bearer token, unless that is in "+envToken+" (default: "+bootstrapFile+" in the data directory)")
@@ -120,8 +130,10 @@ func (r *remote) command(c cobra.Command, p positional, do func(context.Context,
 
 // open reads the flags of the remote and the bearer token.
 func (r *remote) open(c *cobra.Command) (*session, error) {
-	if err := config.BindEnv(c.InheritedFlags(), envPrefix, os.LookupEnv); err != nil {
-		return nil, &usageError{err}
+	for _, flags := range []*pflag.FlagSet{c.InheritedFlags(), c.PersistentFlags()} {
+		if err := config.BindEnv(flags, envPrefix, os.LookupEnv); err != nil {
+			return nil, &usageError{err}
+		}
 	}
 	if !slices.Contains(outputs, r.output) {
 		return nil, &usageError{errors.New("--output: there is no such form; use " + strings.Join(outputs, ", "))}

@@ -76,7 +76,7 @@ func TestScenarios(t *testing.T) {
 					"api": cmdAPI, "await": cmdAwait, "capture": cmdCapture, "tree": cmdTree,
 					"exchanges": cmdExchanges, "bulk": cmdBulk, "absent": cmdAbsent, "one-trace": cmdOneTrace,
 					"metrics": cmdMetrics, "private": cmdPrivate, "until-due": cmdUntilDue,
-					"ready": cmdReady, "browse": cmdBrowse, "control": cmdControl, "expand": cmdExpand, "publish": cmdPublish,
+					"ready": cmdReady, "browse": cmdBrowse, "control": cmdControl, "consent-elsewhere": cmdConsentElsewhere, "expand": cmdExpand, "publish": cmdPublish,
 				},
 			})
 		})

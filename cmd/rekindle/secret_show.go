@@ -45,6 +45,8 @@ func standing(one client.Secret) string {
 		text += ", refresh " + refresh
 	}
 	switch {
+	case one.Meta.ElsewhereSince != nil:
+		text += ", kept fresh elsewhere"
 	case one.Meta.AuthorizationHeldAt != nil:
 		text += ", consent held"
 	case one.Meta.AuthorizationRequired:
@@ -66,6 +68,7 @@ func (s *session) printSecret(one client.Secret) {
 		t.add("type", a.TypeOf)
 		t.add("status", because(a.Status, meta.StatusDetails))
 		t.add("provider asks to wait until", moment(meta.StatusDetails.RetryAt(), now))
+		t.add("kept fresh elsewhere since", moment(meta.ElsewhereSince, now))
 		t.add("last refresh", because(meta.RefreshStatus, meta.RefreshStatusDetails))
 		t.add("provider asks to wait until", moment(meta.RefreshStatusDetails.RetryAt(), now))
 		if why := meta.AuthorizationStatusDetails.String(); why != "" {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -23,6 +24,11 @@ const (
 	// maxAnswer bounds an answer: a page of 999 secrets with every field at
 	// its limit stays below it.
 	maxAnswer = 64 << 20
+	// maxIdle is how many connections are kept for the next request: as many as an
+	// import may have at work.
+	maxIdle = 256
+	// connectIn is how long a connection may take to be there.
+	connectIn = 30 * time.Second
 )
 
 // Client asks one server. It is safe for concurrent use.
@@ -35,13 +41,19 @@ type Client struct {
 // New returns a client of the server at the base URL that shows the bearer
 // token. An answer that takes longer than a minute is given up.
 func New(base, token string) *Client {
-	return &Client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Timeout: time.Minute}}
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: connectIn}).DialContext, TLSHandshakeTimeout: connectIn,
+		ForceAttemptHTTP2: true, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: 90 * time.Second,
+	}
+	return &Client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Timeout: time.Minute, Transport: transport}}
 }
 
 // Error is an answer that is not a success.
 type Error struct {
 	Status int // of HTTP
 	Errors []Problem
+	// RetryAfter is for how long the server asks to wait, 0 when it does not.
+	RetryAfter time.Duration
 }
 
 // ForeignError is an answer that no Rekindle server gives.
@@ -160,12 +172,25 @@ func (c *Client) problem(resp *http.Response, answer []byte) error {
 	}
 	switch {
 	case isAPI(resp) && json.Unmarshal(answer, &doc) == nil && len(doc.Errors) > 0:
-		return &Error{resp.StatusCode, doc.Errors}
+		return &Error{resp.StatusCode, doc.Errors, retryAfter(resp)}
 	case Away(resp.StatusCode):
-		return &Error{Status: resp.StatusCode}
+		return &Error{Status: resp.StatusCode, RetryAfter: retryAfter(resp)}
 	default:
 		return &ForeignError{c.base, resp.StatusCode}
 	}
+}
+
+// maxRetryAfter bounds for how long a server may ask to wait.
+const maxRetryAfter = time.Minute
+
+// retryAfter reads for how long to wait (RFC 9110 section 10.2.3). The API says it in
+// seconds.
+func retryAfter(resp *http.Response) time.Duration {
+	seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 }
 
 // isAPI reports whether an answer is of the API's media type (contract A1).

@@ -47,6 +47,9 @@ type SecretMeta struct {
 	// nil when there is none.
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 
+	// ElsewhereSince is since when another system keeps the secret fresh.
+	ElsewhereSince *time.Time `json:"elsewhere_since"`
+
 	// Where a person consents, and until when: in the answer to a change of an
 	// interactive secret only (contract A13).
 	AuthorizationURL          string     `json:"authorization_url"`
