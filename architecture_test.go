@@ -42,7 +42,7 @@ var imports = map[string]struct{ here, outside []string }{
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 	},
 	"services/exchanger": {
-		here:    []string{"events", "pkg/provider", "pkg/secret", "pkg/state", "pkg/work", "pkg/seal"},
+		here:    []string{"events", "pkg/provider", "pkg/secret", "pkg/state", "pkg/work", "pkg/seal", "pkg/transfer"},
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/oauth2", "golang.org/x/sync", "code.dny.dev/ssrf"},
 	},
 	"services/api": {

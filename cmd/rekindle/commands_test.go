@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,7 +53,7 @@ func describeCommands(root *cobra.Command) string {
 	})
 	for _, group := range root.Commands() {
 		if !group.HasSubCommands() {
-			if group.PersistentFlags().Lookup("server") != nil {
+			if slices.Contains([]string{"import", "export", "keygen"}, group.Name()) {
 				describe(&b, "##", group)
 			}
 			continue

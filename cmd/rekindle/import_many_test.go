@@ -95,4 +95,3 @@ func runs(t *testing.T, in io.Reader, args ...string) *bytes.Buffer {
 	}
 	return &out
 }
-

@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 	})
 	root.AddCommand(newServe(), newSandbox(), newDemo(), newExitCodes())
 	root.AddCommand(newSecret(), newProperty(), newEnvironment(), newCompany(), newParked())
-	root.AddCommand(newImport())
+	root.AddCommand(newImport(), newExport(), newKeygen())
 	return root
 }
 

@@ -27,13 +27,13 @@ func keys(t testing.TB) (*transfer.Recipient, *transfer.Opener) {
 }
 
 // sealedRow is a row as it is exported, written and read.
-func sealedRow(t testing.TB, to *transfer.Recipient, id, text string) transfer.Row {
+func sealedRow(t testing.TB, to *transfer.Recipient, text string) transfer.Row {
 	t.Helper()
 	row, err := transfer.Decode([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	row.ID = id
+	row.ID = "SE1"
 	if row.Grant != nil {
 		err = to.SealRefreshToken(&row, seal.NewPlaintext("canary"))
 	} else {
@@ -58,7 +58,7 @@ func TestSealedRows(t *testing.T) {
 	to, opener := keys(t)
 	_, other := keys(t)
 	for _, text := range []string{crm, books} {
-		row := sealedRow(t, to, "SE1", text)
+		row := sealedRow(t, to, text)
 		if err := opener.Open(&row); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestSealedRows(t *testing.T) {
 			return opener.Open(row)
 		},
 	} {
-		row := sealedRow(t, to, "SE1", crm)
+		row := sealedRow(t, to, crm)
 		if err := try(&row); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
@@ -116,7 +116,7 @@ func TestKeyFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := sealedRow(t, to, "SE1", crm)
+	row := sealedRow(t, to, crm)
 	if err := opener.Open(&row); err != nil {
 		t.Error(err)
 	}
@@ -132,7 +132,7 @@ func TestKeyFiles(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	to, opener := keys(f)
 	for _, text := range []string{crm, books} {
-		row := sealedRow(f, to, "SE1", text)
+		row := sealedRow(f, to, text)
 		written, err := json.Marshal(row)
 		if err != nil {
 			f.Fatal(err)
