@@ -50,11 +50,12 @@ func newImport() *cobra.Command {
 			"never overwritten; an import that was stopped goes on where it was. The form of a row,\n" +
 			"and how to move without anybody consenting again, is in docs/import.md.\n\n" +
 			"The first exchanges are spread over some time. With --stage there are none until the\n" +
-			"same file is given again with --take-over: stop the other system in between, for two\n" +
-			"that refresh the same grant end it at many providers.",
+			"rows are given again with --take-over: stop the other system in between, for two that\n" +
+			"refresh the same grant end it at many providers. The refresh tokens are then taken\n" +
+			"from the rows once more, for the other system may have replaced them meanwhile.",
 		Example: "  rekindle import rows.ndjson --dry-run\n" +
 			"  rekindle import rows.ndjson --stage --rejects failed.ndjson\n" +
-			"  rekindle import rows.ndjson --take-over --over 1h\n" +
+			"  rekindle import rows-after-stop.ndjson --take-over --over 1h\n" +
 			"  pass show rows | rekindle import - --property shop -o json > results.ndjson",
 	}, positional{1, 1, "one file, or - for standard input"}, func(ctx context.Context, s *session, args []string) error {
 		return s.importFile(ctx, args[0], f)

@@ -58,8 +58,9 @@ func (i *importer) decode(line transfer.Line) (transfer.Row, error) {
 	if row.Property == "" {
 		row.Property = i.property
 	}
-	if i.takeOver {
-		return row, nil // what is hidden in it is here already
+	if i.takeOver && i.opener == nil && transfer.Sealed(row) {
+		row.Grant = nil // it is here already
+		return row, nil
 	}
 	return row, i.opener.Open(&row)
 }
@@ -89,12 +90,12 @@ func (i *importer) send(ctx context.Context, row transfer.Row) (client.Imported,
 	if err != nil {
 		return client.Imported{}, err
 	}
-	order := client.Import{Mode: i.mode(), Elsewhere: i.stage, Name: row.Name}
+	order := client.Import{Mode: i.mode(), Elsewhere: i.stage, Name: row.Name, Grant: row.Grant}
 	if !i.stage && !i.dryRun {
 		order.ExchangeIn = transfer.Smear(property, row.Name, i.over)
 	}
 	if !i.takeOver {
-		order.TypeOf, order.Credentials, order.Grant = row.TypeOf, row.Credentials, row.Grant
+		order.TypeOf, order.Credentials = row.TypeOf, row.Credentials
 	}
 	if row.Environment != "" && !i.takeOver {
 		if order.Environment, err = i.places.find(ctx, property, row.Environment); err != nil {

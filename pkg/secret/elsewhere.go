@@ -18,6 +18,7 @@ func (s *Secret) Import(authorizedAt time.Time, scopes []string) uint64 {
 	s.Decision++
 	a := s.authorization()
 	a.AuthorizedAt, a.Scopes, a.Imported = moment(authorizedAt), scopes, s.Decision
+	a.EndedAt, a.Strikes, a.Failure, a.Required = time.Time{}, 0, nil, false // of the consent before
 	return s.Decision
 }
 

@@ -100,6 +100,16 @@ func LoadOpener(path string) (*Opener, error) {
 // NewOpener returns an Opener for the private keys.
 func NewOpener(ring *seal.Keyring) *Opener { return &Opener{seal.NewOpener(ring)} }
 
+// Sealed reports whether anything in the row is sealed.
+func Sealed(row Row) bool {
+	for _, raw := range []json.RawMessage{row.Credentials[secret.Kind(row.TypeOf).Hidden()], row.Grant[memberRefreshToken]} {
+		if len(raw) > 0 && raw[0] == '{' {
+			return true
+		}
+	}
+	return false
+}
+
 // Open puts the text in place of what is sealed in the row. It returns a
 // ProblemError.
 func (o *Opener) Open(row *Row) error {

@@ -26,7 +26,8 @@ const (
 	// ImportCheck does all that ImportCreate does, but makes nothing.
 	ImportCheck ImportMode = "check"
 	// ImportTakeOver makes the secret of that name this fleet's own, if another
-	// system keeps it fresh.
+	// system keeps it fresh: with the consent that is given, as it is by then, or
+	// else with the one that came with the import.
 	ImportTakeOver ImportMode = "take_over"
 )
 
@@ -182,10 +183,22 @@ func (s *Service) takeOver(ctx context.Context, who Caller, parent *Property, da
 	if err != nil {
 		return nil, err
 	}
+	given := s.readGrant(data, there)
+	defer given.token.Wipe()
+	if err := data.report.err(); err != nil {
+		return nil, err
+	}
+	sealer, err := s.sealer()
+	if err != nil {
+		return nil, err
+	}
 	now := s.now()
 	taken, rev, err := s.edit(ctx, who, there.ID, func(d *secret.Draft) error {
 		if d.Elsewhere.IsZero() {
 			return errUnchanged
+		}
+		if err := given.replace(d, sealer); err != nil {
+			return err
 		}
 		d.TakeOver(now)
 		d.PutOff(now, now.Add(order.in))
@@ -235,6 +248,21 @@ func (g grantGiven) sealFor(n *secret.Secret, sealer *seal.Sealer) (*secret.Cons
 		Secret: n.ID, Field: secret.FieldRefreshToken, Generation: consent.Generation,
 	}, g.token)
 	return &consent, err
+}
+
+// replace puts the consent, if there is one, in place of what the draft has: the
+// other system may have gone on with it.
+func (g grantGiven) replace(d *secret.Draft, sealer *seal.Sealer) (err error) {
+	if g.consent == nil {
+		return nil
+	}
+	if d.Consent == nil {
+		d.Consent = new(secret.Consent)
+	} else {
+		d.Consent = d.Consent.Clone()
+	}
+	d.Consent.Imported, err = g.sealFor(d.Secret, sealer)
+	return err
 }
 
 // readGrant reads the attribute grant. What is wrong with it is noted.

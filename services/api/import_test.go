@@ -115,8 +115,18 @@ func TestElsewhereIsLeftAlone(t *testing.T) {
 	if changed.Dialog != nil || changed.Plan().Action != secret.Rest {
 		t.Errorf("an update opened a dialog or planned %v", changed.Plan())
 	}
-	taken := must[*api.Imported](t)(w.Service.ImportSecret(t.Context(), apitest.Caller(), w.property.ID, document(t, `{"data":{"attributes":{"name":"books"},"meta":{"mode":"take_over"}}}`)))
+	now := `{"data":{"attributes":{"name":"books","grant":{"refresh_token":"the-last-one","authorized_at":"2023-05-01T12:00:00Z"}},"meta":{"mode":"take_over"}}}`
+	taken := must[*api.Imported](t)(w.Service.ImportSecret(t.Context(), apitest.Caller(), w.property.ID, document(t, "%s", now)))
 	if taken.Result != api.ImportTakenOver || taken.Secret.Plan().Action != secret.Exchange {
 		t.Errorf("%s, planned %v", taken.Result, taken.Secret.Plan())
+	}
+	consent, err := secret.Vault{State: w.State}.Consent(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := consent.Imported
+	opened, err := w.opener.Open(seal.Binding{Secret: id, Field: secret.FieldRefreshToken, Generation: use.Generation}, use.Sealed)
+	if err != nil || !opened.Equal(seal.NewPlaintext("the-last-one")) || use.Generation != taken.Secret.Authorization.Imported {
+		t.Errorf("the refresh token of the take-over is not the one to use: generation %d: %v", use.Generation, err)
 	}
 }

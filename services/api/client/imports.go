@@ -10,7 +10,8 @@ import (
 // Import is a secret of another system, and what is to be done with it. What is
 // hidden in it is sent as it is and not kept.
 type Import struct {
-	// Mode is "create", "check" or "take_over"; the last takes a name only.
+	// Mode is "create", "check" or "take_over"; the last takes a name, and
+	// the grant as it is by then.
 	Mode string
 	// Elsewhere leaves the secret to the system that it comes from until it is taken
 	// over.
