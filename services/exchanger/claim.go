@@ -44,6 +44,15 @@ type claim struct {
 	consent    *secret.Consent // nil unless its code is to be exchanged
 	grant      *secret.Grant
 	revision   state.Revision // of the grant
+	stepped    time.Time      // when the step before was made
+}
+
+// reached notes that a step was made.
+func (c *claim) reached(step Step) {
+	now := c.x.Now()
+	c.x.metrics.steps.WithLabelValues(string(step)).Observe(now.Sub(c.stepped).Seconds())
+	c.stepped = now
+	c.x.Reached(step)
 }
 
 // answered reports whether the exchange was made.

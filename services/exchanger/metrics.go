@@ -50,6 +50,7 @@ type metrics struct {
 	exchanges *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
 	lateness  *prometheus.HistogramVec
+	steps     *prometheus.HistogramVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -70,6 +71,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "rekindle_refresh_lateness_seconds", Help: "Time from when an exchange was due to when an exchanger began it.",
 			Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800},
 		}, []string{"action"}),
+		steps: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "rekindle_refresh_step_seconds", Help: "Time each step of the refresh cycle took, from the end of the one before: plan, claim, exchange, grant, artifact, record, announce.",
+			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"step"}),
 	}
 }
 

@@ -92,6 +92,7 @@ func (x *Exchanger) handle(ctx context.Context, m work.Message) (result string, 
 
 // next does what the record says is due now.
 func (x *Exchanger) next(ctx context.Context, order events.RefreshDue, again bool) (result string, err error) {
+	began := x.Now()
 	// The grant is read before the record. A claim expects its revision, and so
 	// proves that no exchange has been begun since.
 	g, rev, err := x.vault.Grant(ctx, order.Secret)
@@ -123,7 +124,7 @@ func (x *Exchanger) next(ctx context.Context, order events.RefreshDue, again boo
 	case due.Action == secret.Remind:
 		return jobDone, x.remind(ctx, s)
 	default:
-		return x.refresh(ctx, &claim{x: x, secret: s, grant: g, revision: rev}, due)
+		return x.refresh(ctx, &claim{x: x, secret: s, grant: g, revision: rev, stepped: began}, due)
 	}
 }
 
@@ -134,42 +135,42 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 	// answered, nothing cancels what follows, and half a claim helps nobody.
 	unstopped := context.WithoutCancel(ctx)
 	result = jobFinished
-	x.Reached(StepPlan)
+	c.reached(StepPlan)
 	if !c.answered() {
 		// 1. Claim the decision: from here nobody else sends a request for it.
 		if err := c.take(unstopped); err != nil {
 			return "", err
 		}
-		x.Reached(StepClaim)
+		c.reached(StepClaim)
 		// 2. Exchange: at most one request.
 		result = jobDone
 		done, err := x.exchange(ctx, c, due)
 		if err != nil {
 			return "", c.abandon(unstopped, err)
 		}
-		x.Reached(StepExchange)
+		c.reached(StepExchange)
 		// 3. Commit the grant: the outcome is safe, and the claim is closed.
 		if err := c.commit(unstopped, done); err != nil {
 			return "", err
 		}
-		x.Reached(StepGrant)
+		c.reached(StepGrant)
 	}
 	// 4. Commit the artifact: workloads see the new value.
 	if err := x.deploy(unstopped, c.secret, c.grant.Outcome); err != nil {
 		return "", err
 	}
-	x.Reached(StepArtifact)
+	c.reached(StepArtifact)
 	// 5. Commit the record: the next decision is made, the scheduler sees it.
 	s, err := x.settle(unstopped, c.secret.ID, c.grant.Outcome)
 	if err != nil {
 		return "", err
 	}
-	x.Reached(StepRecord)
+	c.reached(StepRecord)
 	// 6. Announce. 7. The caller acknowledges the job.
 	if err := x.announce(unstopped, s, c.grant.Outcome); err != nil {
 		return "", err
 	}
-	x.Reached(StepAnnounce)
+	c.reached(StepAnnounce)
 	return result, nil
 }
 

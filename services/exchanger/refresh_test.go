@@ -163,6 +163,8 @@ func (w *world) checkObserved(kind secret.Kind, late time.Duration) {
 	for name, want := range map[string]float64{
 		`rekindle_exchanges_total{action="exchange",kind="` + canonical + `",outcome="succeeded"}`: 1,
 		`rekindle_jobs_total{result="done"}`:                                          1,
+		`rekindle_refresh_step_seconds_count{step="plan"}`:                            1,
+		`rekindle_refresh_step_seconds_count{step="announce"}`:                        1,
 		`rekindle_refresh_lateness_seconds_count{action="exchange"}`:                  1,
 		`rekindle_refresh_lateness_seconds_sum{action="exchange"}`:                    late.Seconds(),
 		`rekindle_exchange_duration_seconds_count{kind="` + canonical + `"}`:          1,
