@@ -87,10 +87,19 @@ func (st Store) Get(ctx context.Context, id string) (*Secret, state.Revision, er
 // name is free from the same moment. Change must leave id, property, name and
 // what [Store.Edit] writes alone.
 func (st Store) Update(ctx context.Context, id string, change func(*Secret) error) (*Secret, state.Revision, error) {
-	for {
-		s, rev, err := st.Get(ctx, id)
-		if err != nil {
-			return nil, 0, err
+	return st.UpdateFrom(ctx, &Secret{ID: id}, 0, change)
+}
+
+// UpdateFrom is Update for whoever has read the record, as s, of revision rev: it
+// is read again only if somebody else has written since. S is changed, and is not
+// the caller's any more. A revision of 0 means that it has not been read.
+func (st Store) UpdateFrom(ctx context.Context, s *Secret, rev state.Revision, change func(*Secret) error) (*Secret, state.Revision, error) {
+	for id := s.ID; ; rev = 0 {
+		var err error
+		if rev == 0 {
+			if s, rev, err = st.Get(ctx, id); err != nil {
+				return nil, 0, err
+			}
 		}
 		alive := s.DeletedAt.IsZero()
 		if err := change(s); err != nil {

@@ -262,6 +262,39 @@ func count(s *secret.Secret) error {
 	return nil
 }
 
+// Whoever has read the record pays for no second read, unless it has changed since.
+func TestUpdateFrom(t *testing.T) {
+	t.Parallel()
+	for name, meanwhile := range map[string]bool{"unchanged": false, "changed meanwhile": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inner := statetest.New()
+			s := newSecret("a")
+			create(t, inner, s)
+			store := &hooked{Store: inner}
+			read, rev, err := (secret.Store{State: inner}).Get(t.Context(), s.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantReads, wantAttempts := 0, 1
+			if meanwhile {
+				wantReads, wantAttempts = 1, 7
+				_, _, err := (secret.Store{State: inner}).Update(t.Context(), s.ID, func(s *secret.Secret) error { s.Attempts = 6; return nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, _, err := (secret.Store{State: store}).UpdateFrom(t.Context(), read, rev, func(s *secret.Secret) error { s.Attempts++; return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Attempts != wantAttempts || store.got != wantReads {
+				t.Errorf("%d attempts after %d reads, want %d after %d", got.Attempts, store.got, wantAttempts, wantReads)
+			}
+		})
+	}
+}
+
 func TestUpdateRace(t *testing.T) {
 	t.Parallel()
 	st := statetest.New()

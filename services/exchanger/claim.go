@@ -40,6 +40,7 @@ func newPace() pace { return pace{renew: time.Second, commit: 250 * time.Millise
 type claim struct {
 	x          *Exchanger
 	secret     *secret.Secret
+	read       state.Revision // of the record, when it was planned
 	credential *secret.Credential
 	consent    *secret.Consent // nil unless its code is to be exchanged
 	grant      *secret.Grant

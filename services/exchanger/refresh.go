@@ -99,7 +99,7 @@ func (x *Exchanger) next(ctx context.Context, order events.RefreshDue, again boo
 	if err != nil {
 		return "", err
 	}
-	s, _, err := x.secrets.Get(ctx, order.Secret)
+	s, read, err := x.secrets.Get(ctx, order.Secret)
 	if errors.Is(err, state.ErrNotFound) {
 		return jobStale, nil
 	}
@@ -124,7 +124,7 @@ func (x *Exchanger) next(ctx context.Context, order events.RefreshDue, again boo
 	case due.Action == secret.Remind:
 		return jobDone, x.remind(ctx, s)
 	default:
-		return x.refresh(ctx, &claim{x: x, secret: s, grant: g, revision: rev, stepped: began}, due)
+		return x.refresh(ctx, &claim{x: x, secret: s, read: read, grant: g, revision: rev, stepped: began}, due)
 	}
 }
 
@@ -135,6 +135,9 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 	// answered, nothing cancels what follows, and half a claim helps nobody.
 	unstopped := context.WithoutCancel(ctx)
 	result = jobFinished
+	if c.answered() {
+		c.read = 0 // no claim is to show that the record is the latest: it is read again
+	}
 	c.reached(StepPlan)
 	if !c.answered() {
 		// 1. Claim the decision: from here nobody else sends a request for it.
@@ -161,7 +164,7 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 	}
 	c.reached(StepArtifact)
 	// 5. Commit the record: the next decision is made, the scheduler sees it.
-	s, err := x.settle(unstopped, c.secret.ID, c.grant.Outcome)
+	s, err := x.settle(unstopped, c)
 	if err != nil {
 		return "", err
 	}
@@ -186,11 +189,13 @@ func (x *Exchanger) deploy(ctx context.Context, s *secret.Secret, o *secret.Outc
 	})
 }
 
-// settle applies the outcome to the record. It returns errVoid when the secret
-// has been deleted or something newer was decided meanwhile.
-func (x *Exchanger) settle(ctx context.Context, id string, o *secret.Outcome) (*secret.Secret, error) {
+// settle applies the outcome to the record as it was planned, or as it is if others
+// have written meanwhile. It returns errVoid when the secret has been deleted
+// or something newer was decided meanwhile.
+func (x *Exchanger) settle(ctx context.Context, c *claim) (*secret.Secret, error) {
+	id, o := c.secret.ID, c.grant.Outcome
 	var found *secret.Secret
-	s, _, err := x.secrets.Update(ctx, id, func(s *secret.Secret) error {
+	s, _, err := x.secrets.UpdateFrom(ctx, c.secret, c.read, func(s *secret.Secret) error {
 		found = s
 		if s.Decision < o.Decision {
 			return errBehind // the exchange was made for a later one
@@ -200,6 +205,9 @@ func (x *Exchanger) settle(ctx context.Context, id string, o *secret.Outcome) (*
 		}
 		return nil
 	})
+	if errors.Is(err, state.ErrNotFound) {
+		found = nil // since it was found, it has been erased
+	}
 	if errors.Is(err, errVoid) || errors.Is(err, state.ErrNotFound) {
 		x.Logger.InfoContext(ctx, "the outcome of an exchange is void", "secret", id, "generation", o.Decision)
 		return nil, cmp.Or(x.retract(ctx, id, found, o), errVoid)

@@ -22,6 +22,7 @@ import (
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/pkg/work"
 	"github.com/rekindle-dev/rekindle/services/sandbox"
 )
@@ -179,6 +180,35 @@ func (w *world) checkObserved(kind secret.Kind, late time.Duration) {
 	if problems, err := testutil.GatherAndLint(w.metrics); err != nil || len(problems) != 0 {
 		w.t.Errorf("metrics: %v %v", problems, err)
 	}
+}
+
+// counting counts the reads of each kind of record.
+type counting struct {
+	state.Store
+	reads map[string]int
+}
+
+func (c *counting) Get(ctx context.Context, key string) ([]byte, state.Revision, error) {
+	kind, _ := state.Split(key)
+	c.reads[kind]++
+	return c.Store.Get(ctx, key)
+}
+
+// What was read to plan a refresh is not read again to settle it: a fleet pays for
+// every read a thousand times a second.
+func TestReadsOfARefresh(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.create(secret.OAuth2)
+	w.run(w.exchanger(), w.job(s.ID))
+	w.clock.Store(w.secret(s.ID).NextAttemptAt.UnixMilli())
+	store := &counting{w.store, map[string]int{}}
+	w.run(w.exchanger(using(store)), w.job(s.ID))
+	want := map[string]int{"grant": 1, "secret": 1, "credential": 1, "artifact": 1}
+	if diff := cmp.Diff(want, store.reads); diff != "" {
+		t.Errorf("reads (-want +got):\n%s", diff)
+	}
+	w.wantRequests(s.ID, 2)
 }
 
 func (w *world) span(name string) sdktrace.ReadOnlySpan {
