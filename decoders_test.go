@@ -65,6 +65,7 @@ var decoders = map[string]string{
 	"services/api.removeEnvironment": notFuzzed + "a text that is compared",
 	"services/api.secretOf":          "services/api.FuzzState",
 	"services/api.split":             "services/api/reactor.FuzzCreateSecret",
+	"services/api.unpacked":          "services/api.FuzzApply",
 
 	"services/api/callback.readQuery": "services/api/callback.FuzzCallback",
 

@@ -210,5 +210,5 @@ func (s *Service) verdict(ctx context.Context, v Verdict, rev state.Revision) Ve
 func (s *Service) current(id string) (*secret.Secret, bool) {
 	s.view.mu.RLock()
 	defer s.view.mu.RUnlock()
-	return s.view.secrets.get(id)
+	return s.view.secret(id)
 }

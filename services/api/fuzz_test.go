@@ -40,6 +40,7 @@ func FuzzApply(f *testing.F) {
 	const secretID, propertyID = "SE0123456789ab4cde8f0123456789abcd", "PR0123456789ab4cde8f0123456789abcd"
 	for key, value := range map[string]string{
 		state.SecretKey(secretID):  `{"id":"` + secretID + `","property":"` + propertyID + `","environment":"EN1","deleted_at":"9999-12-31T23:59:59Z"}`,
+		state.SecretKey("SE1"):     `{"id":"SE1","credentials":{"client_id":"c","options":{"a":"b"},"scopes":["x"]}}`,
 		"property." + propertyID:   `{"id":"` + propertyID + `","company":"CO1"}`,
 		"environment.EN1":          `{"id":"EN1","property":"` + propertyID + `"}`,
 		"company.CO1":              `{"id":"CO1","org":"acme"}`,
@@ -57,6 +58,11 @@ func FuzzApply(f *testing.F) {
 			p.apply(c)
 			if p.revision != c.Revision {
 				t.Fatalf("at revision %d, want %d", p.revision, c.Revision)
+			}
+			for _, r := range p.secrets.all() {
+				if s := r.secret(); s.ID != r.id {
+					t.Fatalf("the row of %q is unpacked as %q", r.id, s.ID)
+				}
 			}
 		}
 	})

@@ -58,7 +58,7 @@ func (s *Service) ParkedMessages(ctx context.Context, who Caller, q Query[*work.
 			break
 		}
 	}
-	return Query[*work.Parked]{Compare: q.Compare, Number: q.Number, Size: q.Size}.of(oldestFirst), nil
+	return Query[*work.Parked]{Order: q.Order, Number: q.Number, Size: q.Size}.of(oldestFirst), nil
 }
 
 var errNoParked = fmt.Errorf("%w: parked messages are not available here", ErrNotReady)
@@ -91,7 +91,7 @@ func (s *Service) ParkedMessage(ctx context.Context, who Caller, id string) (*wo
 func (s *Service) ownerOf(m *work.Parked) string {
 	s.view.mu.RLock()
 	defer s.view.mu.RUnlock()
-	if found, ok := s.view.secrets.get(m.Secret); ok {
+	if found, ok := s.view.secret(m.Secret); ok {
 		return found.Org
 	}
 	if len(s.view.companies.by(0, m.Org)) > 0 {

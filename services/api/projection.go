@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
-	"unique"
 
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -37,12 +37,12 @@ type projection struct {
 	revision     state.Revision // of the last change applied
 	caughtUp     bool
 	waiting      map[chan struct{}]state.Revision
-	companies    *table[*Company]       // by organisation
-	properties   *table[*Property]      // by company
-	environments *table[*Environment]   // by property
-	secrets      *table[*secret.Secret] // by property, by environment
-	sealer       *seal.Sealer           // nil until the keyset is known
-	sealing      chan struct{}          // closed when it is
+	companies    *table[*Company]     // by organisation
+	properties   *table[*Property]    // by company
+	environments *table[*Environment] // by property
+	secrets      *table[*row]         // by property, by environment
+	sealer       *seal.Sealer         // nil until the keyset is known
+	sealing      chan struct{}        // closed when it is
 	orphans      map[orphan]bool
 	orphaned     chan struct{} // holds a token when there may be a new orphan
 }
@@ -63,9 +63,9 @@ func newProjection(log *slog.Logger) *projection {
 			func(p *Property) string { return p.Company }),
 		environments: newTable(ageOfEnvironment,
 			func(e *Environment) string { return e.Property }),
-		secrets: newTable(ageOfSecret,
-			func(s *secret.Secret) string { return s.Property },
-			func(s *secret.Secret) string { return s.Environment }),
+		secrets: newTable(ageOfRow,
+			func(r *row) string { return r.shape.Value().property },
+			func(r *row) string { return r.shape.Value().environment }),
 		sealing:  make(chan struct{}),
 		orphans:  make(map[orphan]bool),
 		orphaned: make(chan struct{}, 1),
@@ -136,8 +136,7 @@ func (p *projection) putSecret(s *secret.Secret) {
 		p.dropSecret(s.ID)
 		return
 	}
-	compact(s)
-	p.secrets.put(s)
+	p.secrets.put(newRow(s))
 	if p.caughtUp {
 		p.attachment(s)
 	}
@@ -150,9 +149,8 @@ func (p *projection) attachment(s *secret.Secret) {
 	attached := s.Environment == "" || p.environments.has(s.Environment)
 	p.judge(orphan{secret.PrefixSecret, s.ID}, attached && p.properties.has(s.Property))
 	if !attached {
-		detached := *s
-		detached.Detach(s.UpdatedAt)
-		p.secrets.put(&detached)
+		s.Detach(s.UpdatedAt)
+		p.secrets.put(newRow(s))
 	}
 }
 
@@ -164,8 +162,8 @@ func (p *projection) dropProperty(id string) {
 	for _, e := range p.environments.by(0, id) {
 		p.judge(orphan{secret.PrefixEnvironment, e.ID}, false)
 	}
-	for _, s := range p.secrets.by(byProperty, id) {
-		p.judge(orphan{secret.PrefixSecret, s.ID}, false)
+	for _, r := range p.secrets.by(byProperty, id) {
+		p.judge(orphan{secret.PrefixSecret, r.id}, false)
 	}
 }
 
@@ -175,8 +173,8 @@ func (p *projection) dropEnvironment(id string) {
 	if !p.caughtUp {
 		return
 	}
-	for _, s := range append([]*secret.Secret(nil), p.secrets.by(byEnvironment, id)...) {
-		p.attachment(s)
+	for _, r := range slices.Clone(p.secrets.by(byEnvironment, id)) {
+		p.attachment(r.secret())
 	}
 }
 
@@ -211,8 +209,11 @@ func (p *projection) ready() {
 	for _, e := range p.environments.all() {
 		p.judge(orphan{secret.PrefixEnvironment, e.ID}, p.properties.has(e.Property))
 	}
-	for _, s := range p.secrets.all() {
-		p.attachment(s)
+	for _, r := range p.secrets.all() {
+		look := r.shape.Value()
+		if !p.properties.has(look.property) || look.environment != "" && !p.environments.has(look.environment) {
+			p.attachment(r.secret())
+		}
 	}
 }
 
@@ -262,15 +263,11 @@ func (p *projection) move(ctx context.Context, seen state.Revision, d time.Durat
 	p.wait(ctx, seen+1) //nolint:errcheck // both ends will do
 }
 
-// compact gives texts that many secrets share one place in memory, and leaves
-// out what no use case shows.
-func compact(s *secret.Secret) {
-	s.Trace = ""
-	for _, text := range []*string{
-		&s.Org, &s.Property, &s.Environment, &s.Stage, &s.Deployed, (*string)(&s.Kind),
-		(*string)(&s.Status), (*string)(&s.RefreshStatus), &s.Credentials.TokenURL,
-		&s.CreatedBy.Email, &s.CreatedBy.DisplayName, &s.UpdatedBy.Email, &s.UpdatedBy.DisplayName,
-	} {
-		*text = unique.Make(*text).Value()
+// secret returns a secret, for those who hold the lock.
+func (p *projection) secret(id string) (*secret.Secret, bool) {
+	r, ok := p.secrets.get(id)
+	if !ok {
+		return nil, false
 	}
+	return r.secret(), true
 }

@@ -53,7 +53,7 @@ func TestLoadingInAnyOrder(t *testing.T) {
 			t.Errorf("%s is no orphan", o.id)
 		}
 	}
-	if s, _ := p.secrets.get("SE3"); s.Environment != "" || len(p.secrets.by(byEnvironment, "EN9")) != 0 {
+	if s, _ := p.secret("SE3"); s.Environment != "" || len(p.secrets.by(byEnvironment, "EN9")) != 0 {
 		t.Error("a secret shows an environment that is gone")
 	}
 	// What is healed is an orphan no more.

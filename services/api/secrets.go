@@ -16,7 +16,7 @@ func (s *Service) SecretsOfProperty(ctx context.Context, who Caller, id string, 
 	if _, err := s.Property(ctx, who, id); err != nil {
 		return Page[*secret.Secret]{}, err
 	}
-	return list(s.view, q, func() ([]*secret.Secret, error) {
+	return listRows(s.view, q, func() ([]*row, error) {
 		_, err := s.view.property(who, id)
 		return s.view.secrets.by(byProperty, id), err
 	})
@@ -27,7 +27,7 @@ func (s *Service) SecretsOfEnvironment(ctx context.Context, who Caller, id strin
 	if _, err := s.Environment(ctx, who, id); err != nil {
 		return Page[*secret.Secret]{}, err
 	}
-	return list(s.view, q, func() ([]*secret.Secret, error) {
+	return listRows(s.view, q, func() ([]*row, error) {
 		_, err := s.view.environment(who, id)
 		return s.view.secrets.by(byEnvironment, id), err
 	})
@@ -37,7 +37,7 @@ func (s *Service) SecretsOfEnvironment(ctx context.Context, who Caller, id strin
 // changed.
 func (s *Service) Secret(ctx context.Context, who Caller, id string) (*secret.Secret, error) {
 	return find(ctx, s, keyOf(secret.PrefixSecret, id, state.SecretKey), func() (*secret.Secret, error) {
-		found, ok := s.view.secrets.get(id)
+		found, ok := s.view.secret(id)
 		if !ok {
 			return nil, ErrNotFound
 		}

@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/rekindle-dev/rekindle/pkg/secret"
 )
 
 // index holds the records of each parent in order of age, oldest first: what is
@@ -154,4 +152,4 @@ func (t *table[T]) all() []T { return slices.Collect(maps.Values(t.byID)) }
 func ageOfCompany(c *Company) (time.Time, string)         { return c.CreatedAt, c.ID }
 func ageOfProperty(p *Property) (time.Time, string)       { return p.CreatedAt, p.ID }
 func ageOfEnvironment(e *Environment) (time.Time, string) { return e.CreatedAt, e.ID }
-func ageOfSecret(s *secret.Secret) (time.Time, string)    { return s.CreatedAt, s.ID }
+func ageOfRow(r *row) (time.Time, string)                 { return moment(r.created), r.id }

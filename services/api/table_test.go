@@ -13,10 +13,10 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 )
 
-func newSecretTable() *table[*secret.Secret] {
-	return newTable(ageOfSecret,
-		func(s *secret.Secret) string { return s.Property },
-		func(s *secret.Secret) string { return s.Environment })
+func newSecretTable() *table[*row] {
+	return newTable(ageOfRow,
+		func(r *row) string { return r.shape.Value().property },
+		func(r *row) string { return r.shape.Value().environment })
 }
 
 // TestTableAgainstSorting makes random changes and holds the indexes against
@@ -48,16 +48,17 @@ func TestTableAgainstSorting(t *testing.T) {
 			if dice.IntN(2) == 0 {
 				s.Environment = fmt.Sprint("EN", dice.IntN(3))
 			}
-			live.put(s)
-			loaded.put(s)
+			live.put(newRow(s))
+			loaded.put(newRow(s))
 			model[id] = s
 		}
 		loaded.index()
 		for i := range 3 {
 			for which, parent := range []string{fmt.Sprint("PR", i), fmt.Sprint("EN", i)} {
-				want := newestFirst(model, live.indexes[which].parent, parent)
-				for name, table := range map[string]*table[*secret.Secret]{"live": live, "loaded": loaded} {
-					page := Query[*secret.Secret]{Number: 1, Size: 1000}.of(table.by(which, parent))
+				want := newestFirst(model, func(s *secret.Secret) string { return live.indexes[which].parent(newRow(s)) }, parent)
+				for name, table := range map[string]*table[*row]{"live": live, "loaded": loaded} {
+					all := seen[*row, *secret.Secret]{nil, (*row).secret}
+					page := all.page(Query[*secret.Secret]{Number: 1, Size: 1000}, table.by(which, parent))
 					if diff := cmp.Diff(want, ids(page.Items)); diff != "" {
 						t.Fatalf("seed %d, %s, %s (-want +got):\n%s", seed, name, parent, diff)
 					}
@@ -98,6 +99,9 @@ func TestPages(t *testing.T) {
 	t.Parallel()
 	const huge = int(^uint(0) >> 1)
 	odd := func(n int) bool { return n%2 == 1 }
+	rising := []Order[int]{{By: func(n int) string { return string(rune('a' + n)) }}}
+	falling := []Order[int]{{By: rising[0].By, Descending: true}}
+	evenFirst := []Order[int]{{By: func(n int) string { return fmt.Sprint(n % 2) }}}
 	tests := []struct {
 		name  string
 		total int
@@ -115,8 +119,13 @@ func TestPages(t *testing.T) {
 		{"nothing asked for", 3, Query[int]{}, nil, 3},
 		{"matching", 6, Query[int]{Match: odd, Number: 1, Size: 2}, []int{5, 3}, 3},
 		{"matching, next", 6, Query[int]{Match: odd, Number: 2, Size: 2}, []int{1}, 3},
-		{"in an order", 4, Query[int]{Compare: func(a, b int) int { return a - b }, Number: 1, Size: 3}, []int{1, 2, 3}, 4},
-		{"equal in the order", 4, Query[int]{Compare: func(a, b int) int { return a%2 - b%2 }, Number: 1, Size: 9}, []int{4, 2, 3, 1}, 4},
+		{"in an order", 4, Query[int]{Order: rising, Number: 1, Size: 3}, []int{1, 2, 3}, 4},
+		{"in the reverse of it", 4, Query[int]{Order: falling, Number: 1, Size: 3}, []int{4, 3, 2}, 4},
+		{"equal in the order", 4, Query[int]{Order: evenFirst, Number: 1, Size: 9}, []int{4, 2, 3, 1}, 4},
+		{"in two orders", 6, Query[int]{Order: append(evenFirst, rising...), Number: 1, Size: 9}, []int{2, 4, 6, 1, 3, 5}, 6},
+		{"matching, in an order", 6, Query[int]{Match: odd, Order: rising, Number: 2, Size: 2}, []int{5}, 3},
+		{"far more than the page", 26, Query[int]{Order: rising, Number: 2, Size: 2}, []int{3, 4}, 26},
+		{"beyond the end of an order", 4, Query[int]{Order: rising, Number: 3, Size: 2}, nil, 4},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -60,7 +60,7 @@ func (fs fields[T]) strictQuery(params url.Values) (api.Query[T], error) {
 	number, numberErr := counted(params, "page[number]", 1)
 	size, sizeErr := counted(params, "page[size]", defaultPageSize)
 	return api.Query[T]{
-		Match: fs.filter(params), Compare: fs.order(last(params["sort"])),
+		Match: fs.filter(params), Order: fs.order(last(params["sort"])),
 		Number: number, Size: min(maxPageSize, size),
 	}, cmp.Or(numberErr, sizeErr)
 }
@@ -117,37 +117,21 @@ func (fs fields[T]) filter(params url.Values) func(T) bool {
 	}
 }
 
-// order returns the comparison that a sort parameter asks for, nil for none.
-// The sign + arrives as a blank unless it is encoded.
-func (fs fields[T]) order(sort string) func(a, b T) int {
-	var by []func(a, b T) int
+// order returns what a sort parameter asks for, nil for none. The sign + arrives
+// as a blank unless it is encoded.
+func (fs fields[T]) order(sort string) (by []api.Order[T]) {
 	for field := range strings.SplitSeq(sort, ",") {
 		name := strings.TrimLeft(field, "+ -")
 		a, ok := fs[name]
 		if !ok || len(by) == len(fs) {
 			continue
 		}
-		descending := strings.HasPrefix(strings.TrimLeft(field, " "), "-")
-		by = append(by, func(x, y T) int {
-			if descending {
-				x, y = y, x
-			}
-			textX, _ := a.text(x)
-			textY, _ := a.text(y)
-			return cmp.Compare(textX, textY)
+		by = append(by, api.Order[T]{
+			By:         func(v T) string { text, _ := a.text(v); return text },
+			Descending: strings.HasPrefix(strings.TrimLeft(field, " "), "-"),
 		})
 	}
-	if by == nil {
-		return nil
-	}
-	return func(x, y T) int {
-		for _, compare := range by {
-			if c := compare(x, y); c != 0 {
-				return c
-			}
-		}
-		return 0
-	}
+	return by
 }
 
 // text makes an attribute of a text that is never null.
