@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,9 @@ func newServe() *cobra.Command {
 			"  rekindle serve --target exchanger --nats-url nats://nats:4222",
 	}, func(c *cobra.Command) error {
 		s.bootstrap = os.Getenv(envBootstrap)
+		if limit := memoryLimit(os.DirFS("/")); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(limit)
+		}
 		return serve(c.Context(), &s, c.ErrOrStderr())
 	})
 	s.bind(c.Flags())
