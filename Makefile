@@ -15,10 +15,10 @@ export CGO_ENABLED = 0
 rounds ?= 5
 
 .NOTPARALLEL:
-.PHONY: help run demo build test check chaos sim race fuzz lint fmt tools tidy tidied generated clean $(e2e)
+.PHONY: help run demo build test check chaos sim bench bench-short race fuzz lint fmt tools tidy tidied generated clean $(e2e)
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: build ## Run the whole fleet in one process, with its data in ./data (token endpoints on this machine allowed)
 	./bin/rekindle serve --data-dir data --egress-allow 127.0.0.0/8
@@ -39,6 +39,14 @@ chaos: ## Let exchangers die at every step of a refresh, and count what is lost:
 
 sim: ## Simulate a fleet of many cells, and put the tables into docs/scale.md
 	go run ./test/sim -doc docs/scale.md
+
+# What the bench is asked for: make bench BENCH='-secrets 1000000 -steady 10m'.
+BENCH ?=
+bench: build ## Measure a fleet: memory, lateness, throughput, lists, and what kills cost: minutes
+	go run ./test/bench -rekindle bin/rekindle $(BENCH)
+
+bench-short: ## See that the bench runs and its counts come out, in seconds
+	go test -count=1 -timeout 2m -v ./test/bench
 
 race: ## Test under the race detector, each module by its own go.mod
 	for m in $(modules); do \

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rekindle-dev/rekindle/pkg/bus"
+	"github.com/rekindle-dev/rekindle/pkg/natsd"
+	"github.com/rekindle-dev/rekindle/pkg/seal"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/services/api"
+)
+
+// store is the NATS server of a fleet that is not up yet, or that has many
+// processes.
+type store struct {
+	server *natsd.Server
+	bus    *bus.Bus // it has declared the streams
+	nc     *nats.Conn
+	js     jetstream.JetStream
+}
+
+// openStore starts the server on the data that the embedded one of a fleet will
+// find, or has left.
+func openStore(ctx context.Context, dir string) (*store, error) {
+	quiet := slog.New(slog.DiscardHandler)
+	server, err := natsd.Start(ctx, natsd.Config{StoreDir: filepath.Join(dir, "nats"), Logger: quiet})
+	if err != nil {
+		return nil, err
+	}
+	s := &store{server: server}
+	user, password := server.Credentials()
+	s.bus, err = bus.Connect(ctx, bus.Config{URL: server.URL(), User: user, Password: password, Logger: quiet})
+	if err != nil {
+		return nil, err
+	}
+	if s.nc, err = nats.Connect(server.URL(), nats.UserInfo(user, password)); err != nil {
+		return nil, err
+	}
+	s.js, err = jetstream.New(s.nc, jetstream.WithPublishAsyncMaxPending(2048))
+	return s, err
+}
+
+// url is where processes find the server.
+func (s *store) url() string {
+	user, password := s.server.Credentials()
+	return fmt.Sprintf("nats://%s:%s@%s", user, password, s.server.URL()[len("nats://"):])
+}
+
+func (s *store) close() error {
+	s.nc.Close()
+	s.bus.Close()
+	return s.server.Stop()
+}
+
+// timetable says when secrets are due. One is due when the fleet starts; then come
+// those of the steady phase, one after another, and those of the burst. Who is due
+// when has nothing to do with where its records are: a store that has a cache does
+// not find in it what is due next.
+type timetable struct {
+	secrets int // in all
+	steady  int // how many of them fall due one after another
+	burst   int // how many at once
+	rate    int
+	from    time.Time // of the steady phase
+	at      time.Time // of the burst
+}
+
+// stride goes through all secrets in no order, if it is prime to their number.
+const stride = 7_368_787 // a prime
+
+// turn is the place of the secret i among those that fall due.
+func (t timetable) turn(i int) int { return i * stride % t.secrets }
+
+// falls reports whether this run lives to see the secret fall due.
+func (t timetable) falls(i int) bool { return t.turn(i) <= t.steady+t.burst }
+
+func (t timetable) due(i int) time.Time {
+	switch turn := t.turn(i); {
+	case turn == 0:
+		return t.from.Add(-5 * time.Minute)
+	case turn <= t.steady:
+		return t.from.Add(time.Duration(turn-1) * time.Second / time.Duration(t.rate)).Truncate(time.Millisecond)
+	case turn <= t.steady+t.burst:
+		return t.at
+	default:
+		return t.at.Add(lasting + time.Duration(i)*time.Millisecond)
+	}
+}
+
+// dues are the due times by secret, zero for those that this run does not live to
+// see.
+func (t timetable) dues() []time.Time {
+	all := make([]time.Time, t.secrets)
+	for i := range all {
+		if t.falls(i) {
+			all[i] = t.due(i)
+		}
+	}
+	return all
+}
+
+const clientSecret = "a-client-secret-of-forty-characters-here"
+
+// loader writes the records of secrets.
+type loader struct {
+	store    *store
+	tokenURL string
+	table    timetable
+	sealer   *seal.Sealer
+	value    []byte // the sealed value of every secret
+	unopened []byte // the sealed credential of those that never fall due
+	company  string
+	// The properties by the share of all secrets that they hold: a tenth, a
+	// hundredth, and the rest in thousands.
+	properties, environments []string
+}
+
+func newLoader(s *store, dir, tokenURL string, t timetable) (*loader, error) {
+	ring, _, err := seal.CreateKeyring(filepath.Join(dir, "keyring.json"), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	l := &loader{store: s, tokenURL: tokenURL, table: t, company: secret.NewID(secret.PrefixCompany)}
+	if l.sealer, err = seal.NewSealer(ring.Keyset()); err != nil {
+		return nil, err
+	}
+	l.value, err = l.sealer.Seal(seal.ShortLived, seal.Binding{Secret: "all", Field: "value", Generation: 1}, seal.NewPlaintext(accessToken))
+	if err != nil {
+		return nil, err
+	}
+	// It does not open: it is bound to another secret. It has the right length.
+	l.unopened, err = l.sealer.Seal(seal.LongLived, seal.Binding{Secret: "none", Field: "client_secret", Generation: 1}, seal.NewPlaintext(clientSecret))
+	for range 2 + t.secrets/1000 {
+		l.properties = append(l.properties, secret.NewID(secret.PrefixProperty))
+		l.environments = append(l.environments, secret.NewID(secret.PrefixEnvironment))
+	}
+	return l, err
+}
+
+// propertyOf is the number of the property that holds the secret i.
+func (l *loader) propertyOf(i int) int {
+	switch {
+	case i%10 == 0:
+		return 0
+	case i%100 == 1:
+		return 1
+	default:
+		return 2 + i/1000%(len(l.properties)-2)
+	}
+}
+
+// tree writes what secrets hang in.
+func (l *loader) tree() error {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	if err := l.put(state.CompanyKey(l.company), &api.Company{
+		ID: l.company, Org: api.DefaultOrg, Name: "Bench", Token: "0123456789ab", CreatedAt: now, UpdatedAt: now,
+	}); err != nil {
+		return err
+	}
+	for i, id := range l.properties {
+		if err := l.put(state.PropertyKey(id), &api.Property{
+			ID: id, Org: api.DefaultOrg, Company: l.company, Name: fmt.Sprint("property ", i), Platform: api.Edge,
+			Token: "0123456789ab", CreatedAt: now, UpdatedAt: now,
+		}); err != nil {
+			return err
+		}
+		if err := l.put(state.EnvironmentKey(l.environments[i]), &api.Environment{
+			ID: l.environments[i], Org: api.DefaultOrg, Property: id, Name: "production", Stage: api.Production,
+			Token: "0123456789ab", CreatedAt: now, UpdatedAt: now,
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load calls write for all secrets, and returns when all that was written is
+// stored.
+func (l *loader) load(ctx context.Context, write func(i int) error) error {
+	g, working := errgroup.WithContext(ctx)
+	workers := runtime.NumCPU()
+	for w := range workers {
+		g.Go(func() error {
+			for i := w; i < l.table.secrets && working.Err() == nil; i += workers {
+				if err := write(i); err != nil {
+					return err
+				}
+			}
+			return working.Err()
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	select {
+	case <-l.store.js.PublishAsyncComplete():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// secret writes the records of one secret as they stand after its first exchange.
+func (l *loader) secret(i int) error {
+	s, outcome := l.exchanged(i)
+	sealed, err := l.credential(i, s)
+	if err != nil {
+		return err
+	}
+	for _, r := range []struct {
+		key   string
+		value any
+	}{
+		{state.NameKey(s.Property, s.Name), s.ID},
+		{state.CredentialKey(s.ID), &secret.Credential{Generation: 1, Fields: map[string]secret.SealedField{"client_secret": {Generation: 1, Sealed: sealed}}}},
+		{state.GrantKey(s.ID), &secret.Grant{Outcome: outcome}},
+		{state.ArtifactKey(s.Environment, s.ID), &secret.Artifact{Secret: s.ID, Environment: s.Environment, Generation: 1, Sealed: l.value, ExpiresAt: outcome.ExpiresAt}},
+		{state.SecretKey(s.ID), s},
+	} {
+		if err := l.put(r.key, r.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reschedule writes the record of a secret again, now that it is known when it
+// falls due.
+func (l *loader) reschedule(i int) error {
+	if !l.table.falls(i) {
+		return nil
+	}
+	s, _ := l.exchanged(i)
+	return l.put(state.SecretKey(s.ID), s)
+}
+
+// exchanged is a secret as it stands after its first exchange, and that one's
+// outcome.
+func (l *loader) exchanged(i int) (*secret.Secret, *secret.Outcome) {
+	due := l.table.due(i)
+	now := due.Add(-time.Hour)
+	s := l.describe(i, now)
+	outcome := &secret.Outcome{
+		Decision: s.Decision, Action: secret.Exchange, StartedAt: now, At: now,
+		Environment: s.Environment, Sealed: l.value, ExpiresAt: due.Add(offset), RefreshAt: due,
+	}
+	s.Apply(outcome, now)
+	return s, outcome
+}
+
+// id is the id of a secret, the same each time. It looks as random as others.
+func (l *loader) id(i int) string {
+	h := sha256.Sum256(fmt.Appendf(nil, "%s %d", l.company, i))
+	h[6], h[8] = h[6]&0x0f|0x40, h[8]&0x3f|0x80 // version 4 (RFC 9562)
+	return string(secret.PrefixSecret) + hex.EncodeToString(h[:16])
+}
+
+// credential seals the client secret of a secret that falls due. Sealing a million
+// would take longer than all that is measured.
+func (l *loader) credential(i int, s *secret.Secret) ([]byte, error) {
+	if !l.table.falls(i) {
+		return l.unopened, nil
+	}
+	binding := seal.Binding{Secret: s.ID, Field: s.Credentials.SealedAs("client_secret"), Generation: 1}
+	return l.sealer.Seal(seal.LongLived, binding, seal.NewPlaintext(clientSecret))
+}
+
+func (l *loader) describe(i int, now time.Time) *secret.Secret {
+	property := l.propertyOf(i)
+	seconds := int64(offset / time.Second)
+	s := &secret.Secret{
+		ID: l.id(i), Org: api.DefaultOrg, Property: l.properties[property],
+		Name: fmt.Sprintf("secret %07d", i), Kind: secret.OAuth2, CredentialGeneration: 1,
+		Credentials: secret.Credentials{ClientID: clientID(i), TokenURL: l.tokenURL, RefreshOffset: &seconds},
+		CreatedAt:   now, UpdatedAt: now,
+		CreatedBy: secret.Actor{Email: "admin@example.com", DisplayName: "Administrator"},
+		UpdatedBy: secret.Actor{Email: "admin@example.com", DisplayName: "Administrator"},
+	}
+	s.Attach(l.environments[property], string(api.Production))
+	s.Ask(now)
+	return s
+}
+
+// put writes a record without waiting for the server's word, which comes at the
+// end for all of them: nobody else writes yet.
+func (l *loader) put(key string, value any) error {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	_, err = l.store.js.PublishMsgAsync(&nats.Msg{Subject: "$KV.state." + key, Data: body}, jetstream.WithStallWait(time.Minute))
+	return err
+}
