@@ -30,6 +30,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"pkg/state":    {},
 	"pkg/secret":   {here: []string{"pkg/state"}},
 	"pkg/transfer": {here: []string{"pkg/secret", "pkg/seal"}, outside: []string{"golang.org/x/sync"}},
+	"pkg/endpoint": {here: []string{"pkg/state"}},
 	"pkg/config":   {outside: []string{"github.com/goccy/go-yaml", "github.com/spf13/pflag"}},
 	"pkg/ops":      {outside: []string{"go.opentelemetry.io/", "github.com/prometheus/", "golang.org/x/term"}},
 	"pkg/natsd":    {outside: []string{"github.com/nats-io/"}},
@@ -38,11 +39,11 @@ var imports = map[string]struct{ here, outside []string }{
 		outside: []string{"github.com/nats-io/nats.go", "github.com/nats-io/nuid", "go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 	},
 	"services/scheduler": {
-		here:    []string{"events", "pkg/secret", "pkg/state", "pkg/work"},
+		here:    []string{"events", "pkg/endpoint", "pkg/secret", "pkg/state", "pkg/work"},
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 	},
 	"services/exchanger": {
-		here:    []string{"events", "pkg/provider", "pkg/secret", "pkg/state", "pkg/work", "pkg/seal", "pkg/transfer"},
+		here:    []string{"events", "pkg/endpoint", "pkg/provider", "pkg/secret", "pkg/state", "pkg/work", "pkg/seal", "pkg/transfer"},
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/oauth2", "golang.org/x/sync", "code.dny.dev/ssrf"},
 	},
 	"services/api": {

@@ -37,6 +37,8 @@ var decoders = map[string]string{
 	"pkg/config.UnmarshalText": "pkg/config.FuzzDecode",
 	"pkg/config.parse":         "pkg/config.FuzzDecode",
 
+	"pkg/endpoint.Decode": "pkg/endpoint.FuzzDecode",
+
 	"pkg/provider.claims":      "pkg/provider.FuzzRead",
 	"pkg/provider.moment":      "pkg/provider.FuzzRead",
 	"pkg/provider.parseAnswer": "pkg/provider.FuzzRead",

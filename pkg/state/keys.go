@@ -22,8 +22,15 @@ func ArtifactKey(environment, secret string) string { return "artifact." + envir
 
 // NameKey is the key that reserves a name within a property. Names are free
 // text, so they are written in base32.
-func NameKey(property, name string) string {
-	return "name." + property + "." + base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString([]byte(name))
+func NameKey(property, name string) string { return "name." + property + "." + text(name) }
+
+// EndpointKey is the key of what is known of a host that tokens come from: how
+// it fares, and whom it asked for patience.
+func EndpointKey(host string) string { return "endpoint." + text(host) }
+
+// text writes free text with letters that keys may have.
+func text(s string) string {
+	return base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString([]byte(s))
 }
 
 // KeysetKey is the key of the fleet's public keyset.

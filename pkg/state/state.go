@@ -15,6 +15,7 @@
 //	company.<CO> property.<PR> environment.<EN> slot.<PR>.<stage>
 //	                        the tree the secrets hang in
 //	keyset.fleet            the public keys everything is sealed to
+//	endpoint.<host>         how a provider's host fares, and whom it asked for patience
 //	registration.<provider> what was announced of the end of an app's client secret
 package state
 

@@ -24,6 +24,7 @@ func TestKeys(t *testing.T) {
 		state.NameKey("PR1", "API key"):   "name.PR1.8584I83BCLSG",
 		state.NameKey("PR1", "\x00.*>\n"): "name.PR1.00N2KFGA",
 		state.KeysetKey:                   "keyset.fleet",
+		state.EndpointKey("a.b:8443"):     "endpoint.C4N64EHO6GQ36",
 	} {
 		if got != want {
 			t.Errorf("key %q, want %q", got, want)
