@@ -70,7 +70,7 @@ func Client(id string) uint32 {
 		return 0
 	}
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(id)) //nolint:errcheck // it never fails
+	_, _ = h.Write([]byte(id))
 	return max(h.Sum32(), 1)
 }
 

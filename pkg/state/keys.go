@@ -28,6 +28,12 @@ func NameKey(property, name string) string { return "name." + property + "." + t
 // it fares, and whom it asked for patience.
 func EndpointKey(host string) string { return "endpoint." + text(host) }
 
+// EndpointKeys is the pattern of these keys.
+const EndpointKeys = "endpoint.*"
+
+// IsEndpoint reports whether a key is one of them.
+func IsEndpoint(key string) bool { return strings.HasPrefix(key, "endpoint.") }
+
 // text writes free text with letters that keys may have.
 func text(s string) string {
 	return base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString([]byte(s))

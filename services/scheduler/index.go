@@ -6,7 +6,7 @@ import "math"
 // is pure memory: not safe for concurrent use, and never asking for the time.
 // Times are Unix milliseconds.
 //
-// A secret takes about 150 bytes. Entries live in pages that never move, and
+// A secret takes about 160 bytes. Entries live in pages that never move, and
 // nothing in a page or in the queue is a pointer: growing copies no entries, and
 // the garbage collector does not look into them.
 type index struct {
@@ -14,8 +14,12 @@ type index struct {
 	pages []*[pageSize]entry
 	used  uint32   // how many slots of the pages were ever in use
 	free  []uint32 // slots to use again
-	queue []queued // a heap; see queue.go
+	queue heap[uint32]
 	orgs  names
+	hosts names
+	// left is told when an entry that a lane has to do with is about to change
+	// or to go.
+	left func(slot uint32)
 }
 
 const pageSize = 1024
@@ -31,37 +35,48 @@ type plan struct {
 	class  class  // how the secret stands, for metrics
 	human  bool   // whether somebody has to consent again
 	org    uint32 // as a number of index.orgs
+	host   uint32 // who is asked, as a number of index.hosts; 0 is nobody
 	// due is when action is to happen; it has no meaning for rest.
 	due      int64
 	decision uint64
 	// expires is when the value in use ends; 0 when there is none, or no end.
 	expires int64
+	// client is who asks the host; see endpoint.Client.
+	client uint32
 }
 
 // same reports whether p and o ask for the same thing at the same time.
 func (p *plan) same(o *plan) bool {
-	return p.due == o.due && p.decision == o.decision && p.action == o.action
+	return p.due == o.due && p.decision == o.decision && p.action == o.action &&
+		p.host == o.host && p.client == o.client
 }
 
 // entry is a plan and what became of it.
 type entry struct {
 	plan
-	place    int32 // in the queue, or idle, or vacant
+	place    int32 // in the queue, or in that of a lane, or idle, or vacant
 	offers   uint8 // how often a job was offered, as far as the pauses care
 	accepted bool  // whether one of them was accepted
+	stage          // how far it has come in its lane
+	paid     bool  // whether this offer was taken off the budget
 }
 
-// Places that are not in the queue.
-const (
-	// idle: there is nothing to do, or somebody has taken it to do it.
-	idle = -1
-	// vacant: the slot holds no secret.
-	vacant = -2
-)
+// vacant is the place of a slot that holds no secret. One that is idle has
+// nothing to do, or somebody has taken it to do it.
+const vacant = -2
 
 func newIndex() *index {
-	return &index{slots: make(map[uid]uint32), orgs: names{numbers: make(map[string]uint32)}}
+	x := &index{
+		slots: make(map[uid]uint32),
+		orgs:  names{numbers: make(map[string]uint32)},
+		hosts: names{numbers: map[string]uint32{"": 0}, names: []string{""}},
+	}
+	x.queue.moved = x.moved
+	return x
 }
+
+// moved notes where the entry of a slot is in the heap that it is in.
+func (x *index) moved(slot uint32, place int) { x.entry(slot).place = int32(place) }
 
 // set adds or replaces the plan of a secret. What the plan asks for is queued
 // for the time it is due. A plan that asks for the same as before keeps its
@@ -73,12 +88,12 @@ func (x *index) set(p *plan) {
 		x.slots[p.id] = slot
 	}
 	e := x.entry(slot)
-	same := known && e.same(p)
-	e.plan = *p
-	if same {
+	if known && e.same(p) {
+		e.plan = *p
 		return
 	}
-	e.offers, e.accepted = 0, false
+	x.leave(slot)
+	e.plan, e.offers, e.accepted, e.paid = *p, 0, false, false
 	if p.action == rest {
 		x.dequeue(slot)
 	} else {
@@ -92,58 +107,62 @@ func (x *index) remove(id uid) {
 	if !known {
 		return
 	}
+	x.leave(slot)
 	x.dequeue(slot)
 	delete(x.slots, id)
 	*x.entry(slot) = entry{place: vacant}
 	x.free = append(x.free, slot)
 }
 
-// earliest is when the first of the queue is to be taken, or never.
-func (x *index) earliest() int64 {
-	if len(x.queue) == 0 {
-		return never
+// leave takes the entry of a slot out of its lane, if it is in one.
+func (x *index) leave(slot uint32) {
+	if x.entry(slot).stage != loose {
+		x.left(slot)
 	}
-	return x.queue[0].at
 }
+
+// earliest is when the first of the queue is to be taken, or never.
+func (x *index) earliest() int64 { return x.queue.first() }
 
 const never = math.MaxInt64
 
 // take returns the entry whose time came first, if its time has come, and takes
-// it off the queue. It comes back by requeue, or when its plan changes.
-func (x *index) take(now int64) (entry, bool) {
+// it off the queue. It comes back by enqueue, or when its plan changes.
+func (x *index) take(now int64) (slot uint32, due bool) {
 	if x.earliest() > now {
-		return entry{}, false
+		return 0, false
 	}
-	slot := x.queue[0].slot
+	slot = x.queue.places[0].item
 	x.dequeue(slot)
-	return *x.entry(slot), true
+	return slot, true
 }
 
-// requeue puts back what take returned, with what became of it, to be taken
-// again at the time at. It does nothing if the plan has changed meanwhile.
-func (x *index) requeue(e *entry, at int64) {
+// find returns the slot of what was taken, unless the plan has changed since.
+func (x *index) find(e *entry) (slot uint32, unchanged bool) {
 	slot, known := x.slots[e.id]
 	if !known {
-		return
+		return 0, false
 	}
 	now := x.entry(slot)
-	if now.place != idle || !now.same(&e.plan) {
-		return
-	}
-	now.offers, now.accepted = e.offers, e.accepted
-	x.enqueue(slot, at)
+	return slot, now.place == idle && now.same(&e.plan)
 }
 
 // restart queues again for the time it was due whatever was put off.
 func (x *index) restart() {
 	for slot := range x.used {
 		e := x.entry(slot)
-		if e.place >= 0 && x.queue[e.place].at != e.due {
+		if e.place >= 0 && x.queue.places[e.place].at != e.due {
 			e.offers = 0
 			x.enqueue(slot, e.due)
 		}
 	}
 }
+
+// enqueue puts the entry of a slot into the queue, or moves it within.
+func (x *index) enqueue(slot uint32, at int64) { x.queue.put(slot, int(x.entry(slot).place), at) }
+
+// dequeue takes the entry of a slot off the queue, if it is there.
+func (x *index) dequeue(slot uint32) { x.queue.remove(int(x.entry(slot).place)) }
 
 func (x *index) entry(slot uint32) *entry { return &x.pages[slot/pageSize][slot%pageSize] }
 

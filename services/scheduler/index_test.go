@@ -80,11 +80,12 @@ func TestIndexIsTheModel(t *testing.T) {
 			},
 			"take": func(t *rapid.T) {
 				now := clock.Draw(t, "now")
-				e, ok := x.take(now)
+				slot, ok := x.take(now)
 				if want := m.earliest() <= now; ok != want {
 					t.Fatalf("take(%d) = %v, want %v", now, ok, want)
 				}
 				if ok {
+					e := *x.entry(slot)
 					if at := m[e.id].at; at != m.earliest() {
 						t.Fatalf("took what is queued for %d before what is queued for %d", at, m.earliest())
 					}
@@ -99,7 +100,10 @@ func TestIndexIsTheModel(t *testing.T) {
 				e := rapid.SampledFrom(taken).Draw(t, "taken")
 				at := clock.Draw(t, "at")
 				e.offers, e.accepted = e.offers+1, true
-				x.requeue(&e, at)
+				if slot, unchanged := x.find(&e); unchanged {
+					x.entry(slot).offers, x.entry(slot).accepted = e.offers, e.accepted
+					x.enqueue(slot, at)
+				}
 				m.requeue(e, at)
 			},
 			"restart": func(*rapid.T) {
@@ -116,11 +120,11 @@ func agree(t *rapid.T, x *index, m model) {
 	if got, want := x.earliest(), m.earliest(); got != want {
 		t.Fatalf("earliest = %d, want %d", got, want)
 	}
-	for i, q := range x.queue {
-		if above := x.queue[max(0, i-1)/2]; above.at > q.at {
+	for i, q := range x.queue.places {
+		if above := x.queue.places[max(0, i-1)/2]; above.at > q.at {
 			t.Fatalf("place %d of the queue is earlier than the one above", i)
 		}
-		if place := x.entry(q.slot).place; int(place) != i {
+		if place := x.entry(q.item).place; int(place) != i {
 			t.Fatalf("the entry at place %d thinks it is at %d", i, place)
 		}
 	}
@@ -129,7 +133,7 @@ func agree(t *rapid.T, x *index, m model) {
 		x.page(n, func(e *entry) {
 			at := &modelled{plan: e.plan, queued: e.place >= 0, offers: e.offers, accepted: e.accepted}
 			if at.queued {
-				at.at = x.queue[e.place].at
+				at.at = x.queue.places[e.place].at
 			}
 			got[e.id] = at
 		})
@@ -162,8 +166,8 @@ func TestIndexUsesSlotsAgain(t *testing.T) {
 			x.remove(numbered(i))
 		}
 	}
-	if len(x.pages) != 1 || len(x.slots) != 0 || len(x.queue) != 0 {
-		t.Errorf("%d pages, %d slots, %d in the queue after all was removed", len(x.pages), len(x.slots), len(x.queue))
+	if len(x.pages) != 1 || len(x.slots) != 0 || len(x.queue.places) != 0 {
+		t.Errorf("%d pages, %d slots, %d in the queue after all was removed", len(x.pages), len(x.slots), len(x.queue.places))
 	}
 }
 
@@ -205,9 +209,10 @@ func BenchmarkIndexMove(b *testing.B) {
 	x := full()
 	b.ReportAllocs()
 	for b.Loop() {
-		e, _ := x.take(never)
-		e.due += day
-		x.set(&e.plan)
+		slot, _ := x.take(never)
+		p := x.entry(slot).plan
+		p.due += day
+		x.set(&p)
 	}
 }
 
@@ -216,16 +221,16 @@ func BenchmarkIndexMove(b *testing.B) {
 func BenchmarkIndexFill(b *testing.B) {
 	var bytes float64
 	for b.Loop() {
-		before := heap()
+		before := allocated()
 		x := full()
-		bytes = (heap() - before) / million
+		bytes = (allocated() - before) / million
 		runtime.KeepAlive(x)
 	}
 	b.ReportMetric(bytes, "B/secret")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/million, "ns/secret")
 }
 
-func heap() float64 {
+func allocated() float64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
@@ -235,7 +240,7 @@ func heap() float64 {
 // BenchmarkTally is what a scrape of the metrics costs.
 func BenchmarkTally(b *testing.B) {
 	s := New(Deps{})
-	s.index = full()
+	s.lanes.x = full()
 	for b.Loop() {
 		s.tally()
 	}

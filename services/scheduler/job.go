@@ -75,7 +75,7 @@ func (s *Scheduler) job(ctx context.Context, e *entry, now time.Time) events.Eve
 func (s *Scheduler) org(e *entry) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.index.orgs.names[e.org]
+	return s.lanes.x.orgs.names[e.org]
 }
 
 // actionName is the action of a plan that does not rest.

@@ -34,7 +34,7 @@ func (s *Scheduler) lead(ctx context.Context) error {
 
 	// What an earlier term put off is as urgent as it ever was: its jobs may
 	// be lost since.
-	s.update(s.index.restart)
+	s.update(s.lanes.restart)
 
 	due := make(chan *entry)
 	var offering sync.WaitGroup
@@ -63,7 +63,7 @@ func (s *Scheduler) feed(ctx context.Context, due chan<- *entry) {
 			select {
 			case due <- e:
 			case <-ctx.Done():
-				s.requeue(e, e.due)
+				s.offered(e, offerFailed, e.due)
 			}
 			continue
 		}
@@ -88,15 +88,15 @@ func (s *Scheduler) next() (*entry, time.Duration) {
 			return nil, pause
 		}
 	}
-	if e, ok := s.index.take(now.UnixMilli()); ok {
+	if e, ok := s.lanes.take(now.UnixMilli()); ok {
 		return &e, 0
 	}
-	s.sleepsUntil = s.index.earliest()
+	s.sleepsUntil = s.lanes.earliest()
 	return nil, min(time.UnixMilli(s.sleepsUntil).Sub(now), longestSleep)
 }
 
-func (s *Scheduler) requeue(e *entry, at int64) {
-	s.update(func() { s.index.requeue(e, at) })
+func (s *Scheduler) offered(e *entry, r offerResult, at int64) {
+	s.update(func() { s.lanes.offered(e, r, at) })
 }
 
 // offer offers the job for e, and puts e back into the queue to be offered again.
@@ -108,13 +108,17 @@ func (s *Scheduler) offer(term context.Context, e *entry) {
 	case err == nil:
 		s.works(term, began)
 		s.count(e, accepted, now)
-		s.requeue(e, now.Add(e.offered(accepted)).UnixMilli())
+		result := offerQueued
+		if accepted {
+			result = offerAccepted
+		}
+		s.offered(e, result, now.Add(e.pause(accepted)).UnixMilli())
 	case term.Err() != nil: // the term is over; whether it was queued matters to nobody
-		s.requeue(e, e.due)
+		s.offered(e, offerFailed, e.due)
 	default:
 		s.metrics.offeredError.Inc()
 		s.fails(term, now, err)
-		s.requeue(e, now.Add(firstPause).UnixMilli())
+		s.offered(e, offerFailed, now.Add(firstPause).UnixMilli())
 	}
 }
 
@@ -129,9 +133,9 @@ func (s *Scheduler) count(e *entry, accepted bool, now time.Time) {
 	}
 }
 
-// offered notes that the entry was offered, and returns the pause until it is
+// pause notes that the entry was offered, and returns the pause until it is
 // offered again.
-func (e *entry) offered(accepted bool) time.Duration {
+func (e *entry) pause(accepted bool) time.Duration {
 	first := e.offers == 0
 	pause := min(firstPause<<e.offers, lastPause)
 	if pause < lastPause {

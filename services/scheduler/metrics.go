@@ -164,8 +164,8 @@ func (s *Scheduler) tally() *tally {
 	}
 	for page, more := 0, true; more; page++ {
 		s.mu.Lock()
-		if more = page < len(s.index.pages); more {
-			s.index.page(page, func(e *entry) { t.add(&e.plan, now.UnixMilli(), &ends) })
+		if more = page < len(s.lanes.x.pages); more {
+			s.lanes.x.page(page, func(e *entry) { t.add(&e.plan, now.UnixMilli(), &ends) })
 		}
 		s.mu.Unlock()
 	}

@@ -1,81 +1,98 @@
 package scheduler
 
-// queued is one place in the queue: the slot of an entry, and when to take it.
-// The time is repeated here so that finding a place reads the queue alone.
-type queued struct {
+// heap keeps items by the time at which they come, the first in front. It is a
+// binary heap: each place is not later than the two below it. Items are told
+// where they are, so that they can be moved and removed.
+type heap[T any] struct {
+	places []queued[T]
+	// moved tells an item its place: a number, or idle when it is in none.
+	moved func(item T, place int)
+}
+
+// queued is one place: an item, and when it comes. The time is repeated here so
+// that finding a place reads the heap alone.
+type queued[T any] struct {
 	at   int64
-	slot uint32
+	item T
 }
 
-// The queue is a binary heap: each place is not later than the two below it,
-// and every entry knows its place.
+// idle is the place of an item that is in no heap.
+const idle = -1
 
-// enqueue puts the entry of a slot into the queue, or moves it within.
-func (x *index) enqueue(slot uint32, at int64) {
-	q := queued{at, slot}
-	if place := x.entry(slot).place; place >= 0 {
-		x.sift(int(place), q)
-		return
+// first is when the first item comes, or never.
+func (h *heap[T]) first() int64 {
+	if len(h.places) == 0 {
+		return never
 	}
-	x.queue = append(x.queue, q)
-	x.up(len(x.queue)-1, q)
+	return h.places[0].at
 }
 
-// dequeue takes the entry of a slot off the queue, if it is there.
-func (x *index) dequeue(slot uint32) {
-	e := x.entry(slot)
-	if e.place < 0 {
+// put adds an item, which is at the place of idle, or moves it.
+func (h *heap[T]) put(item T, place int, at int64) {
+	q := queued[T]{at, item}
+	if place >= 0 {
+		h.sift(place, q)
 		return
 	}
-	hole, end := int(e.place), len(x.queue)-1
-	e.place = idle
-	last := x.queue[end]
-	x.queue = x.queue[:end]
-	if hole < end {
-		x.sift(hole, last)
+	h.places = append(h.places, q)
+	h.up(len(h.places)-1, q)
+}
+
+// remove takes off the item at a place, if that is one.
+func (h *heap[T]) remove(place int) {
+	if place < 0 {
+		return
 	}
+	end := len(h.places) - 1
+	gone, last := h.places[place].item, h.places[end]
+	clear(h.places[end:])
+	h.places = h.places[:end]
+	if place < end {
+		h.sift(place, last)
+	}
+	h.moved(gone, idle)
 }
 
 // sift finds the place of q, up or down from the hole at i.
-func (x *index) sift(i int, q queued) {
-	if i > 0 && q.at < x.queue[(i-1)/2].at {
-		x.up(i, q)
+func (h *heap[T]) sift(i int, q queued[T]) {
+	if i > 0 && q.at < h.places[(i-1)/2].at {
+		h.up(i, q)
 	} else {
-		x.down(i, q)
+		h.down(i, q)
 	}
 }
 
-func (x *index) up(i int, q queued) {
+func (h *heap[T]) up(i int, q queued[T]) {
 	for i > 0 {
 		above := (i - 1) / 2
-		if x.queue[above].at <= q.at {
+		if h.places[above].at <= q.at {
 			break
 		}
-		x.put(i, x.queue[above])
+		h.set(i, h.places[above])
 		i = above
 	}
-	x.put(i, q)
+	h.set(i, q)
 }
 
-func (x *index) down(i int, q queued) {
+func (h *heap[T]) down(i int, q queued[T]) {
 	for {
 		below := 2*i + 1
-		if below >= len(x.queue) {
+		if below >= len(h.places) {
 			break
 		}
-		if right := below + 1; right < len(x.queue) && x.queue[right].at < x.queue[below].at {
+		if right := below + 1; right < len(h.places) && h.places[right].at < h.places[below].at {
 			below = right
 		}
-		if q.at <= x.queue[below].at {
+		if q.at <= h.places[below].at {
 			break
 		}
-		x.put(i, x.queue[below])
+		h.set(i, h.places[below])
 		i = below
 	}
-	x.put(i, q)
+	h.set(i, q)
 }
 
-func (x *index) put(i int, q queued) {
-	x.queue[i] = q
-	x.entry(q.slot).place = int32(i)
+func (h *heap[T]) set(i int, q queued[T]) {
+	h.places[i] = q
+	h.moved(q.item, i)
 }

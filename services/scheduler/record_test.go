@@ -53,14 +53,14 @@ func FuzzApply(f *testing.F) {
 		_, name := state.Split(key)
 		u, valid := parseID(name)
 		valid = valid && value != nil && json.Unmarshal(value, &want) == nil && want.ID == name
-		slot, known := s.index.slots[u]
-		if known != valid || len(s.index.slots) > 1 {
-			t.Fatalf("known: %v, want %v, of %d secrets", known, valid, len(s.index.slots))
+		slot, known := s.lanes.x.slots[u]
+		if known != valid || len(s.lanes.x.slots) > 1 {
+			t.Fatalf("known: %v, want %v, of %d secrets", known, valid, len(s.lanes.x.slots))
 		}
 		if !known {
 			return
 		}
-		next, e := want.Plan(), s.index.entry(slot)
+		next, e := want.Plan(), s.lanes.x.entry(slot)
 		if e.action != ordinal(actions(), next.Action) || e.decision != want.Decision || e.queued() != (next.Action != secret.Rest) {
 			t.Errorf("indexed %+v for %+v", e.plan, next)
 		}
@@ -68,7 +68,7 @@ func FuzzApply(f *testing.F) {
 			t.Errorf("due at %d, want %d", e.due, next.At.UnixMilli())
 		}
 		s.apply(state.Change{Key: key})
-		if len(s.index.slots) != 0 {
+		if len(s.lanes.x.slots) != 0 {
 			t.Error("still known after it was removed")
 		}
 	})

@@ -3,14 +3,17 @@
 // time by offering a job to whichever exchanger is free. It sees no secret
 // material, sealed or not.
 //
-//	records ──Follow──► index ──due──► publishers ──Offer──► jobs
-//	   ▲      always            leader only                    │
-//	   └───────────────── an exchanger writes ◄────────────────┘
+//	records ──Follow──► index ──due──► lanes ──► publishers ──Offer──► jobs
+//	   ▲      always                  leader only                       │
+//	   └───────────────── an exchanger writes ◄─────────────────────────┘
 //
 // # What it promises
 //
-//   - Nothing is offered early, and what is due is offered at once, in the
-//     order in which it fell due, as fast as the jobs are taken.
+//   - Nothing is offered early, and what is due is offered at once, as fast as
+//     the jobs are taken, unless its provider is not to be asked: the budget of
+//     its client is used up, the provider has asked for patience, or it fails.
+//     Then it waits, and goes in the order in which values end. Nobody waits for
+//     somebody else's provider.
 //   - What was offered is offered again, after pauses that grow from 3 s to a
 //     minute, until its record changes. So a job may be lost anywhere, for any
 //     reason, and comes back; and since a queue keeps one job for each secret,
@@ -29,7 +32,8 @@
 // # What it refuses
 //
 // It computes no due time (package secret does, once, when it is decided), does
-// not look at outcomes, and knows no provider.
+// not look at outcomes, and knows no provider but by name: what these say of
+// themselves, exchangers write down (package endpoint).
 package scheduler
 
 import (
@@ -44,6 +48,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/endpoint"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
@@ -72,6 +77,7 @@ type Deps struct {
 	State      Follower
 	Jobs       Jobs
 	Lease      Lease
+	Budgets    Budgets               // how much providers are asked
 	Logger     *slog.Logger          // nil means silence
 	Tracer     trace.Tracer          // nil means no traces
 	Registerer prometheus.Registerer // nil means no metrics
@@ -86,7 +92,9 @@ type Scheduler struct {
 	wake chan struct{}
 
 	mu    sync.Mutex
-	index *index
+	lanes *lanes
+	// names are the hosts by the keys of their records.
+	names map[string]string
 	// sleepsUntil is when the leader takes its next entry unless it is woken
 	// before; awake while it does not sleep or nobody leads.
 	sleepsUntil int64
@@ -108,7 +116,10 @@ func New(d Deps) *Scheduler {
 	if d.Tracer == nil {
 		d.Tracer = noop.Tracer{}
 	}
-	s := &Scheduler{deps: d, wake: make(chan struct{}, 1), index: newIndex(), sleepsUntil: awake}
+	s := &Scheduler{
+		deps: d, wake: make(chan struct{}, 1), sleepsUntil: awake,
+		lanes: newLanes(d.Budgets), names: map[string]string{},
+	}
 	s.metrics = newMetrics(d.Registerer, s)
 	return s
 }
@@ -123,8 +134,8 @@ func (s *Scheduler) Run(ctx context.Context, ready func()) error {
 
 	var following sync.WaitGroup
 	following.Go(func() {
-		err := s.deps.State.Follow(ctx, []string{state.SecretKey("*")}, s.apply, func() { close(caughtUp) })
-		stop(fmt.Errorf("follow the secrets: %w", err))
+		err := s.deps.State.Follow(ctx, []string{state.SecretKey("*"), state.EndpointKeys}, s.apply, func() { close(caughtUp) })
+		stop(fmt.Errorf("follow the records: %w", err))
 	})
 	select {
 	case <-caughtUp: // before, an index with gaps would lead
@@ -140,6 +151,10 @@ func (s *Scheduler) Run(ctx context.Context, ready func()) error {
 // apply brings the index up to date with a change. A record that cannot be read
 // is as good as gone: there is no telling what is due.
 func (s *Scheduler) apply(c state.Change) {
+	if state.IsEndpoint(c.Key) {
+		s.applyHealth(c)
+		return
+	}
 	_, name := state.Split(c.Key)
 	id, ok := parseID(name)
 	if !ok {
@@ -147,19 +162,44 @@ func (s *Scheduler) apply(c state.Change) {
 		return
 	}
 	if c.Value == nil {
-		s.update(func() { s.index.remove(id) })
+		s.update(func() { s.lanes.x.remove(id) })
 		return
 	}
 	record, ok := read(id, c.Value)
 	if !ok {
 		s.damaged(c)
-		s.update(func() { s.index.remove(id) })
+		s.update(func() { s.lanes.x.remove(id) })
 		return
 	}
-	p := planOf(id, record)
+	p, asked := planOf(id, record), record.Endpoint()
 	s.update(func() {
-		p.org = s.index.orgs.number(record.Org)
-		s.index.set(p)
+		p.org = s.lanes.x.orgs.number(record.Org)
+		p.host, p.client = s.lanes.x.hosts.number(asked.Host), endpoint.Client(asked.Client)
+		s.lanes.x.set(p)
+	})
+}
+
+// applyHealth brings the lanes up to date with what is known of a host. Of a
+// record that cannot be read nothing is known, and nothing waits for it.
+func (s *Scheduler) applyHealth(c state.Change) {
+	now := time.Now()
+	var known *endpoint.Health
+	if c.Value != nil {
+		var err error
+		if known, err = endpoint.Decode(c.Key, c.Value, now); err != nil {
+			s.damaged(c)
+		}
+	}
+	s.update(func() {
+		if known != nil {
+			s.names[c.Key] = known.Host
+		}
+		if name, ok := s.names[c.Key]; ok {
+			s.lanes.follow(name, known, now)
+		}
+		if known == nil {
+			delete(s.names, c.Key)
+		}
 	})
 }
 
@@ -168,12 +208,12 @@ func (s *Scheduler) damaged(c state.Change) {
 	s.deps.Logger.Error("record is damaged, left out", "key", c.Key, "revision", uint64(c.Revision))
 }
 
-// update changes the index, and wakes the leader if it would oversleep.
+// update changes the lanes or their index, and wakes the leader if it would oversleep.
 func (s *Scheduler) update(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change()
-	if s.index.earliest() >= s.sleepsUntil {
+	if s.lanes.earliest() >= s.sleepsUntil {
 		return
 	}
 	s.sleepsUntil = awake
