@@ -86,6 +86,9 @@ type Health struct {
 	OpenUntil time.Time `json:"open_until,omitzero"`
 	// Pauses are by the number of the client, 0 for all.
 	Pauses map[uint32]Pause `json:"pauses,omitempty"`
+
+	// Revision is that of the record when this was read or written.
+	Revision state.Revision `json:"-"`
 }
 
 // Pause is for how long a client is left alone.

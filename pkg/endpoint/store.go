@@ -30,6 +30,7 @@ func (st Store) Update(ctx context.Context, host string, now time.Time, change f
 		if err != nil {
 			h = &Health{Host: host}
 		}
+		h.Revision = rev
 		if !change(h) {
 			return h, false, nil
 		}
@@ -42,7 +43,7 @@ func (st Store) Update(ctx context.Context, host string, now time.Time, change f
 		} else if rev == 0 {
 			return h, false, nil
 		}
-		_, err = st.State.Commit(ctx, w)
+		h.Revision, err = st.State.Commit(ctx, w)
 		if errors.Is(err, state.ErrConflict) && ctx.Err() == nil {
 			continue
 		}

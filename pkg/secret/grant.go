@@ -115,6 +115,9 @@ type Outcome struct {
 	// Replay tells that at RetryAt the provider still takes what was sent, and not
 	// for long: the next attempt is then, whatever else there is to wait for.
 	Replay bool `json:"replay,omitempty"`
+	// Down tells that the failure was the host's, which fails for all who ask it.
+	// It is asked again at RetryAt, and that takes no attempt away.
+	Down bool `json:"down,omitempty"`
 	// Held tells that the consent was another account's: what it yielded is
 	// kept apart, and the grant in use serves on.
 	Held bool `json:"held,omitempty"`
@@ -228,7 +231,9 @@ func (s *Secret) fail(o *Outcome, now time.Time) {
 		s.failAsked(o, over, now)
 		return
 	}
-	s.Attempts++
+	if !o.Down {
+		s.Attempts++
+	}
 	s.RefreshStatus, s.RefreshStatusDetails = Failed, o.Failure
 	if over || s.Environment == "" { // that was taken away meanwhile: not refreshed any more
 		return
@@ -289,6 +294,9 @@ func (s *Secret) retry(o *Outcome, now time.Time) (time.Time, bool) {
 		return later(o.RetryAt, now), true
 	case o.RetryAt.IsZero():
 		return at, again
+	case o.Down && o.RetryAt.Before(s.ExpiresAt):
+		s.RefreshLate = true
+		return later(o.RetryAt, now.Add(time.Second)), true
 	case s.Attempts < attempts(s.ExpiresAt.Sub(s.RefreshAt)):
 		s.RefreshLate = true // the places that pass meanwhile are not lost
 		return later(o.RetryAt, now.Add(time.Second)), true

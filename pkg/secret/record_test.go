@@ -57,7 +57,7 @@ func fullGrant() *secret.Grant {
 		Claim: fullClaim(8), Lost: fullClaim(5),
 		Outcome: &secret.Outcome{
 			Decision: 7, Action: secret.Authorize, Answered: true, Ended: true, Foreign: true,
-			RetryAt: noon().Add(time.Minute), Replay: true, Held: true,
+			RetryAt: noon().Add(time.Minute), Down: true, Replay: true, Held: true,
 			Authorized: &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Warnings: secret.DefaultWarnings(), Scopes: []string{"read"}},
 			StartedAt:  noon().Add(-time.Second), At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
 			ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),

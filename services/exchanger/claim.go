@@ -46,6 +46,8 @@ type claim struct {
 	grant      *secret.Grant
 	revision   state.Revision // of the grant
 	stepped    time.Time      // when the step before was made
+	// probe tells that this one is to ask whether a host that has failed is back.
+	probe bool
 }
 
 // reached notes that a step was made.

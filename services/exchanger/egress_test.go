@@ -40,15 +40,15 @@ var rawAnswer = fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", l
 // loopback is what a deployment allows that has its token endpoints at hand.
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
-// endpoint is a real token endpoint that counts what reaches it.
-type endpoint struct {
+// countedServer is a real token endpoint that counts what reaches it.
+type countedServer struct {
 	*httptest.Server
 	requests, conns atomic.Int64
 }
 
 // newEndpoint makes an endpoint that is still to be started.
-func newEndpoint(t testing.TB, answer http.HandlerFunc) *endpoint {
-	e := &endpoint{}
+func newEndpoint(t testing.TB, answer http.HandlerFunc) *countedServer {
+	e := &countedServer{}
 	e.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e.requests.Add(1)
 		answer(w, r)
@@ -64,7 +64,7 @@ func newEndpoint(t testing.TB, answer http.HandlerFunc) *endpoint {
 }
 
 // wants fails the test unless exactly n requests have come.
-func (e *endpoint) wants(t testing.TB, n int64) {
+func (e *countedServer) wants(t testing.TB, n int64) {
 	t.Helper()
 	if got := e.requests.Load(); got != n {
 		t.Errorf("%d requests reached the endpoint, want %d", got, n)

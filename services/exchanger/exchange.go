@@ -107,6 +107,7 @@ func replace(place **secret.ConsentGrant, c *secret.ConsentGrant) {
 // was known, or errLate: there is none. What this program itself does wrong is an outcome, too: one bad
 // secret must not be tried again for ever.
 func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action) (*result, error) {
+	begun := x.now()
 	r, err := x.try(ctx, c, action)
 	if err == nil {
 		r.outcome.Action = action
@@ -128,9 +129,11 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 	lost := c.lost(why)
 	retryAt, replay := c.retryAt(why, lost, now)
 	ended := why.Reason == events.ReasonGrantEnded
+	left := x.health.failed(ctx, c.secret.Endpoint(), why, begun, c.probe)
 	failed := &result{outcome: &secret.Outcome{
 		Decision: c.secret.Decision, Action: action, At: now, Failure: x.failure(ctx, c.neverRevoked(why), now),
-		Answered: why.Status != 0, Ended: ended, Foreign: why.Foreign, RetryAt: retryAt, Replay: replay && !ended,
+		Answered: why.Status != 0, Ended: ended, Foreign: why.Foreign, Replay: replay && !ended,
+		RetryAt: cmp.Or(retryAt, left), Down: retryAt.IsZero() && !left.IsZero(),
 	}, lost: lost}
 	if r != nil {
 		failed.consent = r.consent // the token was of no use, but the grant was used

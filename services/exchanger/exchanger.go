@@ -6,7 +6,7 @@
 //
 // refresh.go is the refresh cycle, in the order in which its effects happen;
 // docs/refresh-cycle.md says what a crash after each of them leaves behind.
-// claim.go is the right to make an exchange and its fence, exchange.go what an
+// health.go is whom not to ask now, claim.go the right to make an exchange and its fence, exchange.go what an
 // exchange does for each kind of secret, consent.go for those that a person
 // consents to, and probe.go an exchange of which nothing is kept. token.go is the
 // one request, egress.go who it may be sent to, outcome.go what the answer means.
@@ -14,7 +14,9 @@ package exchanger
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -78,6 +80,7 @@ type Exchanger struct {
 	opener  *seal.Opener
 	sealer  *seal.Sealer
 	metrics *metrics
+	health  *health
 	pace    pace
 }
 
@@ -96,24 +99,43 @@ func New(d Deps) (*Exchanger, error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
+	m := newMetrics(d.Registry)
 	return &Exchanger{
 		Deps:    d,
 		secrets: secret.Store{State: d.State},
 		vault:   secret.Vault{State: d.State},
 		opener:  seal.NewOpener(d.Keyring),
 		sealer:  sealer,
-		metrics: newMetrics(d.Registry),
+		metrics: m,
+		health:  newHealth(d, m),
 		pace:    newPace(),
 	}, nil
 }
 
-// Run makes sure that the fleet seals to keys this exchanger holds, calls
-// ready, and works on jobs until ctx ends. What was begun then is finished
-// unless hard ends, too.
+// Run makes sure that the fleet seals to keys this exchanger holds, learns which
+// providers are not to be asked, calls ready, and works on jobs until ctx ends.
+// What was begun then is finished unless hard ends, too.
 func (x *Exchanger) Run(ctx, hard context.Context, ready func()) error {
 	if err := publishKeyset(ctx, x.State, x.Keyring.Keyset()); err != nil {
 		return err
 	}
-	ready()
-	return x.Jobs.Work(ctx, hard, x.Workers, x.Handle)
+	working, stop := context.WithCancelCause(ctx)
+	caughtUp := make(chan struct{})
+	var following sync.WaitGroup
+	defer following.Wait()
+	defer stop(nil)
+	following.Go(func() {
+		stop(fmt.Errorf("follow the endpoints: %w", x.health.follow(working, func() { close(caughtUp) })))
+	})
+	var err error
+	select {
+	case <-caughtUp:
+		ready()
+		err = x.Jobs.Work(working, hard, x.Workers, x.Handle)
+	case <-working.Done():
+	}
+	if err == nil && ctx.Err() == nil {
+		err = context.Cause(working)
+	}
+	return err
 }

@@ -14,6 +14,7 @@ import (
 const (
 	jobDone        = "done"
 	jobFinished    = "finished"    // an exchange made earlier was brought to its end
+	jobDeferred    = "deferred"    // its provider is not to be asked now: it is offered again
 	jobStale       = "stale"       // nothing was due any more
 	jobEarly       = "early"       // it comes again when it is due
 	jobBusy        = "busy"        // somebody else holds the claim: it comes again
@@ -31,6 +32,8 @@ func jobResult(err error) string {
 		return jobFenced
 	case errors.Is(err, errBusy):
 		return jobBusy
+	case errors.Is(err, errHeld):
+		return jobDeferred
 	case errors.Is(err, errEarly):
 		return jobEarly
 	default:
@@ -51,6 +54,7 @@ type metrics struct {
 	duration  *prometheus.HistogramVec
 	lateness  *prometheus.HistogramVec
 	steps     *prometheus.HistogramVec
+	pauses    prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -67,6 +71,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "rekindle_exchange_duration_seconds", Help: "Time an exchange took, from opening the credentials to sealing the answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"kind"}),
+		pauses: f.NewCounter(prometheus.CounterOpts{
+			Name: "rekindle_pauses_total",
+			Help: "How often a provider asked for fewer requests, and its client was left alone for it.",
+		}),
 		lateness: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "rekindle_refresh_lateness_seconds", Help: "Time from when an exchange was due to when an exchanger began it.",
 			Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800},

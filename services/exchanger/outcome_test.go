@@ -320,7 +320,7 @@ func closedPort(t *testing.T) string {
 }
 
 // expiredCertificate gives e one, and returns who vouches for it.
-func expiredCertificate(t *testing.T, e *endpoint) *x509.CertPool {
+func expiredCertificate(t *testing.T, e *countedServer) *x509.CertPool {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

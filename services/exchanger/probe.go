@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/rekindle-dev/rekindle/events"
@@ -46,11 +47,32 @@ func (x *Exchanger) test(ctx context.Context, m work.Message) (result string, er
 	if err != nil {
 		return "", err
 	}
-	answer, err := x.probe(ctx, &claim{x: x, secret: s, grant: g, revision: rev})
+	answer, err := x.heldTest(s)
+	if err == nil && answer.Exchange == nil {
+		answer, err = x.probe(ctx, &claim{x: x, secret: s, grant: g, revision: rev})
+	}
 	if err != nil {
 		return "", err
 	}
 	return jobDone, x.reply(ctx, m, ask, answer)
+}
+
+// heldTest is the answer while the provider is not to be asked, if it is not.
+func (x *Exchanger) heldTest(s *secret.Secret) (events.TestAnswer, error) {
+	asked := s.Endpoint()
+	why := failed(events.ReasonThrottled, "the provider has asked to be left alone")
+	until := x.health.paused(asked)
+	if open := x.health.open(asked); open.After(until) {
+		why = failed(events.ReasonProviderError, "the provider has failed several times in a row and is left alone")
+		until = open
+	}
+	if !until.After(x.now()) {
+		return events.TestAnswer{}, nil
+	}
+	body, err := json.Marshal(testFailure{
+		Error: string(why.Reason), Description: fmt.Sprintf("%s until %s: nothing was sent", why.Detail, until.UTC().Format(time.RFC3339)),
+	})
+	return events.TestAnswer{Exchange: body}, err
 }
 
 // probe makes the exchange if nobody else is at work on the secret.
@@ -104,6 +126,7 @@ func (x *Exchanger) probe(ctx context.Context, c *claim) (events.TestAnswer, err
 
 // tryOut makes the exchange and says what came of it.
 func (x *Exchanger) tryOut(ctx context.Context, c *claim) (events.TestAnswer, error) {
+	begun := x.now()
 	body, warning, err := x.raw(ctx, c)
 	defer clear(body)
 	outcome := exchangeSucceeded
@@ -111,6 +134,7 @@ func (x *Exchanger) tryOut(ctx context.Context, c *claim) (events.TestAnswer, er
 	switch {
 	case refused:
 		outcome = string(why.Reason)
+		x.health.failed(ctx, c.secret.Endpoint(), why, begun, false)
 	case err != nil && ctx.Err() != nil:
 		return events.TestAnswer{}, ctx.Err()
 	case err != nil:

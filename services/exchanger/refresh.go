@@ -18,6 +18,7 @@ import (
 
 // Why a job is not done, besides a failure of something around it.
 var (
+	errHeld        = errors.New("the provider is not to be asked yet")
 	errEarly       = errors.New("not due yet by this exchanger's clock")
 	errBusy        = errors.New("somebody else is at work on the secret")
 	errFenced      = errors.New("overtaken by a later claim")
@@ -140,6 +141,12 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 	}
 	c.reached(StepPlan)
 	if !c.answered() {
+		// Admit: whoever may not ask now leaves no trace.
+		if until := x.admit(unstopped, c, due); until.Sub(x.now()) > maxSkew {
+			return jobDeferred, nil
+		} else if until.After(x.now()) {
+			return "", work.RetryAfter(until.Sub(x.now()), errHeld)
+		}
 		// 1. Claim the decision: from here nobody else sends a request for it.
 		if err := c.take(unstopped); err != nil {
 			return "", err
@@ -157,6 +164,9 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 			return "", err
 		}
 		c.reached(StepGrant)
+		if done.outcome.Failure == nil {
+			x.health.answered(unstopped, c.secret.Endpoint(), done.outcome.StartedAt)
+		}
 	}
 	// 4. Commit the artifact: workloads see the new value.
 	if err := x.deploy(unstopped, c.secret, c.grant.Outcome); err != nil {
@@ -175,6 +185,21 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 	}
 	c.reached(StepAnnounce)
 	return result, nil
+}
+
+// admit is until when the exchange is not to be made; a time that has passed when
+// it may be. The code of a consent waits for no breaker: it is good for minutes. A
+// decision that is only to be given up asks nobody.
+func (x *Exchanger) admit(ctx context.Context, c *claim, due secret.Next) (until time.Time) {
+	asked := c.secret.Endpoint()
+	switch {
+	case asked.Host == "" || c.latest() >= c.secret.Decision:
+		return time.Time{}
+	case due.Action == secret.Authorize:
+		return x.health.paused(asked)
+	}
+	until, c.probe = x.health.admit(ctx, asked)
+	return until
 }
 
 // deploy puts the value into the environment it is for, unless that has been

@@ -22,6 +22,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/endpoint"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
@@ -163,7 +164,7 @@ func (w *world) exchanger(edits ...func(*Exchanger)) *Exchanger {
 // using makes an exchanger use another state.
 func using(st state.Store) func(*Exchanger) {
 	return func(x *Exchanger) {
-		x.State, x.secrets, x.vault = st, secret.Store{State: st}, secret.Vault{State: st}
+		x.State, x.secrets, x.vault, x.health.store = st, secret.Store{State: st}, secret.Vault{State: st}, endpoint.Store{State: st}
 	}
 }
 
