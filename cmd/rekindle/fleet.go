@@ -186,7 +186,7 @@ func (f *fleet) runScheduler(ctx context.Context, ready func()) error {
 	}
 	f.ops.Registry.MustRegister(f.bus.Queues())
 	return scheduler.New(scheduler.Deps{
-		State: f.state, Jobs: f.bus, Lease: leases, Logger: f.ops.Logger,
+		State: f.state, Jobs: f.bus, Lease: leases, Budgets: f.budgets, Logger: f.ops.Logger,
 		Tracer: f.ops.TracerProvider.Tracer(tracerName), Registerer: f.ops.Registry,
 	}).Run(ctx, ready)
 }

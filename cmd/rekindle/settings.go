@@ -26,6 +26,7 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/exchanger"
+	"github.com/rekindle-dev/rekindle/services/scheduler"
 )
 
 // settings is what a deployment decides: flags, their variables, and the file.
@@ -56,6 +57,8 @@ type settings struct {
 	allow  []netip.Prefix
 	level  slog.Level
 	policy secret.Policy
+	// budgets are for schedulers.
+	budgets scheduler.Budgets
 
 	// apps are those the file registers, placeholders filled.
 	apps provider.Apps
@@ -73,6 +76,8 @@ type fileSettings struct {
 	} `yaml:"company"`
 	// Windows replaces validity windows, by kind.
 	Windows map[string]windowSettings `yaml:"windows"`
+	// Budgets is how much providers are asked.
+	Budgets budgetsSettings `yaml:"budgets"`
 	// Providers changes or adds providers, and registers apps, by name.
 	Providers map[string]providerSettings `yaml:"providers"`
 	NATS      struct {
@@ -137,6 +142,7 @@ func (s *settings) resolve() error {
 	s.checkLogs(&errs)
 	s.checkAllow(&errs)
 	s.checkWindows(&errs)
+	s.checkBudgets(&errs)
 	s.checkProviders(&errs)
 	errs.Check(slices.Contains([]int{0, 1, 3, 5}, s.file.NATS.Replicas), "nats.replicas", "no such number of replicas", "use 1, 3 or 5")
 	errs.Check(s.file.Exchanger.Workers >= 0 && s.file.Exchanger.Workers <= maxWorkers, "exchanger.workers", "out of bounds",

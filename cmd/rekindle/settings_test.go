@@ -34,6 +34,11 @@ func TestSettingsRefuse(t *testing.T) {
 		"two names":      {file: "windows: {oauth2: {}, oauth2-client_credentials: {}}", want: "windows.oauth2-client_credentials: is another name of oauth2, which is there too; use one"},
 		"endless window": {file: "windows: {oauth2: {min_validity: 36501d}}", want: "windows.oauth2: longer than a hundred years"},
 		"overflow":       {file: "windows: {oauth2: {min_interval: 106751d, default_offset: 106751d}}", want: "would break the least interval"},
+		"rate":           {file: "budgets: {default: {rate: -1}}", want: "budgets.default.rate: out of bounds"},
+		"burst":          {file: "budgets: {hosts: {h: {burst: -1}}}", want: "budgets.hosts.h.burst: out of bounds"},
+		"concurrency":    {file: "budgets: {hosts: {h: {concurrency: 0}}}", want: "budgets.hosts.h.concurrency: out of bounds"},
+		"a URL":          {file: "budgets: {hosts: {\"https://h/token\": {rate: 1}}}", want: "not a token host; use the host of a token_url"},
+		"capitals":       {file: "budgets: {hosts: {Auth.test: {rate: 1}}}", want: "budgets.hosts.Auth.test: not a token host"},
 		"unread file":    {file: "canary: 1", flags: []string{"--log-level=loud"}, want: "--log-level: there is no such level"},
 	} {
 		t.Run(name, func(t *testing.T) {

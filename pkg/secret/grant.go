@@ -294,7 +294,7 @@ func (s *Secret) retry(o *Outcome, now time.Time) (time.Time, bool) {
 		return later(o.RetryAt, now), true
 	case o.RetryAt.IsZero():
 		return at, again
-	case o.Down && o.RetryAt.Before(s.ExpiresAt):
+	case o.Down: // also when the value has ended: nobody but the host can mend it
 		s.RefreshLate = true
 		return later(o.RetryAt, now.Add(time.Second)), true
 	case s.Attempts < attempts(s.ExpiresAt.Sub(s.RefreshAt)):

@@ -41,6 +41,22 @@ func TestRetryAt(t *testing.T) {
 	}
 }
 
+// A host that is down takes no attempt away, and no refresh is given up for it,
+// not even when the value has ended.
+func TestRetryWhileDown(t *testing.T) {
+	t.Parallel()
+	s := refreshable(4 * time.Hour)
+	for now := s.RefreshAt; now.Before(s.ExpiresAt.Add(time.Hour)); now = s.NextAttemptAt {
+		next := now.Add(2 * time.Minute)
+		s.Apply(&secret.Outcome{
+			Decision: s.Decision, Action: secret.Refresh, StartedAt: now, At: now, Failure: failure(), RetryAt: next, Down: true,
+		}, now)
+		if !s.NextAttemptAt.Equal(next) || s.Attempts != 0 || s.RefreshStatus != secret.Pending {
+			t.Fatalf("at %v: next at %v, %d attempts, %s", now, s.NextAttemptAt, s.Attempts, s.RefreshStatus)
+		}
+	}
+}
+
 // What was sent may have been replaced: it is not sent again while the value in use
 // has long to live, and all attempts are still to come.
 func TestInterruptUntil(t *testing.T) {

@@ -33,7 +33,7 @@ func newMetrics(reg prometheus.Registerer, s *Scheduler) *metrics {
 		}),
 		damaged: auto.NewCounter(prometheus.CounterOpts{
 			Name: "rekindle_records_damaged_total",
-			Help: "Changes of secrets' records that could not be read. Such a secret is not scheduled.",
+			Help: "Changes of records of secrets and hosts that could not be read. Such a secret is not scheduled.",
 		}),
 		lateness: auto.NewHistogram(prometheus.HistogramOpts{
 			Name:    "rekindle_job_lateness_seconds",
@@ -45,7 +45,7 @@ func newMetrics(reg prometheus.Registerer, s *Scheduler) *metrics {
 		offeredError:    offered.WithLabelValues("error"),
 	}
 	if reg != nil {
-		reg.MustRegister(newCensus(s))
+		reg.MustRegister(newCensus(s), newQueues(s))
 	}
 	return m
 }
