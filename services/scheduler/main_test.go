@@ -31,6 +31,7 @@ type world struct {
 	state *statetest.Store
 	jobs  *jobs
 	lease *lease
+	ids   map[string]bool // of all secrets
 }
 
 // inWorld runs a test in a bubble with a world of its own.
@@ -39,7 +40,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		test(&world{
-			t: t, began: time.Now(), state: statetest.New(),
+			t: t, began: time.Now(), state: statetest.New(), ids: map[string]bool{},
 			jobs:  &jobs{held: make(map[string]bool)},
 			lease: &lease{free: make(chan struct{}, 1)},
 		})
@@ -115,6 +116,7 @@ func (w *world) create(due time.Duration, edits ...func(*secret.Secret)) string 
 	if _, err := w.store().Create(w.t.Context(), &secret.Draft{Secret: s, Credential: new(secret.Credential)}); err != nil {
 		w.t.Fatal(err)
 	}
+	w.ids[s.ID] = true
 	return s.ID
 }
 
