@@ -77,6 +77,7 @@ func TestScenarios(t *testing.T) {
 					"exchanges": cmdExchanges, "bulk": cmdBulk, "absent": cmdAbsent, "one-trace": cmdOneTrace,
 					"metrics": cmdMetrics, "private": cmdPrivate, "until-due": cmdUntilDue,
 					"ready": cmdReady, "browse": cmdBrowse, "control": cmdControl, "consent-elsewhere": cmdConsentElsewhere, "expand": cmdExpand, "publish": cmdPublish,
+					"patient": cmdPatient, "opens": cmdOpens, "probed": cmdProbed,
 				},
 			})
 		})

@@ -45,7 +45,7 @@ type health struct {
 
 func newHealth(d Deps, m *metrics) *health {
 	return &health{
-		store: endpoint.Store{State: d.State}, now: d.Now, log: d.Logger, m: m,
+		store: endpoint.Store{State: d.State}, now: func() time.Time { return moment(d.Now()) }, log: d.Logger, m: m,
 		known: map[string]*endpoint.Health{}, failing: map[string]int{},
 	}
 }
@@ -108,7 +108,7 @@ func (h *health) open(e secret.Endpoint) time.Time {
 	return time.Time{}
 }
 
-// admit reports whether a request may be sent now, and if not, until when not. If
+// admit returns until when no request is to be sent, or a time that has passed. If
 // the host has failed, and it is time to ask whether it is back, this one does,
 // and is told so: no other of the fleet is admitted meanwhile.
 func (h *health) admit(ctx context.Context, e secret.Endpoint) (until time.Time, probe bool) {
@@ -122,7 +122,7 @@ func (h *health) admit(ctx context.Context, e secret.Endpoint) (until time.Time,
 	}
 	known, won := h.note(ctx, e.Host, func(k *endpoint.Health) bool { return k.Probe(now, probeLife) })
 	if won || known != nil && !known.Open(now) {
-		return now, won
+		return time.Time{}, won
 	}
 	if known == nil {
 		return now.Add(endpoint.FirstOpen), false

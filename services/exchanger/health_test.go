@@ -70,6 +70,13 @@ func (w *world) due(x *Exchanger, edits ...func(*secret.Secret)) *secret.Secret 
 	return s
 }
 
+// finely gives an exchanger a clock that is finer than what records hold, as real
+// ones are.
+func (w *world) finely(x *Exchanger) {
+	x.Now = func() time.Time { return w.now().Add(400 * time.Microsecond) }
+	x.health = newHealth(x.Deps, x.metrics)
+}
+
 func clientOf(other *secret.Secret) func(*secret.Secret) {
 	return func(s *secret.Secret) { s.Credentials.ClientID = other.Credentials.ClientID }
 }
@@ -89,7 +96,7 @@ func TestPauseHoldsForTheFleet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			one, other := w.exchanger(), w.exchanger()
+			one, other := w.exchanger(w.finely), w.exchanger(w.finely)
 			first := w.due(one)
 			second, another := w.due(one, clientOf(first)), w.due(one)
 			tt.step.Times = 1
@@ -128,7 +135,7 @@ func TestBreaker(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			one, other := w.exchanger(), w.exchanger()
+			one, other := w.exchanger(w.finely), w.exchanger(w.finely)
 			var secrets []*secret.Secret
 			for range tripAfter + 3 {
 				s := w.due(one)

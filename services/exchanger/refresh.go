@@ -287,4 +287,6 @@ func decodeOrder(m work.Message) (events.RefreshDue, error) {
 }
 
 // now is the time as records hold it: in UTC and whole milliseconds.
-func (x *Exchanger) now() time.Time { return x.Now().UTC().Truncate(time.Millisecond) }
+func (x *Exchanger) now() time.Time { return moment(x.Now()) }
+
+func moment(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
