@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -333,5 +334,32 @@ func TestCut(t *testing.T) {
 				t.Errorf("a minute later %g, want %g", got, tt.after)
 			}
 		})
+	}
+}
+
+// However many hosts fail, metrics name a bounded number of them, and lose none.
+func TestHostsNamedAreBounded(t *testing.T) {
+	t.Parallel()
+	s, now := New(Deps{Budgets: Budgets{Hosts: map[string]Budget{"quiet": {Rate: 1}}}}), time.Now()
+	if all := s.standings(); len(all) != 1 || all[0].host != "quiet" {
+		t.Errorf("without anything to tell: %+v", all)
+	}
+	const hosts = 3 * maxNamed
+	for i := range hosts {
+		h := &endpoint.Health{Host: fmt.Sprint("host-", i)}
+		h.Trip(now, false)
+		s.lanes.follow(h.Host, h, now)
+		s.lanes.x.set(&plan{
+			id: numbered(i), action: refresh, decision: 1, due: now.UnixMilli(),
+			expires: now.UnixMilli() + int64(1000*(i+60)), host: s.lanes.x.hosts.number(h.Host),
+		})
+	}
+	s.lanes.take(now.UnixMilli())
+	all, waiting := s.standings(), 0
+	for _, at := range all {
+		waiting += at.waiting
+	}
+	if last := all[len(all)-1]; len(all) != maxNamed+1 || waiting != hosts || last.host != otherHosts || last.open != 1 || last.nearest == never {
+		t.Errorf("%d hosts with %d that wait, the last is %+v", len(all), waiting, last)
 	}
 }
