@@ -78,7 +78,6 @@ func (r *result) in(g *secret.Grant) *secret.Grant {
 	case r.lost != nil:
 		next.Lost = r.lost
 	}
-	defer func() { next.Lost = stillLost(next) }()
 	switch o := r.outcome; {
 	case o.Ended && o.Action == secret.Authorize:
 		next.Held = nil // only what was held can end in an authorization
@@ -93,6 +92,7 @@ func (r *result) in(g *secret.Grant) *secret.Grant {
 	default:
 		next.Consent = r.consent
 	}
+	next.Lost = stillLost(next)
 	return next
 }
 
@@ -104,8 +104,8 @@ func replace(place **secret.ConsentGrant, c *secret.ConsentGrant) {
 }
 
 // attempt makes the exchange. The error is ctx's, which ended before the outcome
-// was known, or errLate: there is none. What this program itself does wrong is an outcome, too: one bad
-// secret must not be tried again for ever.
+// was known, or errLate: there is none. What this program itself does wrong is an
+// outcome, too: one bad secret must not be tried again for ever.
 func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action) (*result, error) {
 	begun := x.now()
 	r, err := x.try(ctx, c, action)
