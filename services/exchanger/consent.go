@@ -3,7 +3,6 @@ package exchanger
 import (
 	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"time"
 
@@ -158,14 +157,10 @@ func (x *Exchanger) granted(c *claim, app App, consent *secret.ConsentGrant, tok
 // unseal opens what was sealed for a dialog, or a refresh token.
 func (x *Exchanger) unseal(ctx context.Context, id, field string, generation uint64, sealed []byte) (seal.Plaintext, error) {
 	p, err := x.opener.Open(seal.Binding{Secret: id, Field: field, Generation: generation}, sealed)
-	if err == nil {
-		return p, nil
+	if err != nil {
+		return seal.Plaintext{}, x.cannotOpen(ctx, id, field, "authorize again", err)
 	}
-	x.Logger.ErrorContext(ctx, "what a consent yielded could not be opened", "secret", id, "error", err)
-	if errors.Is(err, seal.ErrUnknownKey) {
-		return p, failed(events.ReasonCannotOpen, "the stored %s is sealed to a key that the exchanger does not hold: give it the keyring of the fleet, or authorize again", field)
-	}
-	return p, failed(events.ReasonCannotOpen, "the stored %s could not be opened: authorize again", field)
+	return p, nil
 }
 
 // appChanged is for a consent that was given to an app that is no longer used.

@@ -282,14 +282,20 @@ func (x *Exchanger) open(ctx context.Context, c *claim, field string) (seal.Plai
 		return seal.Plaintext{}, failed(events.ReasonCannotOpen, "the stored credentials have no %s: send it again", field)
 	}
 	p, err := x.opener.Open(seal.Binding{Secret: c.secret.ID, Field: c.secret.Credentials.SealedAs(field), Generation: f.Generation}, f.Sealed)
-	if err == nil {
-		return p, nil
+	if err != nil {
+		return seal.Plaintext{}, x.cannotOpen(ctx, c.secret.ID, field, "send the "+field+" again", err)
 	}
-	x.Logger.ErrorContext(ctx, "sealed credentials could not be opened", "secret", c.secret.ID, "error", err)
+	return p, nil
+}
+
+// cannotOpen says why something that is stored could not be opened; remedy is what
+// puts another in its place.
+func (x *Exchanger) cannotOpen(ctx context.Context, id, what, remedy string, err error) error {
+	x.Logger.ErrorContext(ctx, "what is stored sealed could not be opened", "secret", id, "error", err)
 	if errors.Is(err, seal.ErrUnknownKey) {
-		return seal.Plaintext{}, failed(events.ReasonCannotOpen, "the stored %s is sealed to a key that the exchanger does not hold: give it the keyring of the fleet, or send the %s again", field, field)
+		return failed(events.ReasonCannotOpen, "the stored %s is sealed to a key that the exchanger does not hold: give it the keyring of the fleet, or %s", what, remedy)
 	}
-	return seal.Plaintext{}, failed(events.ReasonCannotOpen, "the stored %s could not be opened: send it again", field)
+	return failed(events.ReasonCannotOpen, "the stored %s could not be opened: %s", what, remedy)
 }
 
 // failure makes of an error what the secret's record says. Its request id is
