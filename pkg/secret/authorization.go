@@ -127,7 +127,7 @@ func (s *Secret) StatusAt(now time.Time) Status {
 // ReauthorizationRequired reports whether somebody has to consent again.
 func (s *Secret) ReauthorizationRequired(now time.Time) bool {
 	a := s.Authorization
-	return a != nil && (a.Required || len(a.Notices) > 0 && !a.Notices[0].After(now))
+	return a != nil && (a.Required || len(a.Due(now)) > 0)
 }
 
 // OpenDialog notes that a person was asked to consent, and may until then.
@@ -181,15 +181,15 @@ func (s *Secret) ConsentWaits() bool {
 	return s.Authorization != nil && !s.Authorization.ConsentedAt.IsZero()
 }
 
+// Due are those of the notices that are to be given by the time now.
+func (a *Authorization) Due(now time.Time) []time.Time { return a.Notices[:passed(a.Notices, now)] }
+
 // Reminded notes that the notices up to the time now have been given.
 func (s *Secret) Reminded(now time.Time) {
 	a := s.authorization()
-	left := after(a.Notices, now)
-	if len(left) == len(a.Notices) {
-		return
+	if n := len(a.Due(now)); n > 0 {
+		a.Required, a.Notices = true, slices.Clone(a.Notices[n:])
 	}
-	a.Required = true
-	a.Notices = slices.Clone(left)
 }
 
 // authorization is s.Authorization, made when there is none: a record that a
@@ -231,25 +231,24 @@ func (s *Secret) authorized(o *Outcome) {
 	a.AuthorizedAt, a.AliveAt, a.EndedAt, a.Scopes = found.At, alive, time.Time{}, found.Scopes
 	a.Strikes, a.Imported = 0, 0
 	notices := found.Warnings.Notices(found.At, by)
-	passed := len(notices) - len(after(notices, o.At))
-	a.Required = passed > 0
+	gone := passed(notices, o.At)
+	a.Required = gone > 0
 	if same {
 		return // what was announced is not announced again
 	}
 	a.ReauthorizeBy = by
-	if passed > 0 && !known {
-		passed-- // an end that is near when it becomes known is announced at once
+	if gone > 0 && !known {
+		gone-- // an end that is near when it becomes known is announced at once
 	}
-	a.Notices = slices.Clone(notices[passed:])
+	a.Notices = slices.Clone(notices[gone:])
 }
 
-// after returns those of the times, in order, that come after t.
-func after(times []time.Time, t time.Time) []time.Time {
-	i := slices.IndexFunc(times, func(at time.Time) bool { return at.After(t) })
-	if i < 0 {
-		return nil
+// passed is how many of the times, in order, have come by t.
+func passed(times []time.Time, t time.Time) int {
+	if i := slices.IndexFunc(times, func(at time.Time) bool { return at.After(t) }); i >= 0 {
+		return i
 	}
-	return times[i:]
+	return len(times)
 }
 
 // ended notes that the provider refused the grant for good. When grants of this

@@ -16,8 +16,12 @@ import (
 // not at all. Of notices that were missed, the last is given for all.
 func (x *Exchanger) remind(ctx context.Context, s *secret.Secret) error {
 	now := x.now()
+	due := s.Authorization.Due(now)
+	if len(due) == 0 {
+		return errVoid // the clock was set back since this was planned
+	}
 	by := s.Authorization.ReauthorizeBy
-	id := fmt.Sprintf("%s.reauthorize.%d.%d", s.ID, by.Unix(), last(s.Authorization.Notices, now).Unix())
+	id := fmt.Sprintf("%s.reauthorize.%d.%d", s.ID, by.Unix(), due[len(due)-1].Unix())
 	err := x.Events.Publish(ctx, events.Event{
 		ID: id, Source: Source, Org: s.Org, Time: now, Data: reauthorizationDue(s, now, false),
 	})
@@ -67,14 +71,3 @@ func reauthorizationDue(s *secret.Secret, now time.Time, ended bool) events.Reau
 // daysLeft is how many days are left, to the nearest: what is due seven days
 // before an end says so, although it is said a moment later.
 func daysLeft(end, now time.Time) int { return int(max(0, end.Sub(now)).Round(day) / day) }
-
-// last is the last of the times, in order, that has come by now.
-func last(times []time.Time, now time.Time) time.Time {
-	var found time.Time
-	for _, t := range times {
-		if !t.After(now) {
-			found = t
-		}
-	}
-	return found
-}
