@@ -91,14 +91,16 @@ func (s *session) printSecret(one client.Secret) {
 		t.add("updated", by(moment(&a.UpdatedAt, now), a.UpdatedByDisplayName))
 		t.write(w)
 	})
+	if s.output != outputText {
+		return
+	}
 	switch {
-	case s.output != outputText:
 	case one.Meta.AuthorizationRequired:
 		fmt.Fprintf(s.err, "a person must consent again: rekindle secret reauthorize %s\n", one.ID.ID)
 	case givenUp(one):
 		fmt.Fprintf(s.err, "nothing tries again by itself; what to do says: rekindle secret timeline %s\n", one.ID.ID)
 	}
-	if s.output == outputText && one.Meta.AuthorizationHeldAt != nil {
+	if one.Meta.AuthorizationHeldAt != nil {
 		fmt.Fprintf(s.err, "another account than before has consented; if that is right: rekindle secret accept %s\n", one.ID.ID)
 	}
 }

@@ -55,7 +55,7 @@ func (fs fields[T]) query(params url.Values) api.Query[T] {
 
 // strictQuery is query for the lists that are not the contract's: a page that
 // cannot be read is a *parameterError, because whoever asked for it would take the
-// first one for it. Nobody filters by what is ignored without seeing it.
+// first one for it. A filter or an order that is ignored is seen in the answer.
 func (fs fields[T]) strictQuery(params url.Values) (api.Query[T], error) {
 	number, numberErr := counted(params, "page[number]", 1)
 	size, sizeErr := counted(params, "page[size]", defaultPageSize)
