@@ -439,3 +439,21 @@ func TestFoundAgain(t *testing.T) {
 	}
 	w.checkServes(s.ID)
 }
+
+// Nor is what was sent of a consent in whose place there is another.
+func TestLostWithItsConsent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.rotating(strict())
+	w.dies(s.ID, 2)
+	w.again(s.ID)
+	if w.grant(s.ID).Lost == nil {
+		t.Error("nothing is lost")
+	}
+	w.consent(s.ID)
+	w.run(w.exchanger(), w.job(s.ID))
+	if lost := w.grant(s.ID).Lost; lost != nil {
+		t.Errorf("still lost: %s", show(lost))
+	}
+	w.checkServes(s.ID)
+}
