@@ -422,6 +422,24 @@ func TestRefusedBeforeItWasLost(t *testing.T) {
 	w.wantRequests(s.ID, 3)
 }
 
+// Neither is one that came before a death, when others come after the grace.
+func TestRefusedBeforeADeath(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.rotating(lenient(10 * time.Second))
+	w.script(s, sandbox.Step{Times: 1, Error: "invalid_grant"}, sandbox.Step{})
+	w.run(w.exchanger(), w.job(s.ID))
+	w.advance(time.Minute)
+	w.dies(s.ID, 2)
+	w.dies(s.ID, 4) // whoever gave it up, before the replay
+	w.advance(10 * time.Second)
+	w.run(w.exchanger(), w.job(s.ID))
+	if got := w.secret(s.ID); !got.NextAttemptAt.Equal(got.LastAttempt()) {
+		t.Errorf("record: %s", show(got))
+	}
+	w.wantRequests(s.ID, 3)
+}
+
 // What was answered at last is not lost any more, also where the answer has no
 // refresh token.
 func TestFoundAgain(t *testing.T) {
