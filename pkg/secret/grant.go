@@ -80,9 +80,9 @@ type Claim struct {
 func (c *Claim) Live(now time.Time) bool { return now.Before(c.Until) }
 
 // LeftBy reports whether c is what is left of the claim o, and nobody has claimed
-// since.
+// since: a decision is claimed once.
 func (c *Claim) LeftBy(o *Claim) bool {
-	return c != nil && c.Until.IsZero() && c.Decision == o.Decision && c.Holder == o.Holder && c.StartedAt.Equal(o.StartedAt)
+	return c != nil && c.Until.IsZero() && c.Decision == o.Decision
 }
 
 // Answers reports whether the grant holds the outcome of decision d.
