@@ -223,6 +223,19 @@ func TestReplaysInGrace(t *testing.T) {
 	}
 }
 
+// A provider that asks for patience beyond the last attempt's place gets it.
+func TestLostAnswerAndPatience(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.rotating(strict())
+	w.script(s, sandbox.Step{Status: 503, Headers: map[string]string{"Retry-After": "1200"}})
+	w.run(w.exchanger(), w.job(s.ID))
+	got := w.secret(s.ID)
+	if at := w.now().Add(20 * time.Minute); !got.NextAttemptAt.Equal(at) || !at.After(got.LastAttempt()) {
+		t.Errorf("next is not at %v: %s", at, show(got))
+	}
+}
+
 // All attempts are made, however the first one ended.
 func TestLostAnswersUseNoAttemptUp(t *testing.T) {
 	t.Parallel()
