@@ -296,6 +296,17 @@ func TestObserved(t *testing.T) {
 	}
 }
 
+// Whatever an outcome says, a code is good for one request.
+func TestCodeIsNotReplayed(t *testing.T) {
+	t.Parallel()
+	s := waiting(env)
+	s.Consented(noon())
+	s.Apply(&secret.Outcome{Decision: s.Decision, Action: secret.Authorize, Replay: true, RetryAt: noon().Add(time.Second), Failure: failure()}, noon())
+	if s.ConsentWaits() || s.Status != secret.Failed {
+		t.Errorf("status %s, still waits: %t", s.Status, s.ConsentWaits())
+	}
+}
+
 // That a grant was lost with an answer is no rule of the provider's.
 func TestLostAnswersTeachNothing(t *testing.T) {
 	t.Parallel()

@@ -61,6 +61,21 @@ func TestReplayAtAnyAttempt(t *testing.T) {
 	}
 }
 
+// A replay that the provider wants to wait for, beyond the last place, leaves an
+// attempt all the same.
+func TestReplayThatWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.rotating(lenient(time.Hour))
+	patience := sandbox.Step{Times: 1, Status: 503, Headers: map[string]string{"Retry-After": "960"}}
+	w.script(s, patience, sandbox.Step{Times: 2, Status: 503}, sandbox.Step{})
+	for range 4 {
+		w.runDue(w.exchanger(), s.ID)
+	}
+	w.checkServes(s.ID)
+	w.wantRequests(s.ID, 5)
+}
+
 // An exchange that somebody asked for goes on when its answer was lost: within a
 // grace it is made again, and shows as pending, twice at most.
 func TestReplayForWhoAsked(t *testing.T) {
