@@ -53,6 +53,28 @@ func TestSalvage(t *testing.T) {
 	}
 }
 
+// What is to be saved is nowhere else: one write that fails is not the end of it.
+func TestSalvageIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []mode{fails, answerLost} {
+		w := newWorld(t)
+		s := w.rotating(strict())
+		sab := &saboteur{inner: w.store, events: w.events, at: 3, mode: mode}
+		h := w.hold(s, sab.sabotaged)
+		w.advance(claimLife)
+		w.again(s.ID)
+		if err := h.release(); !errors.Is(err, errFenced) {
+			t.Errorf("error is %v", err)
+		}
+		if len(sab.effects) != 5 {
+			t.Errorf("%v, want a claim, and twice a commit and an attempt to save", sab.effects)
+		}
+		w.runDue(w.exchanger(), s.ID)
+		w.checkServes(s.ID)
+		w.wantRequests(s.ID, 3)
+	}
+}
+
 // An exchanger that was thought dead comes back at any moment of what is done by
 // whoever took over. What it brings never takes the place of anything newer.
 func TestSalvageInAnyOrder(t *testing.T) {
