@@ -155,6 +155,27 @@ func TestReplayOfAcceptance(t *testing.T) {
 	}
 }
 
+// A held consent whose replay is refused is gone, and is not sent a third time.
+func TestRefusedReplayOfAcceptance(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	rules := lenient(time.Hour)
+	x := w.exchanger()
+	s := w.consented(x, sandbox.CodeFlow{RefreshTokens: rules, Consents: people(alice, bob)}, declared(rules))
+	w.advance(2 * dialog)
+	w.consent(s.ID)
+	w.run(x, w.job(s.ID))
+	w.script(s, sandbox.Step{Times: 1, Fault: sandbox.FaultDropAfterCommit}, sandbox.Step{Error: "invalid_grant"})
+	w.update(s.ID, func(s *secret.Secret) { s.AcceptHeld(w.now()) })
+	w.run(x, w.job(s.ID))
+	w.runDue(x, s.ID)
+	a, g := w.secret(s.ID).Authorization, w.grant(s.ID)
+	if !a.ConsentedAt.IsZero() || !a.HeldAt.IsZero() || a.Failure == nil || g.Held != nil || g.Lost != nil {
+		t.Errorf("authorization %s, grant %s", show(a), show(g))
+	}
+	w.wantRequests(s.ID, 4)
+}
+
 // A replay within a grace is not sent after it, wherever the process stands still
 // before its request leaves. It takes no attempt away.
 func TestReplayThatGotLate(t *testing.T) {
