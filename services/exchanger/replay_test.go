@@ -69,7 +69,11 @@ func TestReplayThatWaits(t *testing.T) {
 	s := w.rotating(lenient(time.Hour))
 	patience := sandbox.Step{Times: 1, Status: 503, Headers: map[string]string{"Retry-After": "960"}}
 	w.script(s, patience, sandbox.Step{Times: 2, Status: 503}, sandbox.Step{})
-	for range 4 {
+	w.runDue(w.exchanger(), s.ID)
+	if got := w.secret(s.ID); !got.NextAttemptAt.Equal(w.now().Add(16*time.Minute)) || !got.NextAttemptAt.After(got.LastAttempt()) {
+		t.Errorf("at %v: %s", w.now(), show(got))
+	}
+	for range 3 {
 		w.runDue(w.exchanger(), s.ID)
 	}
 	w.checkServes(s.ID)
