@@ -133,8 +133,23 @@ func TestRunbooks(t *testing.T) {
 	}
 }
 
+func TestWarningsAreDocumented(t *testing.T) {
+	_, section, _ := strings.Cut(readFile(t, "docs/metrics.md"), "\n## Warnings\n")
+	var want, got []string
+	for _, w := range events.WarningCodes() {
+		want = append(want, string(w))
+	}
+	for row := range tableRows(section) {
+		got = append(got, code(row[0]))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("warnings (-events.WarningCodes +docs/metrics.md):\n%s", diff)
+	}
+}
+
 func TestReasonsAreDocumented(t *testing.T) {
 	_, section, _ := strings.Cut(readFile(t, "docs/metrics.md"), "\n## Reasons\n")
+	section, _, _ = strings.Cut(section, "\n## Warnings\n")
 	var want []string
 	for _, r := range events.Reasons() {
 		want = append(want, string(r)+" "+string(r.Verdict()))

@@ -74,6 +74,7 @@ func samples() map[string]events.Event {
 		"ExchangeSucceeded-authorize": wrap(secretID+".2.succeeded", events.ExchangeSucceeded{
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2-google", Action: "authorize",
 			Generation: 2, ExpiresAt: noon().Add(time.Hour), RefreshAt: noon().Add(30 * time.Minute),
+			Warnings: []events.Warning{{Code: events.WarningFewerScopes, Detail: "not granted: mail"}},
 		}),
 		"ExchangeFailed": wrap(secretID+".8.failed", events.ExchangeFailed{
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", Action: "refresh",
@@ -270,7 +271,8 @@ func TestMembers(t *testing.T) {
 		"action", "attempts", "before", "by", "changed", "client_id", "days_left", "decision", "detail", "due_at", "ended",
 		"handed_over", "imported", "recipient",
 		"environment", "expires_at", "generation", "key", "kind", "name", "next_attempt_at", "outcome", "property", "provider",
-		"reason", "verdict", "reauthorize_by", "refresh_at", "secret", "secret_expires_at", "until", "works_until",
+		"reason", "verdict", "reauthorize_by", "refresh_at", "secret", "secret_expires_at", "until", "warnings",
+		"works_until",
 	}
 	for name, e := range samples() {
 		body, err := json.Marshal(e.Data)

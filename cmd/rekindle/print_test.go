@@ -166,6 +166,19 @@ func TestStanding(t *testing.T) {
 	}
 }
 
+// Each warning has a line.
+func TestWarningsAreShown(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	s := &session{remote: &remote{output: outputText}, out: &out, err: io.Discard, now: time.Now}
+	s.printSecret(secretFrom(t, `{"attributes":{"name":"ads"},"meta":{"warnings":[{"code":"short_life","detail":"it is short"},{"code":"later","detail":"and more"}]}}`))
+	for _, line := range []string{"warning", "it is short\n", "and more\n"} {
+		if !strings.Contains(out.String(), line) {
+			t.Errorf("%q is not in:\n%s", line, out.String())
+		}
+	}
+}
+
 func secretFrom(t *testing.T, document string) client.Secret {
 	t.Helper()
 	var s client.Secret

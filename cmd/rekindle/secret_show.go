@@ -74,6 +74,9 @@ func (s *session) printSecret(one client.Secret) {
 		if why := meta.AuthorizationStatusDetails.String(); why != "" {
 			t.add("last dialog", "failed: "+why)
 		}
+		for _, w := range meta.Warnings {
+			t.add("warning", w.Detail)
+		}
 		t.add("consent held since", moment(meta.AuthorizationHeldAt, now))
 		t.add("authorized scopes", strings.Join(meta.AuthorizedScopes, " "))
 		t.add("activated", moment(a.ActivatedAt, now))

@@ -23,6 +23,9 @@ type Authorization struct {
 	HeldAt time.Time `json:"held_at,omitzero"`
 	// Failure is why the last dialog brought no grant; nil when it did.
 	Failure *Failure `json:"failure,omitempty"`
+	// ForceConsent tells that the next dialog has to ask for consent even of an
+	// account that has given it: the last one brought no refresh token.
+	ForceConsent bool `json:"force_consent,omitempty"`
 
 	// AuthorizedAt is when the grant in use was given; zero when there is none.
 	AuthorizedAt time.Time `json:"authorized_at,omitzero"`

@@ -124,6 +124,11 @@ type Outcome struct {
 	// Authorized is what is known of the grant that was used; nil for kinds that
 	// have none.
 	Authorized *Authorized `json:"authorized,omitempty"`
+	// Warnings are what it noticed besides; a failure has none.
+	Warnings []Warning `json:"warnings,omitempty"`
+	// ForceConsent tells that a consent brought no refresh token although there
+	// is one to be had: the next dialog must not go by a consent of before.
+	ForceConsent bool `json:"force_consent,omitempty"`
 	// Environment is where the value goes; empty when the secret had none, and
 	// then there is no Sealed either: the value is thrown away (contract A10).
 	Environment string `json:"environment,omitempty"`
@@ -150,6 +155,9 @@ func (s *Secret) Apply(o *Outcome, now time.Time) bool {
 	}
 	now = moment(now)
 	s.UpdatedAt = now
+	if o.Action == Authorize && (o.Failure == nil || o.ForceConsent) {
+		s.authorization().ForceConsent = o.ForceConsent
+	}
 	switch {
 	case o.Failure != nil && o.Action == Authorize:
 		s.failConsent(o, now)
@@ -176,6 +184,7 @@ func (s *Secret) succeed(o *Outcome, now time.Time) {
 		s.RefreshStatus = ""
 	}
 	s.Status, s.StatusDetails, s.RefreshStatusDetails = Succeeded, nil, nil
+	s.Warnings = o.Warnings
 	s.Generation, s.Attempts, s.RefreshLate = o.Decision, 0, false
 	s.ExpiresAt, s.RefreshAt, s.NextAttemptAt = o.ExpiresAt, o.RefreshAt, time.Time{}
 	if o.Environment != "" {

@@ -39,12 +39,12 @@ func fullSecret() *secret.Secret {
 		},
 		CredentialGeneration: 2,
 		Status:               secret.Succeeded, StatusDetails: failure(),
-		RefreshStatus: secret.Pending, RefreshStatusDetails: failure(),
+		RefreshStatus: secret.Pending, RefreshStatusDetails: failure(), Warnings: warnings(),
 		CreatedAt: noon(), UpdatedAt: noon().Add(time.Millisecond), CreatedBy: person, UpdatedBy: person,
 		ActivatedAt: noon(), ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		Generation: 6, Decision: 8, NextAttemptAt: noon().Add(20*time.Hour + 40*time.Minute), Attempts: 1, RefreshLate: true,
 		Authorization: &secret.Authorization{
-			AskedUntil: noon().Add(time.Hour), ConsentedAt: noon(), Accept: true, HeldAt: noon(), Failure: failure(),
+			AskedUntil: noon().Add(time.Hour), ConsentedAt: noon(), Accept: true, HeldAt: noon(), Failure: failure(), ForceConsent: true,
 			AuthorizedAt: noon(), Scopes: []string{"read"}, Strikes: 1, AliveAt: noon().Add(time.Minute), EndedAt: noon().Add(time.Hour), ReauthorizeBy: noon().Add(year),
 			Notices: notices(), Required: true, Imported: 1, Lived: 16 * time.Hour, Observed: 15 * time.Hour,
 		},
@@ -58,12 +58,17 @@ func fullGrant() *secret.Grant {
 		Outcome: &secret.Outcome{
 			Decision: 7, Action: secret.Authorize, Answered: true, Ended: true, Foreign: true,
 			RetryAt: noon().Add(time.Minute), Down: true, Replay: true, Held: true,
+			Warnings: warnings(), ForceConsent: true,
 			Authorized: &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Warnings: secret.DefaultWarnings(), Scopes: []string{"read"}},
 			StartedAt:  noon().Add(-time.Second), At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
 			ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		},
 		Consent: fullConsentGrant(6), Held: fullConsentGrant(7),
 	}
+}
+
+func warnings() []secret.Warning {
+	return []secret.Warning{{Code: "short_life", Detail: "the token lives for 60 s"}}
 }
 
 func fullClaim(decision uint64) *secret.Claim {

@@ -73,6 +73,8 @@ type Secret struct {
 	// RefreshStatus is empty until an automatic refresh has been tried.
 	RefreshStatus        Status   `json:"refresh_status,omitempty"`
 	RefreshStatusDetails *Failure `json:"refresh_status_details,omitempty"`
+	// Warnings are those of the exchange that yielded the current value.
+	Warnings []Warning `json:"warnings,omitempty"`
 
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`

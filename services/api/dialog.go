@@ -52,6 +52,7 @@ func (s *Service) openDialog(d *secret.Draft, sealer *seal.Sealer, who Caller, a
 	to, err := app.Provider.AuthorizationURL(provider.Dialog{
 		ClientID: app.Registration.ClientID, RedirectURI: who.Callback, Scopes: d.Credentials.Scopes,
 		State: param, Challenge: base64.RawURLEncoding.EncodeToString(hash(string(verifier))),
+		Force: d.Authorization != nil && d.Authorization.ForceConsent,
 	})
 	if err != nil {
 		return nil, err

@@ -207,6 +207,30 @@ func (w *consentWorld) checkDialog(t *testing.T, kept *secret.Consent, sent url.
 	}
 }
 
+// TestDialogForcesConsent: when a consent brought no refresh token, the dialogs
+// that follow do not go by it, until one brings one.
+func TestDialogForcesConsent(t *testing.T) {
+	t.Parallel()
+	w := newConsentWorld(t)
+	made := w.create(t, "oauth2-acme", "a", `{}`)
+	for _, force := range []bool{true, false} {
+		_, _, err := secret.Store{State: w.State}.Update(t.Context(), made.ID, func(s *secret.Secret) error {
+			s.Authorization.ForceConsent = force
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked, err := w.change(t, made.ID, act("oauth2-acme", "reauthorize"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := params(t, asked.Dialog, "").Get("prompt") == "consent"; got != force {
+			t.Errorf("the dialog forces consent: %t, want %t", got, force)
+		}
+	}
+}
+
 // TestStatesDiffer: every dialog has a state, a verifier and a number of its own,
 // and nobody who has one state can tell another.
 func TestStatesDiffer(t *testing.T) {

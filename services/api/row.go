@@ -45,6 +45,7 @@ type shape struct {
 type more struct {
 	failure, refreshFailure *secret.Failure
 	authorization           *secret.Authorization
+	warnings                []secret.Warning
 	elsewhere               int64               // Unix milliseconds, 0 for none
 	signing                 *secret.Credentials // of a kind that signs
 }
@@ -70,14 +71,21 @@ func newRow(s *secret.Secret) *row {
 		created: millis(s.CreatedAt), updated: millis(s.UpdatedAt), activated: millis(s.ActivatedAt),
 		expires: millis(s.ExpiresAt), refresh: millis(s.RefreshAt), next: millis(s.NextAttemptAt),
 	}
-	rare := more{failure: s.StatusDetails, refreshFailure: s.RefreshStatusDetails, authorization: s.Authorization, elsewhere: millis(s.Elsewhere)}
+	rare := more{
+		failure: s.StatusDetails, refreshFailure: s.RefreshStatusDetails, authorization: s.Authorization,
+		warnings: s.Warnings, elsewhere: millis(s.Elsewhere),
+	}
 	if signs(c) {
 		rare.signing = c
 	}
-	if rare != (more{}) {
+	if !rare.empty() {
 		r.more = &rare
 	}
 	return r
+}
+
+func (m *more) empty() bool {
+	return m.failure == nil && m.refreshFailure == nil && m.authorization == nil && len(m.warnings) == 0 && m.elsewhere == 0 && m.signing == nil
 }
 
 // signs reports whether credentials have what a row has no place for.
@@ -107,7 +115,7 @@ func (r *row) fill(s *secret.Secret) {
 	}
 	if m := r.more; m != nil {
 		s.StatusDetails, s.RefreshStatusDetails, s.Authorization = m.failure, m.refreshFailure, m.authorization
-		s.Elsewhere = moment(m.elsewhere)
+		s.Warnings, s.Elsewhere = m.warnings, moment(m.elsewhere)
 	}
 	r.fillCredentials(&s.Credentials, &look)
 }

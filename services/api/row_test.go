@@ -77,6 +77,9 @@ func TestRowKeepsTheRecord(t *testing.T) {
 		{"scopes", func(s *secret.Secret) {
 			s.Credentials = secret.Credentials{RefreshOffset: new(int64(9)), Scopes: []string{"mail", "openid"}}
 		}},
+		{"just a warning", func(s *secret.Secret) {
+			*s = secret.Secret{Warnings: []secret.Warning{{Code: "short_life", Detail: "it is short"}}}
+		}},
 		{"no failure", func(s *secret.Secret) { s.StatusDetails, s.RefreshStatusDetails, s.Authorization = nil, nil, nil }},
 	}
 	for _, tt := range tests {

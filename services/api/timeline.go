@@ -215,7 +215,7 @@ func (e *TimelineEntry) read(data events.Data) {
 			e.Detail = "the value was not kept, because the secret has no environment"
 			return
 		}
-		e.NextAttemptAt, e.WorksUntil = d.RefreshAt, d.ExpiresAt
+		e.NextAttemptAt, e.WorksUntil, e.Detail = d.RefreshAt, d.ExpiresAt, warned(d.Warnings)
 	case events.ExchangeFailed:
 		why := secret.Failure{Reason: string(d.Reason), Detail: d.Detail}
 		e.Action, e.Reason, e.Detail, e.Attempts = d.Action, d.Reason, why.Words(), d.Attempts
@@ -273,6 +273,15 @@ func changes(d events.SecretUpdated) string {
 		default:
 			said[i] = "its " + what
 		}
+	}
+	return strings.Join(said, "; ")
+}
+
+// warned says what an exchange noticed, "" for nothing.
+func warned(list []events.Warning) string {
+	said := make([]string, len(list))
+	for i, w := range list {
+		said[i] = w.Detail
 	}
 	return strings.Join(said, "; ")
 }

@@ -174,6 +174,12 @@ func TestTimelineOfEveryEvent(t *testing.T) {
 			api.TimelineEntry{Action: "refresh", Generation: 7, NextAttemptAt: noon, WorksUntil: later},
 		},
 		{
+			events.ExchangeSucceeded{Environment: "EN1", Action: "refresh", Warnings: []events.Warning{
+				{Code: events.WarningShortLife, Detail: "it is short"}, {Code: "later", Detail: "and more"},
+			}},
+			api.TimelineEntry{Action: "refresh", Detail: "it is short; and more"},
+		},
+		{
 			events.ExchangeSucceeded{Action: "exchange", Generation: 1, RefreshAt: noon, ExpiresAt: later},
 			api.TimelineEntry{Action: "exchange", Generation: 1, Detail: "the value was not kept, because the secret has no environment"},
 		},

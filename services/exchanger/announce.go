@@ -41,6 +41,7 @@ func (x *Exchanger) announce(ctx context.Context, s *secret.Secret, o *secret.Ou
 		e.Data = events.ExchangeSucceeded{
 			Secret: s.ID, Property: s.Property, Environment: o.Environment, Kind: string(s.Kind), Action: string(action(s, o)),
 			Generation: o.Decision, ExpiresAt: o.ExpiresAt, RefreshAt: o.RefreshAt,
+			Warnings: announcedWarnings(o.Warnings),
 		}
 	}
 	return x.Events.Publish(ctx, e)

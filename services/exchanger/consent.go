@@ -49,19 +49,40 @@ func (x *Exchanger) redeem(ctx context.Context, c *claim, app App, now time.Time
 		tokens.Access.Wipe()
 		return got{}, err
 	}
-	if tokens.Refresh.IsZero() && (app.Provider.Refresh.Issued == "" || app.Provider.Refresh.Issued == provider.IssuedAlways) {
-		tokens.Access.Wipe()
-		return got{}, failed(events.ReasonNoRefreshToken, "%s gave no refresh token: check that the app may have one, and authorize again", app.label())
-	}
 	authorizedAt := c.secret.Authorization.ConsentedAt
 	fresh := &secret.ConsentGrant{
 		ClientID: app.ClientID, AuthorizedAt: authorizedAt,
 		Account: secret.Account(app.Provider.Name, cmp.Or(tokens.Subject, given.Callback[app.Provider.Subject.Field])),
 		Scopes:  scopes(app, c.secret, tokens), Extra: merge(given.Callback, tokens.Extra),
 	}
+	missing := tokens.Refresh.IsZero() && (app.Provider.Refresh.Issued == "" || app.Provider.Refresh.Issued == provider.IssuedAlways)
+	if missing {
+		fresh = c.kept(fresh)
+	}
+	if fresh == nil {
+		tokens.Access.Wipe()
+		return got{}, failed(events.ReasonNoRefreshToken, "%s gave no refresh token: check that the app may have one, and authorize again", app.label())
+	}
 	g, err := x.granted(c, app, fresh, tokens, now)
 	g.held = err == nil && another(c.grant.Consent, fresh)
+	if g.force = missing; missing {
+		g.warn(events.WarningRefreshTokenKept, "%s gave no refresh token with the last consent: that of the consent before is kept, and the next dialog will force consent", app.label())
+	}
 	return g, err
+}
+
+// kept is the consent in use with what a fresh one says that brought no refresh
+// token, because the account had consented to the app before. It is nil unless it
+// is surely the same account's, and there is no sign that it has ended.
+func (c *claim) kept(fresh *secret.ConsentGrant) *secret.ConsentGrant {
+	old, a := c.grant.Consent, c.secret.Authorization
+	if old == nil || len(old.Sealed) == 0 || old.ClientID != fresh.ClientID ||
+		old.Account == "" || old.Account != fresh.Account || !a.EndedAt.IsZero() || a.Strikes > 0 {
+		return nil
+	}
+	kept := *old
+	kept.Scopes, kept.Extra = fresh.Scopes, merge(old.Extra, fresh.Extra)
+	return &kept
 }
 
 // scopes are those that a consent granted: as asked for, unless the answer says
@@ -116,6 +137,9 @@ func (x *Exchanger) renew(ctx context.Context, c *claim, app App, use *secret.Co
 		next.Scopes = tokens.Scopes
 	}
 	g, err := x.granted(c, app, &next, tokens, now)
+	if app.Provider.Refresh.Rotates && tokens.Refresh.IsZero() {
+		g.warn(events.WarningRotationLeftOut, "%s replaces refresh tokens, but its answer had none: the one that was sent is kept, and may be good no longer", app.label())
+	}
 	if failure != nil {
 		// What came is of no use, but the refresh token with it: the one that was
 		// sent may be spent.
@@ -151,6 +175,7 @@ func (x *Exchanger) granted(c *claim, app App, consent *secret.ConsentGrant, tok
 	g.authorized = &secret.Authorized{
 		At: consent.AuthorizedAt, ReauthorizeBy: consent.EndsAt, Warnings: app.warnings(), Scopes: consent.Scopes,
 	}
+	g.warnOfScopes(app.Provider.Asked(c.secret.Credentials.Scopes), consent.Scopes)
 	return g, nil
 }
 

@@ -115,7 +115,7 @@ func (w *world) browse(id, verifier string) (code string) {
 	challenge := sha256.Sum256([]byte(verifier))
 	to, err := w.apps[s.Kind.Provider()].Provider.AuthorizationURL(provider.Dialog{
 		ClientID: s.Credentials.ClientID, RedirectURI: testRedirect, Scopes: s.Credentials.Scopes,
-		State: "state", Challenge: base64.RawURLEncoding.EncodeToString(challenge[:]),
+		State: "state", Challenge: base64.RawURLEncoding.EncodeToString(challenge[:]), Force: s.Authorization != nil && s.Authorization.ForceConsent,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -236,7 +236,7 @@ func TestFirstConsent(t *testing.T) {
 		Secret: want.ID, Property: want.Property, Environment: want.Environment, Kind: "oauth2-acme", Action: "authorize",
 		Generation: 1, ExpiresAt: want.ExpiresAt, RefreshAt: want.RefreshAt,
 	}
-	if list := w.events.about(want.ID); len(list) != 1 || list[0].Data != events.Data(event) {
+	if list := w.events.about(want.ID); len(list) != 1 || !cmp.Equal(list[0].Data, events.Data(event)) {
 		t.Errorf("events: %+v", list)
 	}
 	if n, _ := w.metric(`rekindle_exchanges_total{action="authorize",kind="oauth2-acme",outcome="succeeded"}`); n != 1 {
@@ -333,7 +333,9 @@ func TestConsentFails(t *testing.T) {
 		}, events.ReasonCannotOpen, 0},
 		{"too late", func(w *world, _ *secret.Secret) { w.advance(time.Minute) }, events.ReasonConsentRefused, 1},
 		{"another keyring", func(w *world, _ *secret.Secret) { w.useRing(newRing(w.t, w.now())) }, events.ReasonCannotOpen, 0},
-		{"no refresh token", func(w *world, s *secret.Secret) { w.script(s, sandbox.Step{Omit: []string{"refresh_token"}}) }, events.ReasonNoRefreshToken, 1},
+		{"no refresh token, nor whose", func(w *world, s *secret.Secret) {
+			w.script(s, sandbox.Step{Omit: []string{"refresh_token", "id_token"}})
+		}, events.ReasonNoRefreshToken, 1},
 		{"client secret refused", func(w *world, s *secret.Secret) { w.script(s, sandbox.Step{Error: "invalid_client"}) }, events.ReasonAppRefused, 1},
 		{"no lifetime", func(w *world, s *secret.Secret) { w.script(s, sandbox.Step{Omit: []string{"expires_in"}}) }, events.ReasonNoLifetime, 1},
 		{"provider down", func(w *world, s *secret.Secret) { w.script(s, sandbox.Step{Status: 503}) }, events.ReasonProviderError, 1},
@@ -380,6 +382,7 @@ func TestConsentFails(t *testing.T) {
 					*want.Authorization = *before.Authorization
 				}
 				want.Authorization.Failure = f
+				want.Authorization.ForceConsent = tt.reason == events.ReasonNoRefreshToken
 				if !works {
 					want.Status, want.StatusDetails = secret.Failed, f
 				}

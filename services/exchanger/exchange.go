@@ -134,6 +134,7 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 		Decision: c.secret.Decision, Action: action, At: now, Failure: x.failure(ctx, c.neverRevoked(why), now),
 		Answered: why.Status != 0, Ended: ended, Foreign: why.Foreign, Replay: replay && !ended,
 		RetryAt: cmp.Or(retryAt, left), Down: retryAt.IsZero() && !left.IsZero(),
+		ForceConsent: why.Reason == events.ReasonNoRefreshToken,
 	}, lost: lost}
 	if r != nil {
 		failed.consent = r.consent // the token was of no use, but the grant was used
@@ -161,7 +162,7 @@ func (x *Exchanger) try(ctx context.Context, c *claim, action secret.Action) (r 
 	}
 	defer got.value.Wipe()
 	s := c.secret
-	o := &secret.Outcome{Decision: s.Decision, At: x.now(), Held: got.held, Authorized: got.authorized}
+	o := &secret.Outcome{Decision: s.Decision, At: x.now(), Held: got.held, Authorized: got.authorized, ForceConsent: got.force}
 	r.outcome = o
 	if got.held {
 		return r, nil // its value is not to be used yet
@@ -178,6 +179,8 @@ func (x *Exchanger) try(ctx context.Context, c *claim, action secret.Action) (r 
 	if got.last {
 		o.RefreshAt = time.Time{}
 	}
+	got.warnOfLife(x.Apps[s.Kind.Provider()].Provider.Refresh.MinGap)
+	o.Warnings = got.warnings
 	if s.Environment == "" {
 		return r, nil // the value is thrown away (contract A10)
 	}
@@ -194,11 +197,13 @@ type got struct {
 	offset   time.Duration // how long before its end it is refreshed
 	since    time.Time     // from when it counts; zero: from before the request
 	last     bool          // there is nothing to refresh it with
+	warnings []secret.Warning
 
 	// Of kinds that a person consents to:
 	consent    *secret.ConsentGrant // what the consent comes to from now on
 	held       bool                 // it is another account's
 	authorized *secret.Authorized
+	force      bool // the next dialog has to force consent
 }
 
 // value gets the value of a secret.
@@ -323,6 +328,9 @@ func (x *Exchanger) record(ctx context.Context, s *secret.Secret, o *secret.Outc
 		trace.SpanFromContext(ctx).SetStatus(codes.Error, fmt.Sprintf("%s: %s", o.Failure.Reason, o.Failure.Detail))
 	}
 	x.metrics.count(s, o.Action, outcome)
+	for _, w := range o.Warnings {
+		x.metrics.warnings.WithLabelValues(w.Code).Inc()
+	}
 	x.metrics.duration.WithLabelValues(string(s.Kind.Canonical())).Observe(took.Seconds())
 	x.Logger.InfoContext(ctx, "exchanged", "secret", s.ID, "kind", string(s.Kind), "job", string(o.Action), "outcome", outcome, "generation", o.Decision, "took", took)
 }

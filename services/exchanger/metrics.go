@@ -51,6 +51,7 @@ const (
 type metrics struct {
 	jobs      *prometheus.CounterVec
 	exchanges *prometheus.CounterVec
+	warnings  *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
 	lateness  *prometheus.HistogramVec
 	steps     *prometheus.HistogramVec
@@ -67,6 +68,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "rekindle_exchanges_total",
 			Help: "Exchanges, by kind, by action (exchange: somebody asked; refresh: it was time; authorize: a person consented; test: to see the answer) and by outcome: succeeded, held, the reason of the failure, or unknown after an interruption.",
 		}, []string{"kind", "action", "outcome"}),
+		warnings: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "rekindle_exchange_warnings_total", Help: "What exchanges that succeeded have noticed and somebody should know.",
+		}, []string{"warning"}),
 		duration: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "rekindle_exchange_duration_seconds", Help: "Time an exchange took, from opening the credentials to sealing the answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},

@@ -367,9 +367,13 @@ func timingQuirks() []quirk {
 		}},
 		{"46_life_of_a_minute", func(t *testing.T) {
 			for _, life := range []time.Duration{time.Minute, 5 * time.Minute} {
-				paced(t, life/2, sandbox.CodeFlow{Lifetime: sandbox.Duration(life)})
+				paced(t, life/2, sandbox.CodeFlow{Lifetime: sandbox.Duration(life)}).warned(events.WarningShortLife)
 			}
-			paced(t, 45*time.Second, sandbox.CodeFlow{Lifetime: sandbox.Duration(time.Minute)}, func(d *provider.Descriptor) { d.Refresh.MinGap = 45 * time.Second })
+			paced(t, 45*time.Second, sandbox.CodeFlow{Lifetime: sandbox.Duration(time.Minute)}, func(d *provider.Descriptor) { d.Refresh.MinGap = 45 * time.Second }).
+				warned(events.WarningShortLife)
+			paced(t, 6*time.Minute, sandbox.CodeFlow{Lifetime: sandbox.Duration(6 * time.Minute)}, func(d *provider.Descriptor) { d.Refresh.MinGap = 7 * time.Minute }).
+				warned(events.WarningShortLife)
+			paced(t, 3*time.Minute, sandbox.CodeFlow{Lifetime: sandbox.Duration(6 * time.Minute)}).warned()
 		}},
 		{"47_retry_after", retryIsWaitedFor},
 		{"48_throttled_without_a_time", throttledWithoutTime},
@@ -377,7 +381,7 @@ func timingQuirks() []quirk {
 }
 
 // paced fails the test unless refreshes come every gap, each with one request.
-func paced(t *testing.T, gap time.Duration, flow sandbox.CodeFlow, edits ...func(*provider.Descriptor)) {
+func paced(t *testing.T, gap time.Duration, flow sandbox.CodeFlow, edits ...func(*provider.Descriptor)) *pacing {
 	t.Helper()
 	w := newWorld(t)
 	x := w.exchanger()
@@ -390,7 +394,16 @@ func paced(t *testing.T, gap time.Duration, flow sandbox.CodeFlow, edits ...func
 		}
 	}
 	w.wantRequests(s.ID, 6)
+	return &pacing{w, s.ID}
 }
+
+// pacing is a secret that was refreshed for a while.
+type pacing struct {
+	w  *world
+	id string
+}
+
+func (p *pacing) warned(want ...events.WarningCode) { p.w.warns(p.id, want...) }
 
 // Both forms are read, and nothing is sent before.
 func retryIsWaitedFor(t *testing.T) {

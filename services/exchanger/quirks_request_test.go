@@ -110,14 +110,35 @@ func scopeSeparators(t *testing.T) {
 	}
 }
 
-// What is stored is what was granted.
+// What is stored is what was granted, and what is missing is said: of what the
+// secret asks for, not of what the provider always wants.
 func fewerScopes(t *testing.T) {
 	w := newWorld(t)
 	x := w.exchanger()
-	s := w.consented(x, sandbox.CodeFlow{Consents: []sandbox.Consent{{Scopes: []string{"openid"}}}})
+	s := w.consented(x, sandbox.CodeFlow{Consents: []sandbox.Consent{{Scopes: []string{"openid"}}, {Scopes: []string{"openid", plantedScope}}}})
 	w.checkScopes(s.ID, []string{"openid"})
+	w.warns(s.ID, events.WarningFewerScopes)
 	w.runDue(x, s.ID)
 	w.checkScopes(s.ID, []string{"openid"})
+	w.warns(s.ID, events.WarningFewerScopes)
+	if detail := w.secret(s.ID).Warnings[0].Detail; !strings.HasSuffix(detail, "without "+plantedScope) {
+		t.Errorf("it is said: %s", detail)
+	}
+	w.consent(s.ID)
+	w.run(x, w.job(s.ID))
+	w.checkScopes(s.ID, []string{"openid", plantedScope})
+	w.warns(s.ID)
+
+	var many got
+	asked := strings.Fields("a b c d e f g h i j k")
+	many.warnOfScopes(asked, nil)
+	if detail := many.warnings[0].Detail; !strings.HasSuffix(detail, "a, b, c, d, e, f, g, h and 3 more") {
+		t.Errorf("of many it is said: %s", detail)
+	}
+	many.warnOfScopes(asked, append([]string{"z"}, asked...))
+	if len(many.warnings) != 1 {
+		t.Errorf("more than was asked for: %q", many.warnings)
+	}
 }
 
 func requestFormats(t *testing.T) {

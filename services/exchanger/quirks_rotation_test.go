@@ -2,6 +2,7 @@ package exchanger
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/services/sandbox"
 )
 
@@ -159,45 +161,119 @@ func committedFirst(t *testing.T) {
 }
 
 // A provider that is known to rotate and does not: the value is good, and the
-// refresh token that was used stays, for there is no other.
+// refresh token that was used stays, for there is no other. It is said as long as
+// that is so.
 func rotationLeftOut(t *testing.T) {
 	w := newWorld(t)
 	x := w.exchanger()
 	s := w.consented(x, sandbox.CodeFlow{}, like(t, "okta"))
+	w.warns(s.ID)
 	sealed := w.grant(s.ID).Consent.Sealed
 	w.runDue(x, s.ID)
 	if got := w.grant(s.ID).Consent.Sealed; string(got) != string(sealed) {
 		t.Error("the refresh token was replaced by nothing")
 	}
-	w.refreshes(x, s.ID, 2)
+	w.warns(s.ID, events.WarningRotationLeftOut)
+	w.register(s, w.apps[acme].Provider, sandbox.CodeFlow{RefreshTokens: sandbox.RefreshTokens{Rotation: sandbox.RotationRotate}})
+	w.runDue(x, s.ID)
+	w.warns(s.ID)
+	w.refreshes(x, s.ID, 1)
 }
 
-// Without forced consent a second one brings no refresh token: the first goes on
-// serving, and it is said. The descriptor forces consent.
+// Without forced consent a second one brings no refresh token: the one there is
+// serves on with the scopes that were granted now, it is said, and the next dialog
+// forces consent. That it is surely the same account's is a condition, and that it
+// was not refused.
 func noTokenWithSecondConsent(t *testing.T) {
 	offline := sandbox.CodeFlow{Lifetime: sandbox.Duration(time.Hour), RefreshTokens: sandbox.RefreshTokens{Issue: sandbox.IssueOffline}}
-	w := newWorld(t)
-	x := w.exchanger()
-	s := w.consented(x, offline, like(t, "google", func(d *provider.Descriptor) { delete(d.AuthorizeParams, "approval_prompt") }))
-	stored := w.grant(s.ID).Consent.Sealed
-	w.consent(s.ID)
+	unforced := func(d *provider.Descriptor) { delete(d.AuthorizeParams, "approval_prompt") }
+	again := func(edits ...func(*provider.Descriptor)) (*world, *Exchanger, *secret.Secret) {
+		w := newWorld(t)
+		x := w.exchanger()
+		s := w.consented(x, offline, like(t, "google", append(edits, unforced)...))
+		w.advance(time.Minute)
+		w.consent(s.ID)
+		return w, x, s
+	}
+	w, x, s := again()
+	before, stored := w.secret(s.ID), w.grant(s.ID).Consent
 	w.run(x, w.job(s.ID))
 	got := w.secret(s.ID)
-	if f := got.Authorization.Failure; f == nil || f.Reason != string(events.ReasonNoRefreshToken) || got.Status != secret.Succeeded {
+	if a := got.Authorization; a.Failure != nil || !a.ConsentedAt.IsZero() || !a.ForceConsent || got.Generation == before.Generation {
 		t.Errorf("record: %s", show(got))
 	}
-	if now := w.grant(s.ID).Consent.Sealed; string(now) != string(stored) {
-		t.Error("the stored refresh token was replaced")
+	w.warns(s.ID, events.WarningRefreshTokenKept)
+	if now := w.grant(s.ID).Consent; string(now.Sealed) != string(stored.Sealed) || !now.AuthorizedAt.Equal(stored.AuthorizedAt) || !now.EndsAt.Equal(stored.EndsAt) {
+		t.Errorf("in place of the stored one: %s", show(now))
 	}
-	app := w.apps[acme]
-	app.Provider.AuthorizeParams = shipped(t, "google").AuthorizeParams
-	w.apps[acme] = app
+	w.runDue(x, s.ID)
+	w.warns(s.ID)
 	w.consent(s.ID)
 	w.run(x, w.job(s.ID))
-	if got := w.secret(s.ID); got.Authorization.Failure != nil {
-		t.Errorf("with forced consent: %s", show(got.Authorization))
+	now := w.grant(s.ID).Consent
+	if a := w.secret(s.ID).Authorization; a.ForceConsent || string(now.Sealed) == string(stored.Sealed) {
+		t.Errorf("with forced consent: %s", show(a))
 	}
 	w.refreshes(x, s.ID, 1)
+
+	for name, otherwise := range map[string]func(w *world, s *secret.Secret){
+		"refused before": func(w *world, s *secret.Secret) {
+			w.update(s.ID, func(s *secret.Secret) { s.Authorization.Strikes = 1 })
+		},
+		"ended before": func(w *world, s *secret.Secret) {
+			w.update(s.ID, func(s *secret.Secret) { s.Authorization.EndedAt = w.now() })
+		},
+		"of another app": func(w *world, s *secret.Secret) {
+			w.regrant(s.ID, func(c *secret.ConsentGrant) { c.ClientID = "another" })
+		},
+		"account unknown": func(w *world, s *secret.Secret) { w.regrant(s.ID, func(c *secret.ConsentGrant) { c.Account = "" }) },
+		"account never told": func(w *world, s *secret.Secret) {
+			w.regrant(s.ID, func(c *secret.ConsentGrant) { c.Account = "" })
+			w.script(s, sandbox.Step{Omit: []string{"id_token"}})
+		},
+		"another account": func(w *world, s *secret.Secret) {
+			w.regrant(s.ID, func(c *secret.ConsentGrant) { c.Account = "another" })
+		},
+	} {
+		w, x, s := again()
+		otherwise(w, s)
+		w.run(x, w.job(s.ID))
+		a := w.secret(s.ID).Authorization
+		if a.Failure == nil || a.Failure.Reason != string(events.ReasonNoRefreshToken) || !a.ForceConsent {
+			t.Errorf("%s: %s", name, show(a))
+		}
+	}
+}
+
+// regrant changes what the consent in use yielded, which nobody but a fault does.
+func (w *world) regrant(id string, change func(*secret.ConsentGrant)) {
+	w.t.Helper()
+	g := w.grant(id)
+	change(g.Consent)
+	w.overwrite(state.GrantKey(id), g)
+}
+
+// warns fails the test unless these are the warnings of the secret: in the record,
+// and in the event that was published last.
+func (w *world) warns(id string, want ...events.WarningCode) {
+	w.t.Helper()
+	var stands, said []events.WarningCode
+	for _, warned := range w.secret(id).Warnings {
+		stands = append(stands, events.WarningCode(warned.Code))
+		counted := fmt.Sprintf("rekindle_exchange_warnings_total{warning=%q}", warned.Code)
+		if n, _ := w.metric(counted); n == 0 {
+			w.t.Errorf("%s is not counted", warned.Code)
+		}
+	}
+	about := w.events.about(id)
+	if last, ok := about[len(about)-1].Data.(events.ExchangeSucceeded); ok {
+		for _, warned := range last.Warnings {
+			said = append(said, warned.Code)
+		}
+	}
+	if !slices.Equal(stands, want) || !slices.Equal(said, want) {
+		w.t.Errorf("warnings %q, announced %q, want %q", stands, said, want)
+	}
 }
 
 // lossQuirks are about answers that do not arrive.

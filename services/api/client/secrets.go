@@ -42,6 +42,9 @@ type SecretMeta struct {
 	StatusDetails        Details `json:"status_details"`
 	RefreshStatus        string  `json:"refresh_status"`
 	RefreshStatusDetails Details `json:"refresh_status_details"`
+	// Warnings are what the exchange that yielded the value noticed and somebody
+	// should know, though it is no failure.
+	Warnings []Warning `json:"warnings"`
 
 	// NextAttemptAt is when the next exchange begins that nobody has to ask for;
 	// nil when there is none.
@@ -73,6 +76,13 @@ type SecretMeta struct {
 	// TestWarning is what would keep the answer from being accepted.
 	TestExchange json.RawMessage `json:"test_exchange"`
 	TestWarning  string          `json:"test_warning"`
+}
+
+// Warning is what an exchange noticed: its code is for programs, its detail for
+// people.
+type Warning struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
 }
 
 // Details are delayed errors (contract A5.2).

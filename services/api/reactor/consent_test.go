@@ -26,6 +26,7 @@ import (
 //	! consent SE1     the person consents
 //	! refuse SE1      the person does not
 //	! authorize SE1   the exchange of the code ends well; the grant is for a year
+//	! warn SE1        the same, but there is something to warn of
 //	! hold SE1        it brings another account's grant
 //	! unprove SE1     it fails
 //
@@ -39,7 +40,7 @@ func (c *conversation) consents(t *testing.T, what []string) bool {
 		if _, err := c.Service.Consent(t.Context(), api.Consent{State: c.states[what[1]], Error: "access_denied"}); err != nil {
 			t.Fatal(err)
 		}
-	case "authorize", "hold", "unprove":
+	case "authorize", "warn", "hold", "unprove":
 		c.exchanged(t, what[0], what[1])
 	default:
 		return false
@@ -75,6 +76,9 @@ func (c *conversation) exchanged(t *testing.T, how, id string) {
 				ID: secret.NewUUID(), Reason: "no_refresh_token", Detail: "the consent brought no refresh token: authorize again",
 				RequestID: secret.NewRequestID(), At: at,
 			}
+		case "warn":
+			o.Warnings = []secret.Warning{{Code: "fewer_scopes", Detail: "fewer scopes were granted than were asked for, without mail"}}
+			fallthrough
 		default:
 			o.ExpiresAt, o.RefreshAt = secret.Dates(at, 60*24*time.Hour, 7*24*time.Hour)
 			o.Authorized = &secret.Authorized{At: at, ReauthorizeBy: at.AddDate(0, 0, 365), Warnings: secret.DefaultWarnings()}

@@ -55,9 +55,18 @@ type secretMeta struct {
 	// ElsewhereSince is since when another system keeps the secret fresh: an
 	// addition to the contract.
 	ElsewhereSince *timestamp `json:"elsewhere_since,omitempty"`
+	// Warnings are of the exchange that yielded the value in use: an addition to
+	// the contract.
+	Warnings []warning `json:"warnings,omitempty"`
 	*authorizationMeta
 	*dialogMeta
 	*testMeta
+}
+
+// warning is what an exchange noticed that is no failure.
+type warning struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
 }
 
 // authorizationMeta is about the person whose consent a secret needs: additions
@@ -143,7 +152,10 @@ func (v view) secretMeta(s *secret.Secret) *secretMeta {
 		ElsewhereSince:       known(s.Elsewhere),
 		authorizationMeta:    v.authorization(s),
 	}
-	if meta == (secretMeta{}) {
+	for _, w := range s.Warnings {
+		meta.Warnings = append(meta.Warnings, warning(w))
+	}
+	if reflect.ValueOf(meta).IsZero() {
 		return nil
 	}
 	return &meta
