@@ -28,6 +28,9 @@ const (
 	// ReasonGrantEnded: the provider no longer accepts the refresh token: a person
 	// has to authorize the secret again.
 	ReasonGrantEnded Reason = "grant_ended"
+	// ReasonAdminPolicy: the administrator of the account's organisation forbids it,
+	// or ends it from time to time: nobody else can help.
+	ReasonAdminPolicy Reason = "admin_policy"
 	// ReasonAppRefused: the provider refused the app itself, its id, its secret or
 	// what it may ask for: the app's registration needs mending.
 	ReasonAppRefused Reason = "app_refused"
@@ -62,7 +65,7 @@ func Reasons() []Reason {
 	return []Reason{
 		ReasonUnreachable, ReasonNoSuchHost, ReasonUntrusted, ReasonAddressRefused,
 		ReasonTimeout, ReasonDisconnected, ReasonRedirected, ReasonTooLarge,
-		ReasonRejected, ReasonGrantEnded, ReasonAppRefused, ReasonNotRegistered,
+		ReasonRejected, ReasonGrantEnded, ReasonAdminPolicy, ReasonAppRefused, ReasonNotRegistered,
 		ReasonConsentRefused, ReasonNoRefreshToken, ReasonThrottled,
 		ReasonProviderError, ReasonMalformed, ReasonNoLifetime, ReasonWindow,
 		ReasonCannotOpen, ReasonUnknown, ReasonUnsupported,

@@ -12,7 +12,8 @@ const (
 	// NeedsConfiguration: somebody has to mend the secret's settings, the app's
 	// registration or the deployment.
 	NeedsConfiguration Verdict = "needs_configuration"
-	// NeedsHuman: a person has to consent again.
+	// NeedsHuman: a person has to consent again, at [ReasonAdminPolicy] after the
+	// administrator of the account has acted.
 	NeedsHuman Verdict = "needs_human"
 	// Unknown: nobody knows what the provider did.
 	Unknown Verdict = "unknown"
@@ -26,7 +27,7 @@ func (r Reason) Verdict() Verdict {
 		return Retry
 	case ReasonThrottled:
 		return Wait
-	case ReasonGrantEnded, ReasonConsentRefused, ReasonNoRefreshToken:
+	case ReasonGrantEnded, ReasonAdminPolicy, ReasonConsentRefused, ReasonNoRefreshToken:
 		return NeedsHuman
 	case ReasonUnknown:
 		return Unknown

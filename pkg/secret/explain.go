@@ -243,7 +243,7 @@ func (s *Secret) explainConsent(now time.Time) string {
 // those of package events.
 func (f *Failure) needsConsent() bool {
 	switch f.Reason {
-	case "grant_ended", "no_refresh_token", "consent_refused":
+	case "grant_ended", "admin_policy", "no_refresh_token", "consent_refused":
 		return true
 	default:
 		return false

@@ -233,6 +233,10 @@ func TestExplain(t *testing.T) {
 		{"a refresh was interrupted, and waits", consented(func(s *secret.Secret, _ *secret.Authorization) {
 			s.RefreshStatus, s.RefreshStatusDetails = secret.Pending, fails(events.ReasonUnknown, "the exchange was interrupted")
 		}), "Its refresh was interrupted at T-1h: the exchange was interrupted. The next attempt is at T+30m; the value in use works until T+4h."},
+		{"an administrator forbids it", consented(func(s *secret.Secret, a *secret.Authorization) {
+			f := fails(events.ReasonAdminPolicy, "the administrator has to allow the app")
+			*s = secret.Secret{Kind: s.Kind, Status: secret.Failed, StatusDetails: f, Authorization: &secret.Authorization{Failure: f}}
+		}), "Its exchange failed at T-1h: the administrator has to allow the app. Nothing tries again by itself; a person has to consent again: reauthorize it."},
 		{"failed, and asked again", consented(func(s *secret.Secret, a *secret.Authorization) {
 			*s = secret.Secret{Kind: s.Kind, Status: secret.Failed, StatusDetails: ended, Authorization: &secret.Authorization{AskedUntil: at(time.Hour)}}
 		}), "Its exchange failed at T-1h: the consent has ended. Nothing tries again by itself; a person has to consent again. A person was asked to consent, by a link that is open until T+1h."},

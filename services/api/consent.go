@@ -166,6 +166,8 @@ func refusedDialog(ctx context.Context, p provider.Descriptor, code string, now 
 	reason, detail := events.ReasonConsentRefused, "the consent was refused: authorize again"
 	why := p.RefusedCallback(code)
 	switch why.Meaning {
+	case provider.AdminPolicy:
+		reason, detail = events.ReasonAdminPolicy, "the administrator of the account's organisation has to allow the app: authorize again then"
 	case provider.NeedsConfig:
 		reason, detail = events.ReasonAppRefused, "the provider refused the app: check its registration"
 	case provider.Retry, provider.Wait:

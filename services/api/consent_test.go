@@ -315,7 +315,7 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for code, reason := range map[string]events.Reason{
 		"access_denied": events.ReasonConsentRefused, "": events.ReasonConsentRefused, "no such code": events.ReasonConsentRefused,
-		"admin_policy_enforced": events.ReasonConsentRefused, "unauthorized_client": events.ReasonAppRefused,
+		"admin_policy_enforced": events.ReasonAdminPolicy, "unauthorized_client": events.ReasonAppRefused,
 		"invalid_scope": events.ReasonAppRefused, "server_error": events.ReasonProviderError, "temporarily_unavailable": events.ReasonProviderError,
 	} {
 		t.Run(code, func(t *testing.T) {

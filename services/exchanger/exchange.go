@@ -128,7 +128,7 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 	now := x.now()
 	lost := c.lost(why)
 	retryAt, replay := c.retryAt(why, lost, now)
-	ended := why.Reason == events.ReasonGrantEnded
+	ended := why.Reason == events.ReasonGrantEnded || why.Reason == events.ReasonAdminPolicy && c.uses() != nil
 	left := x.health.failed(ctx, c.secret.Endpoint(), why, begun, c.probe)
 	failed := &result{outcome: &secret.Outcome{
 		Decision: c.secret.Decision, Action: action, At: now, Failure: x.failure(ctx, c.neverRevoked(why), now),

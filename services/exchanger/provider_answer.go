@@ -104,7 +104,7 @@ func meaning(m provider.Meaning, over events.Reason) (events.Reason, string) {
 	case provider.NeedsHuman:
 		return over, "Authorize again"
 	case provider.AdminPolicy:
-		return over, "The administrator of the account's organisation has to allow the app, then authorize again"
+		return events.ReasonAdminPolicy, "The administrator of the account's organisation has to allow the app, then authorize again"
 	case provider.NeedsConfig:
 		return events.ReasonAppRefused, "Check the app's registration, here and at the provider"
 	case provider.Retry:

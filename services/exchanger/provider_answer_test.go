@@ -175,7 +175,7 @@ func TestGrantRefusals(t *testing.T) {
 			detail: `the token endpoint answered 400 and the error "login_required". Authorize again`,
 		},
 		{
-			name: "policy (Google)", answer: reply(400, `{"error":"invalid_grant","error_subtype":"invalid_rapt"}`), edit: shipped("google"), code: refused, refresh: ended,
+			name: "policy (Google)", answer: reply(400, `{"error":"invalid_grant","error_subtype":"invalid_rapt"}`), edit: shipped("google"), code: events.ReasonAdminPolicy, refresh: events.ReasonAdminPolicy,
 			detail: `the token endpoint answered 400 and the error "invalid_rapt". The session policy of the Google Workspace organisation ended the grant: its administrator has to trust the app, then authorize again`,
 		},
 		{

@@ -23,10 +23,7 @@ import (
 // refusalQuirks are about what a refusal means.
 func refusalQuirks() []quirk {
 	return []quirk{
-		{"29_google_invalid_rapt", func(t *testing.T) {
-			_, err := refreshedBy(t, sandbox.Step{Error: "invalid_grant", Fields: fields("error_subtype", `"invalid_rapt"`)}, like(t, "google"))
-			wantRefused(t, err, events.ReasonGrantEnded, "invalid_rapt", "administrator", "trust the app")
-		}},
+		{"29_google_invalid_rapt", invalidRAPT},
 		{"30_google_testing_mode", func(t *testing.T) {
 			_, err := refreshedBy(t, sandbox.Step{Error: "invalid_grant"}, like(t, "google"))
 			wantRefused(t, err, events.ReasonGrantEnded, "every 7 days", "Testing")
@@ -50,6 +47,32 @@ func refusalQuirks() []quirk {
 		{"49_forbidden_by_a_firewall", forbiddenByFirewall},
 		{"50_forbidden_by_the_provider", forbiddenByProvider},
 	}
+}
+
+// The session policy of an organisation ends a grant like any other end of one, but
+// whom it takes to mend that is another. At a code it is no end of the grant in use.
+func invalidRAPT(t *testing.T) {
+	rapt := sandbox.Step{Error: "invalid_grant", Fields: fields("error_subtype", `"invalid_rapt"`)}
+	_, err := refreshedBy(t, rapt, like(t, "google"))
+	wantRefused(t, err, events.ReasonAdminPolicy, "invalid_rapt", "administrator", "trust the app")
+	w := newWorld(t)
+	x := w.exchanger()
+	s := w.consented(x, sandbox.CodeFlow{Lifetime: sandbox.Duration(time.Hour)}, like(t, "google"))
+	w.script(s, rapt)
+	w.consent(s.ID)
+	w.run(x, w.job(s.ID))
+	if a := w.secret(s.ID).Authorization; a.Failure == nil || a.Failure.Reason != string(events.ReasonAdminPolicy) || w.grant(s.ID).Outcome.Ended {
+		t.Errorf("at a code: %s", show(a))
+	}
+	got := w.untilDead(x, s.ID)
+	a, f := got.Authorization, got.RefreshStatusDetails
+	if !a.Required || a.EndedAt.IsZero() || got.Plan().Action != secret.Rest || f.Reason != string(events.ReasonAdminPolicy) {
+		t.Errorf("record: %s", show(got))
+	}
+	if len(w.ends(s.ID)) != 1 {
+		t.Errorf("said at %v", w.ends(s.ID))
+	}
+	w.wantRequests(s.ID, 4)
 }
 
 // The oldest grant ends unannounced. Nobody counts here; who is hit hears that
