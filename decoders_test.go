@@ -90,6 +90,7 @@ var decoders = map[string]string{
 	"services/exchanger.sealConsent": notFuzzed + "what it has written itself",
 	"services/exchanger.member":      "services/exchanger.FuzzMember",
 	"services/exchanger.readMembers": "services/exchanger.FuzzDecodeAnswer",
+	"services/exchanger.refused":     "services/exchanger.FuzzRefused",
 	"services/exchanger.retryAfter":  "services/exchanger.FuzzRetryAfter",
 	"services/exchanger.signJWT":     "services/exchanger.FuzzCustomClaims",
 	"services/exchanger.text":        "services/exchanger.FuzzDecodeAnswer",

@@ -22,9 +22,11 @@ const (
 	WarningShortLife WarningCode = "short_life"
 	// WarningFewerScopes: fewer scopes were granted than asked for.
 	WarningFewerScopes WarningCode = "fewer_scopes"
+	// WarningClockSkew: a provider's clock is far from the exchanger's.
+	WarningClockSkew WarningCode = "clock_skew"
 )
 
 // WarningCodes lists the closed set.
 func WarningCodes() []WarningCode {
-	return []WarningCode{WarningRotationLeftOut, WarningRefreshTokenKept, WarningShortLife, WarningFewerScopes}
+	return []WarningCode{WarningRotationLeftOut, WarningRefreshTokenKept, WarningShortLife, WarningFewerScopes, WarningClockSkew}
 }

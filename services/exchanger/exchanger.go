@@ -82,6 +82,7 @@ type Exchanger struct {
 	metrics *metrics
 	health  *health
 	pace    pace
+	clocks  clocks
 }
 
 // New returns an exchanger. It fails if the keyring cannot seal.

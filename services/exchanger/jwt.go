@@ -33,20 +33,21 @@ const (
 // jwt signs a JWT and exchanges it; without a token endpoint the JWT itself is
 // the value (contract A10).
 func (x *Exchanger) jwt(ctx context.Context, c *claim) (got, error) {
-	jwt, iat, err := x.sign(ctx, c)
-	if err != nil {
-		return got{}, err
-	}
 	public := c.secret.Credentials
 	if public.TokenURL == "" {
+		jwt, iat, err := x.sign(ctx, c, x.now())
 		return got{
 			value: jwt, class: seal.ShortLived,
 			lifetime: secret.Lifetime(public.TTL), offset: public.Offset(), since: iat,
-		}, nil
+		}, err
 	}
-	r := jwtBearerRequest(public, jwt)
-	defer r.wipe()
-	return x.ask(ctx, c, r)
+	var g got
+	ahead, err := x.bear(ctx, c, func(r TokenRequest) (err error) {
+		g, err = x.ask(ctx, c, r)
+		return err
+	})
+	g.warnOfClock(ahead)
+	return g, err
 }
 
 // jwtBearerRequest is the request of RFC 7523 section 2.1.
@@ -62,8 +63,9 @@ func jwtBearerRequest(public secret.Credentials, jwt seal.Plaintext) TokenReques
 	}
 }
 
-// sign signs a JWT with the secret's key. It is good from iat on.
-func (x *Exchanger) sign(ctx context.Context, c *claim) (jwt seal.Plaintext, iat time.Time, err error) {
+// sign signs a JWT with the secret's key, at the time now of whoever is to take it.
+// It is good from iat on.
+func (x *Exchanger) sign(ctx context.Context, c *claim, now time.Time) (jwt seal.Plaintext, iat time.Time, err error) {
 	pemKey, err := x.open(ctx, c, "private_key")
 	if err != nil {
 		return jwt, iat, err
@@ -73,7 +75,7 @@ func (x *Exchanger) sign(ctx context.Context, c *claim) (jwt seal.Plaintext, iat
 	if err != nil {
 		return jwt, iat, err
 	}
-	return signJWT(c.secret.Credentials, key, x.now())
+	return signJWT(c.secret.Credentials, key, now)
 }
 
 // signJWT signs the claims of a secret (RFC 7519, RFC 7515) with RS256. It is

@@ -52,6 +52,7 @@ type metrics struct {
 	jobs      *prometheus.CounterVec
 	exchanges *prometheus.CounterVec
 	warnings  *prometheus.CounterVec
+	resigned  prometheus.Counter
 	duration  *prometheus.HistogramVec
 	lateness  *prometheus.HistogramVec
 	steps     *prometheus.HistogramVec
@@ -71,6 +72,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		warnings: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "rekindle_exchange_warnings_total", Help: "What exchanges that succeeded have noticed and somebody should know.",
 		}, []string{"warning"}),
+		resigned: f.NewCounter(prometheus.CounterOpts{
+			Name: "rekindle_jwts_resigned_total", Help: "JWTs that were signed and sent once more because the provider's clock is another.",
+		}),
 		duration: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "rekindle_exchange_duration_seconds", Help: "Time an exchange took, from opening the credentials to sealing the answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},

@@ -35,6 +35,9 @@ type ExchangeError struct {
 	RetryAfter time.Duration
 	// Foreign tells that the grant is another app's.
 	Foreign bool
+	// ProviderTime is the provider's clock when it refused a grant, which it may
+	// have done for the times in it; zero where it did not say, and for all else.
+	ProviderTime time.Time
 	// Sent tells that the request was sent and not answered.
 	Sent bool
 }
@@ -217,7 +220,22 @@ func refused(status int, header http.Header, body []byte) error {
 	m, _ := readMembers(body) //nolint:errcheck // what could be read counts; the status says that it is a failure
 	e := refusal(status, m.errorCode())
 	e.RetryAfter = retryAfter(header)
+	if e.Reason == events.ReasonRejected && aboutGrant(m.errorCode()) {
+		e.ProviderTime, _ = http.ParseTime(header.Get("Date")) //nolint:errcheck // zero is that it did not say
+	}
 	return e
+}
+
+// aboutGrant reports whether an error code may be about what was presented rather
+// than about who asked and for what: one that is not registered may.
+func aboutGrant(code string) bool {
+	switch code {
+	case "invalid_grant", "invalid_token", "expired_token":
+		return true
+	default:
+		_, _, registered := oauthError(code)
+		return !registered
+	}
 }
 
 func refusal(status int, code string) *ExchangeError {

@@ -160,23 +160,30 @@ type testFailure struct {
 // raw makes the exchange and returns the provider's answer as it came, which is
 // the caller's to overwrite, and what would keep it from being accepted.
 func (x *Exchanger) raw(ctx context.Context, c *claim) (body []byte, warning string, err error) {
-	var r TokenRequest
-	switch public := c.secret.Credentials; c.secret.Kind.Canonical() {
+	switch c.secret.Kind.Canonical() {
 	case secret.OAuth2:
-		r, err = x.clientCredentialsRequest(ctx, c)
-	case secret.OAuth2JWT:
-		var jwt seal.Plaintext
-		if jwt, _, err = x.sign(ctx, c); err == nil && public.TokenURL == "" {
-			return x.signedOnly(c, jwt)
+		r, err := x.clientCredentialsRequest(ctx, c)
+		defer r.wipe()
+		if err != nil {
+			return nil, "", err
 		}
-		r = jwtBearerRequest(public, jwt)
+		return x.shown(ctx, c, r)
+	case secret.OAuth2JWT:
+		if c.secret.Credentials.TokenURL == "" {
+			return x.signedOnly(ctx, c)
+		}
+		_, err = x.bear(ctx, c, func(r TokenRequest) (err error) {
+			body, warning, err = x.shown(ctx, c, r)
+			return err
+		})
+		return body, warning, err
 	default:
 		return nil, "", failed(events.ReasonUnsupported, "secrets of the type %s cannot be tested", c.secret.Kind)
 	}
-	defer r.wipe()
-	if err != nil {
-		return nil, "", err
-	}
+}
+
+// shown sends a request and returns the answer as it came.
+func (x *Exchanger) shown(ctx context.Context, c *claim, r TokenRequest) (body []byte, warning string, err error) {
 	raw, answer, err := x.Client.Probe(ctx, r)
 	defer raw.Wipe()
 	defer answer.AccessToken.Wipe()
@@ -187,8 +194,12 @@ func (x *Exchanger) raw(ctx context.Context, c *claim) (body []byte, warning str
 }
 
 // signedOnly is the answer for a JWT that is not exchanged.
-func (x *Exchanger) signedOnly(c *claim, jwt seal.Plaintext) (body []byte, warning string, err error) {
+func (x *Exchanger) signedOnly(ctx context.Context, c *claim) (body []byte, warning string, err error) {
+	jwt, _, err := x.sign(ctx, c, x.now())
 	defer jwt.Wipe()
+	if err != nil {
+		return nil, "", err
+	}
 	revealed := jwt.Reveal()
 	defer clear(revealed)
 	ttl := c.secret.Credentials.TTL

@@ -160,7 +160,7 @@ func forbiddenByProvider(t *testing.T) {
 // providerQuirks are about what single providers do.
 func providerQuirks() []quirk {
 	return []quirk{
-		{"32_jwt_bearer_clock_skew", jwtClockSkew},
+		{"32_jwt_bearer_clock_skew", clockSkewed},
 		{"33_jwt_without_token_url", func(t *testing.T) {
 			w := newWorld(t)
 			s := w.create(secret.OAuth2JWT)
@@ -215,30 +215,6 @@ func providerQuirks() []quirk {
 			}
 		}},
 	}
-}
-
-// A JWT of ours is not from the future of a server whose clock is behind.
-func jwtClockSkew(t *testing.T) {
-	w := newWorld(t)
-	behind := 25 * time.Second
-	e := newEndpoint(t, func(rw http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		form, _ := url.ParseQuery(string(body))
-		_, claims := verifyJWT(t, seal.NewPlaintext(form.Get("assertion")))
-		if iat := time.Unix(int64(claims["iat"].(float64)), 0); iat.After(w.now().Add(-behind)) {
-			rw.WriteHeader(http.StatusBadRequest)
-			_, _ = io.WriteString(rw, `{"error":"invalid_grant","error_description":"Token must be a short-lived token"}`)
-			return
-		}
-		succeed(rw, r)
-	})
-	e.Start()
-	s := w.create(secret.OAuth2JWT, func(s *secret.Secret) { s.Credentials.TokenURL = e.URL })
-	w.run(w.exchanger(), w.job(s.ID))
-	if got := w.secret(s.ID); got.Status != secret.Succeeded {
-		t.Errorf("record: %s", show(got))
-	}
-	e.wants(t, 1)
 }
 
 // The end of the consent does not move, and near it the tokens are cut to it.
