@@ -82,6 +82,7 @@ var decoders = map[string]string{
 
 	"services/exchanger.announce":    notFuzzed + "a notice that is given again if it cannot be read",
 	"services/exchanger.answeredAt":  "services/exchanger.FuzzRetryAfter",
+	"services/exchanger.described":   "services/exchanger.FuzzExcerpt",
 	"services/exchanger.introspect":  "services/exchanger.FuzzIntrospect",
 	"services/exchanger.isAhead":     "pkg/seal.FuzzKeyset",
 	"services/exchanger.list":        notFuzzed + "a record that the domain reads again",

@@ -189,7 +189,8 @@ type Actor struct {
 }
 
 // Failure is why an exchange did not succeed, in words fit for anyone who may
-// see the secret: never the provider's own text.
+// see the secret: never the provider's own text, but for what of a page's title is
+// prose.
 type Failure struct {
 	// ID identifies the occurrence: a UUID with dashes.
 	ID string `json:"id"`

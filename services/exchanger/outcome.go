@@ -22,7 +22,8 @@ import (
 // ExchangeError is why a token endpoint gave no token, in words that are ours:
 // numbers, registered OAuth error codes, and what to do. Whatever else the
 // provider said may hold a credential and is not in here, and no foreign error
-// is wrapped. The same cause always gives the same text.
+// is wrapped. The same cause always gives the same text, but for what an answer can
+// be known by that is no token response (excerpt.go).
 type ExchangeError struct {
 	Reason events.Reason
 	// Detail is a sentence without its full stop, fit for anyone who may see

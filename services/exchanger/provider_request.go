@@ -73,11 +73,11 @@ func (c *Client) grant(ctx context.Context, app App, over events.Reason, r Token
 	}
 	defer clear(got.body)
 	if got.status != http.StatusOK {
-		return Tokens{}, refusedBy(d, got, over)
+		return Tokens{}, r.described(refusedBy(d, got, over), got)
 	}
 	fields, err := d.Read(got.header.Get("Content-Type"), got.body)
 	if err != nil {
-		return Tokens{}, unread(err, got, over)
+		return Tokens{}, r.described(unread(err, got, over), got)
 	}
 	t := newTokens(fields, answeredAt(got.header))
 	if t.Lifetime == 0 && !t.Endless {

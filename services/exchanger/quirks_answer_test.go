@@ -3,6 +3,7 @@ package exchanger
 import (
 	"encoding/base64"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,15 +155,25 @@ func answerQuirks() []quirk {
 	}
 }
 
-// A page, or nothing, passes: the secret is tried again, and nothing of the page
-// is told.
+// A page, or nothing, passes: the secret is tried again, and of the page is told
+// what it can be known by, and no credential.
 func pageInPlaceOfTokens(t *testing.T) {
-	empty := ""
-	for _, step := range []sandbox.Step{{Fault: sandbox.FaultHTML}, {Body: &empty}} {
-		_, err := refreshedBy(t, step)
-		wantRefused(t, err, events.ReasonMalformed)
-		_, err = exchangedBy(t, step)
-		wantRefused(t, err, events.ReasonMalformed)
+	empty, echo := "", "<html><title>Log in, "+plantedSecret+" wire-client</title>{{access_token}}"
+	for _, tt := range []struct {
+		step  sandbox.Step
+		words []string
+	}{
+		{sandbox.Step{Fault: sandbox.FaultHTML}, []string{"text/html, 108 bytes, sha256 ", `titled "Log in"`}},
+		{sandbox.Step{Body: &echo, ContentType: "text/html"}, []string{"text/html, ", `titled "Log in, …"`}},
+		{sandbox.Step{Body: &empty}, nil},
+	} {
+		_, err := refreshedBy(t, tt.step)
+		wantRefused(t, err, events.ReasonMalformed, tt.words...)
+		_, again := exchangedBy(t, tt.step)
+		wantRefused(t, again, events.ReasonMalformed, tt.words...)
+		if told := err.Error() + again.Error(); strings.Contains(told, "planted") || strings.Contains(told, wireClient) {
+			t.Errorf("it is told: %s", told)
+		}
 	}
 	w := newWorld(t)
 	x := w.exchanger()

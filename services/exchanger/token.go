@@ -94,11 +94,11 @@ func (c *Client) Probe(ctx context.Context, r TokenRequest) (body seal.Plaintext
 	}
 	defer clear(got.body)
 	if got.status != http.StatusOK {
-		return seal.Plaintext{}, Answer{}, refused(got.status, got.header, got.body)
+		return seal.Plaintext{}, Answer{}, r.described(refused(got.status, got.header, got.body), got)
 	}
 	answer, err = decodeAnswer(got.body)
 	if err != nil {
-		return seal.Plaintext{}, Answer{}, err
+		return seal.Plaintext{}, Answer{}, r.described(err, got)
 	}
 	return seal.NewPlaintext(got.body), answer, nil
 }
