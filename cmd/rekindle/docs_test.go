@@ -154,12 +154,15 @@ func TestProvidersAreDocumented(t *testing.T) {
 			t.Errorf("the page does not show providers.*.%s", field)
 		}
 	}
+	key, certificate := newCertificate(t)
 	example = strings.ReplaceAll(example, "/run/secrets", "DIR")
-	s, wrong := resolveFile(t, targetAll, example, map[string]string{"google": "secret\n"})
+	s, wrong := resolveFile(t, targetAll, example, map[string]string{
+		"google": "secret\n", "okta.key": key, "auth0.key": key, "auth0.pem": certificate,
+	})
 	if wrong != nil {
 		t.Fatal(wrong)
 	}
-	if diff := cmp.Diff([]string{"acme", "dropbox", "google"}, slices.Sorted(maps.Keys(s.apps))); diff != "" {
+	if diff := cmp.Diff([]string{"acme", "auth0", "dropbox", "google", "okta"}, slices.Sorted(maps.Keys(s.apps))); diff != "" {
 		t.Errorf("apps of the page:\n%s", diff)
 	}
 }

@@ -119,11 +119,14 @@ func (f *fleet) runExchanger(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer f.announceRegistrations(ctx)()
-	client := exchanger.NewClient(exchanger.EgressConfig{Allow: f.allow, Timeout: time.Duration(f.file.Exchanger.Timeout)})
+	egress := exchanger.EgressConfig{Allow: f.allow, Timeout: time.Duration(f.file.Exchanger.Timeout)}
+	client := exchanger.NewClient(egress)
 	defer client.Close()
+	apps, closeApps := f.exchangerApps(egress)
+	defer closeApps()
 	x, err := exchanger.New(exchanger.Deps{
 		Name: f.name, State: f.state, Jobs: f.bus, Events: f.bus, Keyring: ring, Client: client,
-		Policy: f.policy, Apps: f.exchangerApps(), Workers: f.file.Exchanger.Workers, Reached: f.reached, Logger: f.ops.Logger,
+		Policy: f.policy, Apps: apps, Workers: f.file.Exchanger.Workers, Reached: f.reached, Logger: f.ops.Logger,
 		Tracer: f.ops.TracerProvider.Tracer(tracerName), Registry: f.ops.Registry,
 	})
 	if err != nil {

@@ -25,6 +25,10 @@ type providerSettings struct {
 	ClientID         string            `yaml:"client_id"`
 	ClientSecret     clientSecret      `yaml:"client_secret"`
 	ClientSecretFile string            `yaml:"client_secret_file"`
+	PrivateKeyFile   string            `yaml:"private_key_file"`
+	PrivateKeyID     string            `yaml:"private_key_id"`
+	PrivateKeyAlg    string            `yaml:"private_key_alg"`
+	CertificateFile  string            `yaml:"certificate_file"`
 	SecretExpiresAt  time.Time         `yaml:"secret_expires_at"`
 	Values           map[string]string `yaml:"values"`
 }
@@ -57,7 +61,7 @@ func (f *fileSettings) addShipped() {
 // checkProviders makes apps and their client secrets of what the file says of
 // providers.
 func (s *settings) checkProviders(errs *config.Errors) {
-	s.apps, s.appSecrets = provider.Apps{}, map[string]seal.Plaintext{}
+	s.apps, s.proofs = provider.Apps{}, map[string]proof{}
 	descriptors := make([]provider.Descriptor, 0, len(s.file.Providers))
 	for _, name := range slices.Sorted(maps.Keys(s.file.Providers)) {
 		p, field := s.file.Providers[name], "providers."+name
@@ -89,7 +93,7 @@ func (p *providerSettings) dropUnused() {
 
 // registers reports whether the file says anything of an app.
 func (p providerSettings) registers() bool {
-	return p.ClientID != "" || !p.ClientSecret.IsZero() || p.ClientSecretFile != "" || !p.SecretExpiresAt.IsZero() || len(p.Values) > 0
+	return p.ClientID != "" || !p.ClientSecret.IsZero() || p.ClientSecretFile != "" || p.PrivateKeyFile != "" || p.CertificateFile != "" || !p.SecretExpiresAt.IsZero() || len(p.Values) > 0
 }
 
 // checkApp makes an app, of a provider without placeholders: the values that the
@@ -103,19 +107,20 @@ func (s *settings) checkApp(errs *config.Errors, field string, p providerSetting
 		_, given := p.Values[name]
 		errs.Check(given || p.Placeholders[name].Default != "", field+".values."+name, "is missing", "write the value that takes the place of {"+name+"}")
 	}
-	errs.Check(p.AuthStyle != provider.AuthPrivateKeyJWT && p.AuthStyle != provider.AuthTLS, field+".auth_style",
-		"this version authenticates apps with a client secret only", "use params or header")
+	p.checkProof(errs, field)
 	if placed, err := p.At(p.Values); err == nil { // what is wrong with the values is noted above
 		app.Provider = placed
 	}
-	s.apps[p.Name] = app
-	if !s.runs(targetExchanger) {
+	if s.runs(targetExchanger) {
+		given := p.readProof(errs, field)
+		s.proofs[p.Name] = given
+		if app.Registration.SecretExpiresAt.IsZero() {
+			app.Registration.SecretExpiresAt = given.certificate.ends()
+		}
+	} else {
 		errs.Check(p.ClientSecret.IsZero(), field+".client_secret", "is readable by a process that must not know it", "use client_secret_file, which only exchangers read")
-		return
 	}
-	if given := p.readSecret(errs, field); !given.IsZero() {
-		s.appSecrets[p.Name] = given
-	}
+	s.apps[p.Name] = app
 }
 
 // checkFields notes the errors of package provider, whose fields are in that of
@@ -170,29 +175,39 @@ func (p providerSettings) readSecret(errs *config.Errors, field string) seal.Pla
 // readSecretFile returns what the file holds, without the line's end. Its error
 // says what is wrong without the path, which may be a secret in the wrong place.
 func readSecretFile(path string) (seal.Plaintext, error) {
-	info, err := os.Stat(path) // before it is opened: to open a pipe is to wait
-	if err != nil {
-		return seal.Plaintext{}, unreadable(err)
-	}
-	if !info.Mode().IsRegular() {
-		return seal.Plaintext{}, errors.New("is not a regular file")
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return seal.Plaintext{}, unreadable(err)
-	}
-	defer file.Close()
-	body := make([]byte, maxClientSecret+len("\r\n")+1) // one too many
+	body, err := readRegular(path, maxClientSecret+len("\r\n"))
 	defer clear(body)
-	n, err := io.ReadFull(file, body)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return seal.Plaintext{}, unreadable(err)
+	if err != nil {
+		return seal.Plaintext{}, err
 	}
-	text := bytes.TrimRight(body[:n], "\r\n")
+	text := bytes.TrimRight(body, "\r\n")
 	if err := checkSecret(text); err != nil {
 		return seal.Plaintext{}, err
 	}
 	return seal.NewPlaintext(text), nil
+}
+
+// readRegular returns what a file holds, up to one byte more than most; the
+// caller's to overwrite.
+func readRegular(path string, most int) ([]byte, error) {
+	info, err := os.Stat(path) // before it is opened: to open a pipe is to wait
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("is not a regular file")
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	defer file.Close()
+	body := make([]byte, most+1)
+	n, err := io.ReadFull(file, body)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return body, unreadable(err)
+	}
+	return body[:n], nil
 }
 
 func unreadable(err error) error {

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
+	"math/big"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rekindle-dev/rekindle/pkg/provider"
+	"github.com/rekindle-dev/rekindle/services/exchanger"
 )
 
 // resolveFile resolves a configuration file for a target. Where the file says
@@ -44,7 +51,11 @@ func resolveFile(t *testing.T, target, text string, files map[string]string) (s 
 	return s, strings.Split(strings.ReplaceAll(err.Error(), dir+"/", ""), "\n")
 }
 
-const registered = "providers:\n  google:\n    client_id: x\n"
+const (
+	registered = "providers:\n  google:\n    client_id: x\n"
+	signs      = registered + "    auth_style: private_key_jwt\n"
+	certified  = registered + "    auth_style: tls\n"
+)
 
 // TestProvidersRefused: every mistake is named with its line. Wherever a value
 // stands, "s3cret" is part of no error.
@@ -55,6 +66,7 @@ func TestProvidersRefused(t *testing.T) {
 		"empty": "\n", "long": strings.Repeat("x", maxClientSecret+1), "endless": strings.Repeat("x", 2*maxClientSecret),
 		"json": "{\n  \"client_secret\": \"s3cret\"\n}\n",
 	}
+	files["key"], _ = newCertificate(t)
 	for name, tt := range map[string]struct {
 		target string
 		file   string
@@ -101,8 +113,18 @@ func TestProvidersRefused(t *testing.T) {
 		"two secrets":              {target: targetExchanger, file: registered + "    client_secret: s3cret\n    client_secret_file: DIR/none", want: []string{"f.yaml:5:5: providers.google.client_secret_file: is given besides client_secret; keep one of the two", "f.yaml:5:5: providers.google.client_secret_file: cannot be read: no such file or directory; name a file that holds the client secret, for this process to read"}},
 		"secret for an api":        {file: registered + "    client_secret: s3cret", want: []string{"f.yaml:4:5: providers.google.client_secret: is readable by a process that must not know it; use client_secret_file, which only exchangers read"}},
 		"secret for a scheduler":   {target: targetScheduler, file: registered + "    client_secret_file: DIR/none\n    client_secret: s3cret", want: []string{"f.yaml:5:5: providers.google.client_secret: is readable by a process that must not know it; use client_secret_file, which only exchangers read"}},
-		"app with a key":           {file: registered + "    auth_style: private_key_jwt", want: []string{"f.yaml:4:5: providers.google.auth_style: this version authenticates apps with a client secret only; use params or header"}},
-		"app with a certificate":   {target: targetExchanger, file: registered + "    auth_style: tls\n    client_secret: s3cret", want: []string{"f.yaml:4:5: providers.google.auth_style: this version authenticates apps with a client secret only; use params or header"}},
+		"no key":                   {target: targetExchanger, file: signs, want: []string{"f.yaml:2:3: providers.google.private_key_file: is missing; name a file in PEM for this process to read"}},
+		"a key that is not there":  {target: targetExchanger, file: signs + "    private_key_file: s3cret", want: []string{"f.yaml:5:5: providers.google.private_key_file: cannot be read: no such file or directory; name a file in PEM for this process to read"}},
+		"a key that is empty":      {target: targetExchanger, file: signs + "    private_key_file: DIR/empty", want: []string{"f.yaml:5:5: providers.google.private_key_file: is empty; name a file in PEM for this process to read"}},
+		"a key that is long":       {target: targetExchanger, file: signs + "    private_key_file: DIR/long", want: []string{"f.yaml:5:5: providers.google.private_key_file: is longer than 16 KiB; name a file in PEM for this process to read"}},
+		"a key that is none":       {target: targetExchanger, file: signs + "    private_key_file: DIR/json", want: []string{"f.yaml:5:5: providers.google.private_key_file: is not a private key in PEM, PKCS #8, PKCS #1 or SEC 1, that is not encrypted; name the file of the key whose public half the provider has, and set private_key_alg"}},
+		"a key of another kind":    {target: targetExchanger, file: signs + "    private_key_file: DIR/key", want: []string{"f.yaml:5:5: providers.google.private_key_file: is not a key for this algorithm: RS256 and PS256 want RSA of 2048 bits or more, ES256 wants P-256; name the file of the key whose public half the provider has, and set private_key_alg"}},
+		"an algorithm":             {target: targetExchanger, file: signs + "    private_key_file: DIR/key\n    private_key_alg: s3cret", want: []string{"f.yaml:6:5: providers.google.private_key_alg: is not known; write one of RS256, PS256, ES256", "f.yaml:5:5: providers.google.private_key_file: is not a key for this algorithm: RS256 and PS256 want RSA of 2048 bits or more, ES256 wants P-256; name the file of the key whose public half the provider has, and set private_key_alg"}},
+		"a key and a secret":       {file: signs + "    client_secret_file: s3cret", want: []string{"f.yaml:5:5: providers.google.client_secret_file: is of no use to the auth_style of the provider; leave it out, or change auth_style"}},
+		"a secret and a key":       {file: registered + "    private_key_file: s3cret\n    certificate_file: s3cret\n    private_key_id: s3cret", want: []string{"f.yaml:4:5: providers.google.private_key_file: is of no use to the auth_style of the provider; leave it out, or change auth_style", "f.yaml:6:5: providers.google.private_key_id: is of no use to the auth_style of the provider; leave it out, or change auth_style", "f.yaml:5:5: providers.google.certificate_file: is of no use to the auth_style of the provider; leave it out, or change auth_style"}},
+		"no certificate":           {target: targetExchanger, file: certified, want: []string{"f.yaml:2:3: providers.google.certificate_file: is missing; name a file in PEM for this process to read", "f.yaml:2:3: providers.google.private_key_file: is missing; name a file in PEM for this process to read"}},
+		"another's certificate":    {target: targetExchanger, file: certified + "    certificate_file: DIR/json\n    private_key_file: DIR/key", want: []string{"f.yaml:5:5: providers.google.certificate_file: is not the certificate, in PEM, of the key in private_key_file; name the two files that belong together"}},
+		"certificate in clear":     {file: certified + "    token_url: http://127.0.0.1/token", want: []string{"f.yaml:5:5: providers.google.token_url: is not https, where no certificate is shown; use https"}},
 		"no secret":                {target: targetExchanger, file: registered, want: []string{"f.yaml:2:3: providers.google.client_secret: is missing; write it, or name a file that holds it in client_secret_file"}},
 		"secret that is empty":     {target: targetExchanger, file: registered + "    client_secret: ''", want: []string{"f.yaml:4:20: providers.google.client_secret: is empty, copy the secret from the app's page at the provider, and nothing else"}},
 		"secret that is none":      {target: targetExchanger, file: registered + "    client_secret: \"s3cret\\n\"", want: []string{"f.yaml:4:20: providers.google.client_secret: has characters that no client secret has, copy the secret from the app's page at the provider, and nothing else"}},
@@ -115,7 +137,7 @@ func TestProvidersRefused(t *testing.T) {
 		"file of something else":   {target: targetExchanger, file: registered + "    client_secret_file: DIR/json", want: []string{"f.yaml:4:5: providers.google.client_secret_file: has characters that no client secret has, copy the secret from the app's page at the provider, and nothing else; name a file that holds the client secret, for this process to read"}},
 		"window of an interactive": {file: "windows:\n  oauth2-google: {min_validity: 1h}", want: []string{"f.yaml:2:3: windows.oauth2-google: not a kind with validity windows; use oauth2 or oauth2-jwt; that of an interactive kind is its provider's refresh.offset"}},
 		"all of several at once": {target: targetExchanger, file: "providers:\n  acme:\n    label: Acme\n    auth_style: tls\n    token_url: http://a.example\n    authorize_url: https://a.example\n  google:\n    client_secret: s3cret\n    pkcee: s3cret\nexchanger:\n  timeout: 2m\n", want: []string{
-			`f.yaml:9:5: providers.google: unknown field "pkcee", want one of answer, auth_style, authorize_params, authorize_url, client_id, client_secret, client_secret_file, consent, docs, errors, expiry, introspect_url, kind, label, notes, pkce, placeholders, refresh, refresh_params, refresh_url, rename, request_format, revoke_url, scopes, secret_expires_at, secret_life, subject, token_params, token_url, values`,
+			`f.yaml:9:5: providers.google: unknown field "pkcee", want one of answer, auth_style, authorize_params, authorize_url, certificate_file, client_id, client_secret, client_secret_file, consent, docs, errors, expiry, introspect_url, kind, label, notes, pkce, placeholders, private_key_alg, private_key_file, private_key_id, refresh, refresh_params, refresh_url, rename, request_format, revoke_url, scopes, secret_expires_at, secret_life, subject, token_params, token_url, values`,
 			"f.yaml:7:3: providers.google.client_id: is empty or has characters that cannot be sent; copy it from the app's page at the provider",
 			"f.yaml:5:5: providers.acme.token_url: is not https; use https; http is for hosts that cannot be public: loopback and private addresses, names without a dot",
 			"f.yaml:11:3: exchanger.timeout: too long; use at most 1m, or leave it out for 10s",
@@ -192,37 +214,73 @@ providers:
 func TestClientSecrets(t *testing.T) {
 	t.Parallel()
 	const text = "providers:\n  linkedin: {client_id: x, client_secret_file: DIR/linkedin}\n  dropbox: {pkce: ''}\n" +
-		"  acme: {label: A, authorize_url: 'https://a.example/', token_url: 'https://a.example/', auth_style: tls}\n"
+		"  acme: {label: A, authorize_url: 'https://a.example/', token_url: 'https://a.example/', auth_style: tls, client_id: x, certificate_file: DIR/certificate, private_key_file: DIR/key}\n" +
+		"  salesforce: {auth_style: private_key_jwt, client_id: x, private_key_file: DIR/key, private_key_alg: ES256, private_key_id: k}\n"
 	const inline = "  google: {client_id: x, client_secret: inline}\n  amazon: {client_id: x, client_secret: 0012}\n"
 	files := map[string]string{"linkedin": "in a file\r\n"}
+	files["key"], files["certificate"] = newCertificate(t)
 	for _, target := range []string{targetAPI, targetScheduler} {
 		s, wrong := resolveFile(t, target, text, nil) // which are not there
-		if wrong != nil || len(s.apps) != 1 || len(s.appSecrets) > 0 {
-			t.Errorf("%s: %d apps, %d client secrets, %v", target, len(s.apps), len(s.appSecrets), wrong)
+		if wrong != nil || len(s.apps) != 3 || len(s.proofs) > 0 {
+			t.Errorf("%s: %d apps, %d client secrets, %v", target, len(s.apps), len(s.proofs), wrong)
 		}
 	}
-	want := map[string]string{"google": "inline", "amazon": "0012", "linkedin": "in a file"}
+	want := map[string]string{"google": "inline", "amazon": "0012", "linkedin": "in a file", "acme": "", "salesforce": ""}
 	for _, target := range []string{targetAll, targetExchanger} {
 		s, wrong := resolveFile(t, target, text+inline, files)
 		if wrong != nil {
 			t.Fatal(target, wrong)
 		}
-		if names := slices.Sorted(maps.Keys(s.apps)); !slices.Equal(names, []string{"amazon", "google", "linkedin"}) {
+		if names := slices.Sorted(maps.Keys(s.apps)); !slices.Equal(names, []string{"acme", "amazon", "google", "linkedin", "salesforce"}) {
 			t.Errorf("%s: apps of %v", target, names)
 		}
 		got := map[string]string{}
-		for name, secret := range s.appSecrets {
-			got[name] = string(secret.Reveal())
+		for name, p := range s.proofs {
+			got[name] = string(p.secret.Reveal())
 		}
+		if p := s.proofs["acme"]; p.certificate.Certificate == nil || !s.apps["acme"].Registration.SecretExpiresAt.Equal(p.certificate.Leaf.NotAfter) {
+			t.Errorf("%s: the certificate is %v, announced to end at %v", target, p.certificate, s.apps["acme"].Registration.SecretExpiresAt)
+		}
+		if s.proofs["salesforce"].key == nil {
+			t.Errorf("%s: no key", target)
+		}
+		egress := exchanger.EgressConfig{}
+		apps, closeAll := s.exchangerApps(egress)
+		if apps["acme"].Identity == nil || apps["salesforce"].Key == nil || apps["google"].Secret.IsZero() || apps["google"].Identity != nil {
+			t.Errorf("%s: apps of exchangers: %v", target, apps)
+		}
+		closeAll()
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s:\n%s", target, diff)
 		}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%d"} {
-			if text := fmt.Sprintf(verb, s); strings.Contains(text, "inline") || strings.Contains(text, "in a file") {
+			if text := fmt.Sprintf(verb, s); strings.Contains(text, "PrivateKey:") || strings.Contains(text, "inline") || strings.Contains(text, "in a file") {
 				t.Errorf("%s: %s shows a client secret: %s", target, verb, text)
 			}
 		}
 	}
+}
+
+// newCertificate is a key for ES256 and a certificate of it, in PEM.
+func newCertificate(t *testing.T) (key, certificate string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	shown, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(name string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: name, Bytes: der}))
+	}
+	return block("PRIVATE KEY", der), block("CERTIFICATE", shown)
 }
 
 // TestSecretFileIsAPipe: to open a pipe is to wait for who writes.

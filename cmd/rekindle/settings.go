@@ -22,7 +22,6 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/config"
 	"github.com/rekindle-dev/rekindle/pkg/ops"
 	"github.com/rekindle-dev/rekindle/pkg/provider"
-	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/exchanger"
@@ -62,9 +61,9 @@ type settings struct {
 
 	// apps are those the file registers, placeholders filled.
 	apps provider.Apps
-	// appSecrets are the client secrets of the apps by provider, where the
-	// process runs an exchanger; elsewhere there are none.
-	appSecrets map[string]seal.Plaintext
+	// proofs are what the apps prove themselves by, by provider, where the process
+	// runs an exchanger; elsewhere there are none.
+	proofs map[string]proof
 }
 
 // fileSettings is the configuration file.

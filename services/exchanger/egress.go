@@ -91,12 +91,13 @@ type Client struct {
 // NewClient returns a Client; Close it when done.
 func NewClient(cfg EgressConfig) *Client {
 	cfg = cfg.withDefaults()
+	return &Client{timeout: cfg.Timeout, secure: cfg.secure(), plain: newTransport(cfg, gate{allow: cfg.Allow})}
+}
+
+// secure is how https is spoken.
+func (c EgressConfig) secure() *http.Transport {
 	public := ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(azurePlatform))
-	return &Client{
-		timeout: cfg.Timeout,
-		secure:  newTransport(cfg, gate{allow: cfg.Allow, public: public}),
-		plain:   newTransport(cfg, gate{allow: cfg.Allow}),
-	}
+	return newTransport(c, gate{allow: c.Allow, public: public})
 }
 
 // Close closes the connections no exchange is using.

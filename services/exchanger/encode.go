@@ -75,6 +75,9 @@ func (r TokenRequest) parameters() []Field {
 	if r.Style == InParams {
 		all = append(all, Field{"client_id", seal.NewPlaintext(r.ClientID)}, Field{"client_secret", r.ClientSecret})
 	}
+	if r.Style == Identified {
+		all = append(all, Field{"client_id", seal.NewPlaintext(r.ClientID)})
+	}
 	all = append(all, r.Fields...)
 	for i, f := range all {
 		if name, renamed := r.Rename[f.Name]; renamed {

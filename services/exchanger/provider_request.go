@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/provider"
@@ -15,8 +17,11 @@ type App struct {
 	// Provider has values in place of its placeholders ([provider.Descriptor.At]).
 	Provider provider.Descriptor
 	ClientID string
-	// Secret is the client secret.
-	Secret seal.Plaintext
+	// The app proves itself by one of these, as the provider's auth_style says:
+	// its client secret, a key that it signs with, or a certificate that it shows.
+	Secret   seal.Plaintext
+	Key      *ClientKey
+	Identity *Identity
 }
 
 // The grant types of RFC 6749 sections 4.1.3 and 6.
@@ -43,7 +48,7 @@ func (c *Client) Code(ctx context.Context, app App, code, verifier seal.Plaintex
 		URL: d.TokenURL, Grant: grantAuthorizationCode, Fields: fields, Options: d.TokenParams,
 	})
 	if err == nil && d.Subject.From == provider.PlaceUserinfo {
-		t.Subject = c.account(ctx, d.Subject, t.Access)
+		t.Subject = c.as(app).account(ctx, d.Subject, t.Access)
 	}
 	return t, err
 }
@@ -67,6 +72,7 @@ func (c *Client) grant(ctx context.Context, app App, over events.Reason, r Token
 	if err != nil {
 		return Tokens{}, err
 	}
+	c = c.as(app)
 	got, err := c.send(ctx, r.build, r.Late)
 	if err != nil {
 		return Tokens{}, err
@@ -89,6 +95,15 @@ func (c *Client) grant(ctx context.Context, app App, over events.Reason, r Token
 	return t, nil
 }
 
+// assertionJWT is the type of an assertion that is a JWT (RFC 7523 section 2.2).
+const assertionJWT = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// without is for an app that has not got what its auth_style proves it by.
+func (a App) without(setting string) error {
+	return failed(events.ReasonNotRegistered, "the app at %s has nothing to authenticate with: set providers.%s.%s in the configuration of the exchangers",
+		a.label(), a.Provider.Name, setting)
+}
+
 // sign adds to a request who sends it, and how the provider wants it written.
 func (a App) sign(r TokenRequest) (TokenRequest, error) {
 	switch a.Provider.AuthStyle {
@@ -96,8 +111,23 @@ func (a App) sign(r TokenRequest) (TokenRequest, error) {
 		r.Style = InParams
 	case provider.AuthHeader:
 		r.Style = InHeader
+	case provider.AuthPrivateKeyJWT:
+		if a.Key == nil {
+			return r, a.without("private_key_file")
+		}
+		proof, err := a.Key.assertion(a.ClientID, a.Provider.TokenURL, time.Now())
+		if err != nil {
+			return r, err
+		}
+		r.Style = Identified
+		r.Fields = append(slices.Clip(r.Fields), Field{"client_assertion_type", seal.NewPlaintext(assertionJWT)}, Field{"client_assertion", proof})
+	case provider.AuthTLS:
+		if a.Identity == nil {
+			return r, a.without("certificate_file")
+		}
+		r.Style = Identified
 	default:
-		return r, failed(events.ReasonUnsupported, "this exchanger cannot authenticate by %q to the provider %s: set auth_style to params or header", a.Provider.AuthStyle, a.Provider.Name)
+		return r, failed(events.ReasonUnsupported, "this exchanger cannot authenticate by %q to the provider %s", a.Provider.AuthStyle, a.Provider.Name)
 	}
 	r.ClientID, r.ClientSecret = a.ClientID, a.Secret
 	r.Format = a.Provider.RequestFormat

@@ -12,7 +12,6 @@ import (
 
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/provider"
-	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/services/sandbox"
 )
@@ -33,7 +32,10 @@ func requestQuirks() []quirk {
 			styled(t, sandbox.Client{}, provider.AuthHeader)
 			styled(t, sandbox.Client{}, provider.AuthParams)
 		}},
-		{"19_private_key_jwt_and_mtls", assertedClient},
+		{"19_private_key_jwt_and_mtls", func(t *testing.T) {
+			assertedClient(t)
+			certifiedClient(t)
+		}},
 		{"53_scope_separators", scopeSeparators},
 		{"54_fewer_scopes_granted", fewerScopes},
 		{"55_json_and_query_requests", requestFormats},
@@ -281,14 +283,4 @@ func asLoopback(t testing.TB, host string) *Client {
 	return newClientFor(t, EgressConfig{
 		Allow: loopback, resolver: newResolver(t, map[string]netip.Addr{host + ".": netip.MustParseAddr("127.0.0.1")}),
 	})
-}
-
-// assertedClient: neither way is spoken, and nothing is sent in another instead.
-func assertedClient(t *testing.T) {
-	for _, style := range []provider.AuthStyle{provider.AuthPrivateKeyJWT, provider.AuthTLS} {
-		q := newWire(t, sandbox.Client{}, func(d *provider.Descriptor) { d.AuthStyle = style })
-		_, err := q.refresh(seal.NewPlaintext("r"))
-		wantRefused(t, err, events.ReasonUnsupported, string(style))
-		q.counts(0)
-	}
 }

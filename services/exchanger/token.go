@@ -30,6 +30,10 @@ const (
 	// Unauthenticated sends neither: the grant itself proves who asks
 	// (RFC 7523 section 2.1).
 	Unauthenticated
+	// Identified sends client_id alone: an assertion among the fields, or the
+	// certificate of the connection, proves who it is (RFC 7521 section 4.2, RFC
+	// 8705 section 2).
+	Identified
 )
 
 // TokenRequest is one request to a token endpoint.

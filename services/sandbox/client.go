@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +31,7 @@ const (
 	maxID     = 128   // bytes
 	maxSecret = 1024  // bytes
 	maxSteps  = 1_000 // per script
+	maxKey    = 4096  // bytes
 )
 
 // Client is a registered client and how it is to be treated. Its JSON form is
@@ -39,6 +42,10 @@ type Client struct {
 	Secret Secret `json:"secret,omitzero"`
 	// AuthStyle is the only style accepted; empty accepts either.
 	AuthStyle AuthStyle `json:"auth_style,omitzero"`
+	// Key is what assertions are checked with: a public key, RSA or P-256, in PEM.
+	Key string `json:"key,omitzero"`
+	// Certificate is that which connections have to show: the SHA-256 of it, in hex.
+	Certificate string `json:"certificate,omitzero"`
 	// Requests is how the client's token requests are written; nil is RFC 6749's
 	// way.
 	Requests *Requests `json:"requests,omitzero"`
@@ -73,13 +80,16 @@ func (Secret) MarshalJSON() ([]byte, error) { return json.Marshal(redacted) }
 // RFC 7591 §2.
 type AuthStyle string
 
-// The styles of RFC 6749 §2.3.1. A request that carries no secret has none.
+// The styles of RFC 6749 §2.3.1, RFC 7523 §2.2 and RFC 8705 §2. A request that
+// carries no proof has none.
 const (
-	AuthPost  AuthStyle = "client_secret_post"  // client_id and client_secret in the body
-	AuthBasic AuthStyle = "client_secret_basic" // HTTP Basic, both form-encoded first
+	AuthPost      AuthStyle = "client_secret_post"  // client_id and client_secret in the body
+	AuthBasic     AuthStyle = "client_secret_basic" // HTTP Basic, both form-encoded first
+	AuthAssertion AuthStyle = "private_key_jwt"     // client_assertion in the body
+	AuthTLS       AuthStyle = "tls_client_auth"     // client_id in the body, and a certificate
 )
 
-var authStyles = []AuthStyle{"", AuthPost, AuthBasic}
+var authStyles = []AuthStyle{"", AuthPost, AuthBasic, AuthAssertion, AuthTLS}
 
 // DecodeClient reads a client document strictly: unknown members, trailing data
 // and broken rules are ErrInvalid. The error never quotes the secret.
@@ -106,7 +116,13 @@ func (c Client) validate() error {
 		errs = append(errs, fmt.Errorf("secret: want at most %d bytes", maxSecret))
 	}
 	if !slices.Contains(authStyles, c.AuthStyle) {
-		errs = append(errs, fmt.Errorf("auth_style: want %q, %q or none", AuthPost, AuthBasic))
+		errs = append(errs, fmt.Errorf("auth_style: want one of %q or none", authStyles[1:]))
+	}
+	if _, err := publicKey(c.Key); len(c.Key) > maxKey || (c.Key != "" || c.AuthStyle == AuthAssertion) && err != nil {
+		errs = append(errs, fmt.Errorf("key: want a public key in PEM of at most %d bytes; %q needs one", maxKey, AuthAssertion))
+	}
+	if sum, err := hex.DecodeString(c.Certificate); err != nil || (c.Certificate != "" || c.AuthStyle == AuthTLS) && len(sum) != sha256.Size {
+		errs = append(errs, fmt.Errorf("certificate: want its SHA-256 in hex; %q needs one", AuthTLS))
 	}
 	if len(c.Script) > maxSteps {
 		errs = append(errs, fmt.Errorf("script: want at most %d steps", maxSteps))

@@ -16,6 +16,7 @@ import (
 func FuzzDecodeClient(f *testing.F) {
 	for _, doc := range []string{
 		`{}`, `{"id":"a","secret":"s","auth_style":"client_secret_basic"}`,
+		`{"id":"a","auth_style":"tls_client_auth","certificate":"00","key":"-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n"}`,
 		`{"id":"a","script":[{"lifetime":"1m","times":2},{"fault":"slow-drip","bytes_per_second":1048576}]}`,
 		`{"id":"a","default":{"fields":{"expires_in":null},"omit":["scope"],"headers":{"Retry-After":"1"}}}`,
 		`{"id":"a","default":{"fault":"redirect","status":302}}`, `{"id":"a","default":{"body":"{{access_token}}"}}`,
@@ -53,6 +54,7 @@ func FuzzToken(f *testing.F) {
 	f.Add("grant_type=client_credentials", "Basic YTpz", "tenant=x")
 	f.Add("grant_type=authorization_code&client_id=a&code=sandbox-token-AAAA", "", "")
 	f.Add("grant_type=refresh_token&client_id=a&refresh_token=sandbox-token-AAAA", "", "")
+	f.Add("grant_type=client_credentials&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion=e30.e30.AA", "", "")
 	f.Add("a=%zz&b;c", "Basic !", "%")
 	f.Fuzz(func(t *testing.T, body, authorization, query string) {
 		s := sandbox.New(sandbox.Config{OpenClients: true})

@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,8 +23,9 @@ type record struct {
 	ledger   ring
 	consents int // how many of the script's have been played
 	grants   grants
-	arrival  signal // fires at each request
-	freed    signal // fires when held requests are released
+	jtis     map[string]time.Time // of assertions that were used, with their ends
+	arrival  signal               // fires at each request
+	freed    signal               // fires when held requests are released
 }
 
 func newRecord(c Client, incarnation uint64, ledger int) *record {
@@ -47,7 +49,7 @@ type verdict struct {
 func (r *record) admit(c *call, now time.Time, seq *atomic.Uint64) verdict {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	v := verdict{refusal: r.judge(c)}
+	v := verdict{refusal: r.judge(c, now)}
 	if v.refusal == nil {
 		v.on, v.refusal = r.present(c, now)
 	}
@@ -78,7 +80,7 @@ func (r *record) leave() {
 
 // judge tells why the call is refused before its code or refresh token is looked
 // at, or nil.
-func (r *record) judge(c *call) *refusal {
+func (r *record) judge(c *call, now time.Time) *refusal {
 	if c.refusal != nil {
 		return c.refusal
 	}
@@ -88,14 +90,31 @@ func (r *record) judge(c *call) *refusal {
 	if want := r.client.AuthStyle; want != "" && c.style != want {
 		return wrongStyle
 	}
-	secret := r.client.Secret
-	if secret != "" && subtle.ConstantTimeCompare([]byte(secret), []byte(c.secret)) != 1 {
-		return wrongSecret
+	if why := r.proven(c, now); why != nil {
+		return why
 	}
 	if q := r.client.Requests; q != nil && slices.Contains(q.Grants, c.grant) {
 		return nil
 	}
 	return grantRefusal(c.grant, r.client.CodeFlow != nil)
+}
+
+// proven tells why the call does not prove whose it is, or nil.
+func (r *record) proven(c *call, now time.Time) *refusal {
+	switch c.style {
+	case AuthAssertion:
+		return r.asserted(c, now)
+	case AuthTLS:
+		if !strings.EqualFold(c.certificate, r.client.Certificate) {
+			return wrongCertificate
+		}
+		return nil
+	}
+	secret := r.client.Secret
+	if secret != "" && subtle.ConstantTimeCompare([]byte(secret), []byte(c.secret)) != 1 {
+		return wrongSecret
+	}
+	return nil
 }
 
 // requestStyle is how the client writes its requests; nil is RFC 6749's way.

@@ -2,7 +2,9 @@ package sandbox
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -34,19 +36,20 @@ type refusal struct {
 }
 
 var (
-	notForm        = &refusal{http.StatusBadRequest, "invalid_request", "the body must be application/x-www-form-urlencoded"}
-	notReadable    = &refusal{http.StatusBadRequest, "invalid_request", "the body cannot be read"}
-	tooLarge       = &refusal{http.StatusRequestEntityTooLarge, "invalid_request", "the body is too large"}
-	repeatedField  = &refusal{http.StatusBadRequest, "invalid_request", "a parameter is repeated"}
-	twoStyles      = &refusal{http.StatusBadRequest, "invalid_request", "more than one client authentication"}
-	noGrant        = &refusal{http.StatusBadRequest, "invalid_request", "grant_type is missing"}
-	noCodeFlow     = &refusal{http.StatusBadRequest, "unauthorized_client", "the client is not registered for codes"}
-	unknownGrant   = &refusal{http.StatusBadRequest, "unsupported_grant_type", "this grant is not served"}
-	badCredentials = &refusal{http.StatusUnauthorized, "invalid_client", "the client authentication cannot be read"}
-	unknownClient  = &refusal{http.StatusUnauthorized, "invalid_client", "the client is unknown"}
-	wrongStyle     = &refusal{http.StatusUnauthorized, "invalid_client", "the client is registered for another authentication style"}
-	wrongSecret    = &refusal{http.StatusUnauthorized, "invalid_client", "the client secret is wrong"}
-	serverIsFull   = &refusal{http.StatusServiceUnavailable, "temporarily_unavailable", "too many clients"}
+	notForm          = &refusal{http.StatusBadRequest, "invalid_request", "the body must be application/x-www-form-urlencoded"}
+	notReadable      = &refusal{http.StatusBadRequest, "invalid_request", "the body cannot be read"}
+	tooLarge         = &refusal{http.StatusRequestEntityTooLarge, "invalid_request", "the body is too large"}
+	repeatedField    = &refusal{http.StatusBadRequest, "invalid_request", "a parameter is repeated"}
+	twoStyles        = &refusal{http.StatusBadRequest, "invalid_request", "more than one client authentication"}
+	noGrant          = &refusal{http.StatusBadRequest, "invalid_request", "grant_type is missing"}
+	noCodeFlow       = &refusal{http.StatusBadRequest, "unauthorized_client", "the client is not registered for codes"}
+	unknownGrant     = &refusal{http.StatusBadRequest, "unsupported_grant_type", "this grant is not served"}
+	badCredentials   = &refusal{http.StatusUnauthorized, "invalid_client", "the client authentication cannot be read"}
+	unknownClient    = &refusal{http.StatusUnauthorized, "invalid_client", "the client is unknown"}
+	wrongStyle       = &refusal{http.StatusUnauthorized, "invalid_client", "the client is registered for another authentication style"}
+	wrongSecret      = &refusal{http.StatusUnauthorized, "invalid_client", "the client secret is wrong"}
+	wrongCertificate = &refusal{http.StatusUnauthorized, "invalid_client", "the connection shows another certificate"}
+	serverIsFull     = &refusal{http.StatusServiceUnavailable, "temporarily_unavailable", "too many clients"}
 )
 
 // grantRefusal tells why a grant type is not served to a client, or nil.
@@ -79,6 +82,10 @@ type call struct {
 	query      []string
 	options    map[string]string
 	refusal    *refusal // first thing found wrong
+
+	endpoint    string // as an assertion names it
+	assertion   string
+	certificate string // the SHA-256 of what the connection shows, in hex
 
 	code, redirectURI, verifier string
 	refreshToken                string
@@ -170,7 +177,10 @@ func (s *Server) logCall(r *http.Request, v verdict) {
 // readCall reads a request to the token endpoint. What is wrong with it becomes
 // the call's refusal, since even a broken request must be counted.
 func readCall(w http.ResponseWriter, r *http.Request) *call {
-	c := &call{}
+	c := &call{endpoint: issuer(r) + r.URL.Path}
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		c.certificate = fmt.Sprintf("%x", sha256.Sum256(r.TLS.PeerCertificates[0].Raw))
+	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil || len(query) > maxFields {
 		c.refuse(notReadable)
@@ -254,7 +264,7 @@ func (c *call) readCredentials(r *http.Request, form url.Values) {
 	if !ok {
 		c.refuse(badCredentials)
 	}
-	if inBody.style != "" || inBody.id != "" && inBody.id != id {
+	if inBody.style != "" && inBody.style != AuthTLS || inBody.id != "" && inBody.id != id {
 		c.refuse(twoStyles)
 	}
 }
@@ -262,8 +272,16 @@ func (c *call) readCredentials(r *http.Request, form url.Values) {
 // readBody takes the client's id and secret from the parameters.
 func (c *call) readBody(form url.Values) {
 	c.id, c.secret, c.style = form.Get("client_id"), form.Get("client_secret"), ""
-	if form.Has("client_secret") {
+	switch {
+	case form.Has("client_secret"):
 		c.style = AuthPost
+	case form.Get("client_assertion_type") == assertionType:
+		c.style, c.assertion = AuthAssertion, form.Get("client_assertion")
+		if said, ok := readAssertion(c.assertion); ok && c.id == "" {
+			c.id = said.claims.Sub // RFC 7521 §4.2
+		}
+	case c.certificate != "":
+		c.style = AuthTLS
 	}
 }
 
