@@ -24,9 +24,12 @@ const (
 	WarningFewerScopes WarningCode = "fewer_scopes"
 	// WarningClockSkew: a provider's clock is far from the exchanger's.
 	WarningClockSkew WarningCode = "clock_skew"
+	// WarningAccountLimit: an account has nearly as many grants as it may have. The
+	// api notices it, where all secrets are seen; no event has it.
+	WarningAccountLimit WarningCode = "account_limit"
 )
 
 // WarningCodes lists the closed set.
 func WarningCodes() []WarningCode {
-	return []WarningCode{WarningRotationLeftOut, WarningRefreshTokenKept, WarningShortLife, WarningFewerScopes, WarningClockSkew}
+	return []WarningCode{WarningRotationLeftOut, WarningRefreshTokenKept, WarningShortLife, WarningFewerScopes, WarningClockSkew, WarningAccountLimit}
 }

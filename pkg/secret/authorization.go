@@ -31,6 +31,8 @@ type Authorization struct {
 	AuthorizedAt time.Time `json:"authorized_at,omitzero"`
 	// Scopes are those that were granted with it, as far as is known.
 	Scopes []string `json:"scopes,omitempty"`
+	// Account is the fingerprint of the account that it is of, as in ConsentGrant.
+	Account string `json:"account,omitempty"`
 	// AliveAt is when it was last good for a refresh; AuthorizedAt until it was.
 	AliveAt time.Time `json:"alive_at,omitzero"`
 	// Strikes counts how often in a row the provider refused it for good.
@@ -67,6 +69,8 @@ type Authorized struct {
 	Warnings      Warnings  `json:"warnings"`
 	// Scopes are those that were granted, as far as is known.
 	Scopes []string `json:"scopes,omitempty"`
+	// Account is the fingerprint of the account, empty when it is not known.
+	Account string `json:"account,omitempty"`
 }
 
 // Warnings say how long before the end of a grant it is announced.
@@ -232,6 +236,7 @@ func (s *Secret) authorized(o *Outcome) {
 	known := found.At.Equal(a.AuthorizedAt) && by.Equal(a.ReauthorizeBy)
 	same := known && a.EndedAt.IsZero()
 	a.AuthorizedAt, a.AliveAt, a.EndedAt, a.Scopes = found.At, alive, time.Time{}, found.Scopes
+	a.Account = found.Account
 	a.Strikes, a.Imported = 0, 0
 	notices := found.Warnings.Notices(found.At, by)
 	gone := passed(notices, o.At)

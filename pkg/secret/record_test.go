@@ -45,7 +45,7 @@ func fullSecret() *secret.Secret {
 		Generation: 6, Decision: 8, NextAttemptAt: noon().Add(20*time.Hour + 40*time.Minute), Attempts: 1, RefreshLate: true,
 		Authorization: &secret.Authorization{
 			AskedUntil: noon().Add(time.Hour), ConsentedAt: noon(), Accept: true, HeldAt: noon(), Failure: failure(), ForceConsent: true,
-			AuthorizedAt: noon(), Scopes: []string{"read"}, Strikes: 1, AliveAt: noon().Add(time.Minute), EndedAt: noon().Add(time.Hour), ReauthorizeBy: noon().Add(year),
+			AuthorizedAt: noon(), Scopes: []string{"read"}, Account: "fingerprint", Strikes: 1, AliveAt: noon().Add(time.Minute), EndedAt: noon().Add(time.Hour), ReauthorizeBy: noon().Add(year),
 			Notices: notices(), Required: true, Imported: 1, Lived: 16 * time.Hour, Observed: 15 * time.Hour,
 		},
 		Elsewhere: noon(), Deployed: env, DeletedAt: noon(), Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
@@ -59,7 +59,7 @@ func fullGrant() *secret.Grant {
 			Decision: 7, Action: secret.Authorize, Answered: true, Ended: true, Foreign: true,
 			RetryAt: noon().Add(time.Minute), Down: true, Replay: true, Held: true,
 			Warnings: warnings(), ForceConsent: true,
-			Authorized: &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Warnings: secret.DefaultWarnings(), Scopes: []string{"read"}},
+			Authorized: &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Warnings: secret.DefaultWarnings(), Scopes: []string{"read"}, Account: "fingerprint"},
 			StartedAt:  noon().Add(-time.Second), At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
 			ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		},

@@ -52,7 +52,7 @@ func FuzzApply(f *testing.F) {
 		f.Add(key, []byte(value), state.SecretKey(secretID), []byte(`{"id":"x"}`))
 	}
 	f.Fuzz(func(t *testing.T, key string, value []byte, another string, second []byte) {
-		p := newProjection(slog.New(slog.DiscardHandler))
+		p := newProjection(slog.New(slog.DiscardHandler), nil)
 		for i, c := range []state.Change{{Key: key, Value: value}, {Key: another, Value: second}, {Key: key}, {Key: another}} {
 			c.Revision = state.Revision(i + 1)
 			p.apply(c)

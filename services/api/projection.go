@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
@@ -25,6 +26,7 @@ func followedKeys() []string {
 const (
 	byProperty = iota
 	byEnvironment
+	byAccount
 )
 
 // projection is the state as the use cases see it. Deleted secrets are not in
@@ -40,7 +42,7 @@ type projection struct {
 	companies    *table[*Company]     // by organisation
 	properties   *table[*Property]    // by company
 	environments *table[*Environment] // by property
-	secrets      *table[*row]         // by property, by environment
+	secrets      *table[*row]         // by property, by environment, by account
 	sealer       *seal.Sealer         // nil until the keyset is known
 	sealing      chan struct{}        // closed when it is
 	orphans      map[orphan]bool
@@ -53,7 +55,7 @@ type orphan struct {
 	id     string
 }
 
-func newProjection(log *slog.Logger) *projection {
+func newProjection(log *slog.Logger, apps provider.Apps) *projection {
 	return &projection{
 		log:     log,
 		waiting: make(map[chan struct{}]state.Revision),
@@ -65,7 +67,8 @@ func newProjection(log *slog.Logger) *projection {
 			func(e *Environment) string { return e.Property }),
 		secrets: newTable(ageOfRow,
 			func(r *row) string { return r.shape.Value().property },
-			func(r *row) string { return r.shape.Value().environment }),
+			func(r *row) string { return r.shape.Value().environment },
+			accountIn(apps)),
 		sealing:  make(chan struct{}),
 		orphans:  make(map[orphan]bool),
 		orphaned: make(chan struct{}, 1),

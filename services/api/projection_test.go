@@ -24,7 +24,7 @@ func encoded(t testing.TB, key string, v any, rev state.Revision) state.Change {
 	return state.Change{Key: key, Value: body, Revision: rev}
 }
 
-func newTestProjection() *projection { return newProjection(slog.New(slog.DiscardHandler)) }
+func newTestProjection() *projection { return newProjection(slog.New(slog.DiscardHandler), nil) }
 
 // TestLoadingInAnyOrder tells children before their parents, as a replay does
 // when a parent was changed last: nothing may be taken for an orphan.

@@ -16,10 +16,10 @@ func (s *Service) SecretsOfProperty(ctx context.Context, who Caller, id string, 
 	if _, err := s.Property(ctx, who, id); err != nil {
 		return Page[*secret.Secret]{}, err
 	}
-	return listRows(s.view, q, func() ([]*row, error) {
+	return s.warnedPage(listRows(s.view, q, func() ([]*row, error) {
 		_, err := s.view.property(who, id)
 		return s.view.secrets.by(byProperty, id), err
-	})
+	}))
 }
 
 // SecretsOfEnvironment lists the secrets of an environment.
@@ -27,10 +27,10 @@ func (s *Service) SecretsOfEnvironment(ctx context.Context, who Caller, id strin
 	if _, err := s.Environment(ctx, who, id); err != nil {
 		return Page[*secret.Secret]{}, err
 	}
-	return listRows(s.view, q, func() ([]*row, error) {
+	return s.warnedPage(listRows(s.view, q, func() ([]*row, error) {
 		_, err := s.view.environment(who, id)
 		return s.view.secrets.by(byEnvironment, id), err
-	})
+	}))
 }
 
 // Secret returns a secret, ErrNotFound or ErrUnavailable. It must not be
@@ -42,7 +42,7 @@ func (s *Service) Secret(ctx context.Context, who Caller, id string) (*secret.Se
 			return nil, ErrNotFound
 		}
 		_, err := s.view.property(who, found.Property)
-		return found, err
+		return s.warned(found), err
 	})
 }
 

@@ -106,7 +106,7 @@ func New(cfg Config, deps Deps) *Service {
 		cfg:     cfg,
 		deps:    deps,
 		secrets: secret.Store{State: deps.State},
-		view:    newProjection(deps.Logger),
+		view:    newProjection(deps.Logger, cfg.Apps),
 		unsaid: promauto.With(deps.Metrics).NewCounterVec(prometheus.CounterOpts{
 			Name: "rekindle_events_unpublished_total",
 			Help: "Events about changes that were made but could not be announced.",

@@ -174,6 +174,7 @@ func (x *Exchanger) granted(c *claim, app App, consent *secret.ConsentGrant, tok
 	}
 	g.authorized = &secret.Authorized{
 		At: consent.AuthorizedAt, ReauthorizeBy: consent.EndsAt, Warnings: app.warnings(), Scopes: consent.Scopes,
+		Account: consent.Account,
 	}
 	g.warnOfScopes(app.Provider.Asked(c.secret.Credentials.Scopes), consent.Scopes)
 	return g, nil

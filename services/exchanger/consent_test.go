@@ -219,7 +219,9 @@ func TestFirstConsent(t *testing.T) {
 	want.ExpiresAt, want.RefreshAt = w.now().Add(time.Hour), w.now().Add(30*time.Minute)
 	want.NextAttemptAt = want.RefreshAt
 	consentedAt := answered.Authorization.ConsentedAt
-	want.Authorization = &secret.Authorization{AuthorizedAt: consentedAt, AliveAt: consentedAt, Scopes: []string{plantedScope, "openid"}}
+	want.Authorization = &secret.Authorization{
+		AuthorizedAt: consentedAt, AliveAt: consentedAt, Scopes: []string{plantedScope, "openid"}, Account: w.grant(created.ID).Consent.Account,
+	}
 	if diff := cmp.Diff(&want, w.secret(created.ID)); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}

@@ -75,11 +75,21 @@ func invalidRAPT(t *testing.T) {
 	w.wantRequests(s.ID, 4)
 }
 
-// The oldest grant ends unannounced. Nobody counts here; who is hit hears that
-// the grant has ended, and the others go on.
+// The oldest grant ends unannounced. Who is hit hears that the grant has ended, and
+// the others go on. The api, which sees all secrets, counts them by what the record
+// says of the account (services/api, TestAccountLimit).
 func capPerAccount(t *testing.T) {
 	if n := shipped(t, "google").Refresh.PerAccount; n != 100 {
 		t.Errorf("Google is said to allow %d", n)
+	}
+	w := newWorld(t)
+	x := w.exchanger()
+	s := w.consented(x, sandbox.CodeFlow{Lifetime: sandbox.Duration(time.Hour)}, like(t, "google"))
+	for range 2 {
+		w.runDue(x, s.ID)
+		if a := w.secret(s.ID).Authorization; a.Account == "" || a.Account != w.grant(s.ID).Consent.Account {
+			t.Errorf("authorization: %s", show(a))
+		}
 	}
 	q := newWire(t, sandbox.Client{CodeFlow: &sandbox.CodeFlow{RefreshTokens: sandbox.RefreshTokens{PerAccount: 2}}})
 	var tokens []seal.Plaintext
