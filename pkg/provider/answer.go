@@ -71,7 +71,8 @@ func (d Descriptor) fields(answer, grant map[string]any) (Fields, error) {
 	f.Endless = d.Expiry.Endless && f.Lifetime == 0 && f.ExpiresAt.IsZero()
 	f.RefreshLifetime = seconds(grant, cmp.Or(d.Refresh.ExpiresField, "refresh_token_expires_in"))
 	f.Scopes = d.scopes(answer, grant)
-	f.Subject = d.subject(answer, f.IDToken)
+	f.Subject = told(d.Subject.From, d.Subject.Field, answer, f.IDToken)
+	f.Issuer = told(d.Issuer.From, d.Issuer.Field, answer, f.IDToken)
 	for _, path := range d.Answer.Keep {
 		if text := short(answer, path); text != "" {
 			if f.Extra == nil {
@@ -137,15 +138,28 @@ func (d Descriptor) scopes(answer, grant map[string]any) []string {
 	}
 }
 
-func (d Descriptor) subject(answer map[string]any, idToken string) string {
-	switch d.Subject.From {
+// told is what an answer has in a field of the place; empty for other places.
+func told(from Place, field string, answer map[string]any, idToken string) string {
+	switch from {
 	case PlaceAnswer:
-		return short(answer, d.Subject.Field)
+		return short(answer, field)
 	case PlaceIDToken:
-		return short(claims(idToken), d.Subject.Field)
+		return short(claims(idToken), field)
 	default:
 		return ""
 	}
+}
+
+// Elsewhere reports whether an issuer, a URL or a host, is not at the host of
+// TokenURL. Empty is not known.
+func (d Descriptor) Elsewhere(issuer string) bool {
+	host := func(text string) string {
+		if u, err := url.Parse(text); err == nil && u.Host != "" {
+			text = u.Host
+		}
+		return text
+	}
+	return issuer != "" && !strings.EqualFold(host(issuer), host(d.TokenURL))
 }
 
 // at returns the member at a path.

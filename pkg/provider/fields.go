@@ -33,6 +33,8 @@ type Fields struct {
 	Scopes []string
 	// Subject is whose grant it is, where the answer tells.
 	Subject string
+	// Issuer is at which server the account is, where the answer tells.
+	Issuer string
 	// Extra are the members to keep, by path.
 	Extra map[string]string
 }

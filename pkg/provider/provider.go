@@ -87,6 +87,7 @@ type Descriptor struct {
 	Refresh Refresh     `yaml:"refresh"`
 	Consent Consent     `yaml:"consent"`
 	Subject Subject     `yaml:"subject"`
+	Issuer  Issuer      `yaml:"issuer"`
 	Errors  []ErrorRule `yaml:"errors"`
 	// SecretLife is how long the client secret of an app lives where the
 	// provider ends it; 0 where it does not, or leaves it to the app.
@@ -266,7 +267,16 @@ type Subject struct {
 	URL string `yaml:"url"`
 }
 
-// Place is where a subject is found.
+// Issuer says how to know at which of a provider's servers an account is, where
+// regions have their own: another than TokenURL's knows neither its codes nor its
+// tokens. Where the place holds nothing, it counts as the right one.
+type Issuer struct {
+	From Place `yaml:"from"`
+	// Field is the claim, the path, or the parameter: a URL or a host.
+	Field string `yaml:"field"`
+}
+
+// Place is where a subject or an issuer is found.
 type Place string
 
 // The places.

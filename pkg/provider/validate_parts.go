@@ -104,6 +104,7 @@ func (d Descriptor) checkAnswer(c *checker) {
 		c.check(parameterName.MatchString(name) && name != "code" && name != "state", field, "is not a parameter to keep", "name one that says more about the grant")
 	}
 	d.checkSubject(c)
+	d.checkIssuer(c)
 }
 
 func (d Descriptor) checkSubject(c *checker) {
@@ -112,6 +113,12 @@ func (d Descriptor) checkSubject(c *checker) {
 	c.path("subject.field", s.Field)
 	c.check((s.From == "") == (s.Field == ""), "subject.field", "and subject.from go together", "write both or neither")
 	c.check((s.From == PlaceUserinfo) == (s.URL != ""), "subject.url", "is for userinfo, which needs it", "write it with from: userinfo only")
+}
+
+func (d Descriptor) checkIssuer(c *checker) {
+	member(c, "issuer.from", d.Issuer.From, PlaceIDToken, PlaceAnswer, PlaceCallback)
+	c.path("issuer.field", d.Issuer.Field)
+	c.check((d.Issuer.From == "") == (d.Issuer.Field == ""), "issuer.field", "and issuer.from go together", "write both or neither")
 }
 
 func (d Descriptor) checkExpiry(c *checker) {

@@ -144,6 +144,9 @@ func TestValidate(t *testing.T) {
 		{"answer.keep[0]", func(d *Descriptor) { d.Answer.Keep = []string{""} }},
 		{"answer.keep[1]", func(d *Descriptor) { d.Answer.Keep = []string{"x", "data.refresh_token"} }},
 		{"answer.keep_callback[0]", func(d *Descriptor) { d.Answer.KeepCallback = []string{"code"} }},
+		{"issuer.from", func(d *Descriptor) { d.Issuer = Issuer{From: PlaceUserinfo, Field: "a"} }},
+		{"issuer.field", func(d *Descriptor) { d.Issuer.From = PlaceAnswer }},
+		{"issuer.field", func(d *Descriptor) { d.Issuer = Issuer{From: PlaceAnswer, Field: "a b"} }},
 		{"subject.from", func(d *Descriptor) { d.Subject.From = "guess" }},
 		{"subject.field", func(d *Descriptor) { d.Subject.Field = "" }},
 

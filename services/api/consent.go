@@ -146,6 +146,9 @@ func answer(d *secret.Draft, dialog secret.Dialog, sealer *seal.Sealer, p provid
 	if p.Subject.From == provider.PlaceCallback {
 		keep = append(slices.Clone(keep), p.Subject.Field)
 	}
+	if p.Issuer.From == provider.PlaceCallback {
+		keep = append(slices.Clone(keep), p.Issuer.Field)
+	}
 	for _, name := range keep {
 		if value, ok := given.Params[name]; ok && len(value) <= maxCallbackValue {
 			if d.Consent.Callback == nil {

@@ -412,7 +412,7 @@ func TestCallbackParameters(t *testing.T) {
 	w := newConsentWorld(t)
 	made := w.create(t, "oauth2-acme", "a", `{}`)
 	w.consent(t, made.ID, given(stateOf(t, made.Dialog), "c", "account", "ada", "shard", "eu1", "iss", "https://acme.test", "scope", "all"), authorized)
-	if diff := cmp.Diff(map[string]string{"account": "ada", "shard": "eu1"}, w.dialogs(t, made.ID).Callback); diff != "" {
+	if diff := cmp.Diff(map[string]string{"account": "ada", "shard": "eu1", "iss": "https://acme.test"}, w.dialogs(t, made.ID).Callback); diff != "" {
 		t.Errorf("kept (-want +got):\n%s", diff)
 	}
 	again := must[*api.Changed](t)(w.change(t, made.ID, act("oauth2-acme", "reauthorize")))

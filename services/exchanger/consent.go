@@ -43,6 +43,9 @@ func (x *Exchanger) redeem(ctx context.Context, c *claim, app App, now time.Time
 	if given.Answered.ClientID != app.ClientID {
 		return got{}, appChanged(app)
 	}
+	if i := app.Provider.Issuer; i.From == provider.PlaceCallback && app.Provider.Elsewhere(given.Callback[i.Field]) {
+		return got{}, elsewhere(app) // where it is sent, the code is not known
+	}
 	tokens, err := x.sendCode(ctx, c.secret.ID, app, given)
 	defer tokens.Refresh.Wipe()
 	if err != nil {
@@ -194,6 +197,12 @@ func appChanged(app App) error {
 	e := failed(events.ReasonAppRefused, "the consent was given to another app than the one that is registered here with %s now: authorize again", app.label())
 	e.Foreign = true
 	return e
+}
+
+// elsewhere is for an account that is in another region than the app is registered
+// for here.
+func elsewhere(app App) error {
+	return failed(events.ReasonAppRefused, "the account is in another region of %s than the one that token_url goes to: set the endpoints, or the values, of the account's region, and authorize again", app.label())
 }
 
 // another reports whether a consent may be another account's: it is where the

@@ -15,8 +15,8 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 )
 
-// Tokens are what a provider gave. They come with one error, too, that of a
-// missing lifetime: the refresh token may have taken the place of the one that
+// Tokens are what a provider gave. They come with two errors, too, those of a
+// missing lifetime and of another region: the refresh token may have taken the place of the one that
 // was sent, which is then of no use any more. Whoever gets them wipes them.
 type Tokens struct {
 	Access seal.Plaintext
@@ -33,6 +33,9 @@ type Tokens struct {
 	Scopes []string
 	// Subject is whose grant it is; empty when it is not known.
 	Subject string
+	// Issuer is at which of the provider's servers the account is; empty when the
+	// answer does not tell.
+	Issuer string
 	// Extra are the members of the answer to keep, by path.
 	Extra map[string]string
 }
@@ -42,7 +45,7 @@ type Tokens struct {
 func newTokens(f provider.Fields, now time.Time) Tokens {
 	t := Tokens{
 		Access: seal.NewPlaintext(f.AccessToken), Lifetime: whole(f.Lifetime), Endless: f.Endless,
-		RefreshLifetime: f.RefreshLifetime, Scopes: f.Scopes, Subject: f.Subject, Extra: f.Extra,
+		RefreshLifetime: f.RefreshLifetime, Scopes: f.Scopes, Subject: f.Subject, Issuer: f.Issuer, Extra: f.Extra,
 	}
 	if f.RefreshToken != "" {
 		t.Refresh = seal.NewPlaintext(f.RefreshToken)

@@ -86,6 +86,9 @@ func (c *Client) grant(ctx context.Context, app App, over events.Reason, r Token
 		return Tokens{}, r.described(unread(err, got, over), got)
 	}
 	t := newTokens(fields, answeredAt(got.header))
+	if d.Elsewhere(t.Issuer) {
+		return t, elsewhere(app)
+	}
 	if t.Lifetime == 0 && !t.Endless {
 		t.Lifetime = cmp.Or(c.introspect(ctx, app, t.Access), d.Expiry.Default)
 	}

@@ -212,17 +212,9 @@ func providerQuirks() []quirk {
 		{"43_salesforce", salesforce},
 		{"58_fields_that_are_kept", keptFields},
 		{"70_region_of_the_issuer", func(t *testing.T) {
-			w := newWorld(t)
-			x := w.exchanger()
-			s := w.consenting(sandbox.CodeFlow{}, func(d *provider.Descriptor) { d.Answer.Keep = []string{"api_domain"} })
-			w.script(s, sandbox.Step{Fields: fields("api_domain", `"api.eu.acme.test"`)})
-			w.consent(s.ID)
-			w.run(x, w.job(s.ID))
-			w.script(s, sandbox.Step{})
-			w.runDue(x, s.ID)
-			if got := w.grant(s.ID).Consent.Extra["api_domain"]; got != "api.eu.acme.test" {
-				t.Errorf("the region is %q", got)
-			}
+			regionIsKept(t)
+			regionInRedirect(t)
+			regionInAnswer(t)
 		}},
 	}
 }
@@ -353,6 +345,61 @@ func keptFields(t *testing.T) {
 		}
 		w.runDue(x, s.ID)
 	}
+}
+
+// What names the region of an account is kept with its grant.
+func regionIsKept(t *testing.T) {
+	w := newWorld(t)
+	x := w.exchanger()
+	s := w.consenting(sandbox.CodeFlow{}, func(d *provider.Descriptor) { d.Answer.Keep = []string{"api_domain"} })
+	w.script(s, sandbox.Step{Fields: fields("api_domain", `"api.eu.acme.test"`)})
+	w.consent(s.ID)
+	w.run(x, w.job(s.ID))
+	w.script(s, sandbox.Step{})
+	w.runDue(x, s.ID)
+	if got := w.grant(s.ID).Consent.Extra["api_domain"]; got != "api.eu.acme.test" {
+		t.Errorf("the region is %q", got)
+	}
+}
+
+// A code of another region is not sent where nobody knows it, and it is said what
+// is wrong: the registration, not the consent.
+func regionInRedirect(t *testing.T) {
+	for server, requests := range map[string]int{"https://accounts.eu.acme.test": 0, "accounts.eu.acme.test": 0, "": 1, "HERE": 1} {
+		w := newWorld(t)
+		s := w.consenting(sandbox.CodeFlow{}, func(d *provider.Descriptor) {
+			d.Issuer = provider.Issuer{From: provider.PlaceCallback, Field: "accounts-server"}
+		})
+		w.consent(s.ID)
+		w.edit(s.ID, func(d *secret.Draft) {
+			d.Consent = d.Consent.Clone()
+			d.Consent.Callback = map[string]string{"accounts-server": strings.Replace(server, "HERE", w.provider.url, 1)}
+		})
+		w.run(w.exchanger(), w.job(s.ID))
+		w.wantRequests(s.ID, requests)
+		f := w.secret(s.ID).Authorization.Failure
+		if (f == nil) != (requests > 0) || f != nil && (f.Reason != string(events.ReasonAppRefused) || !strings.Contains(f.Detail, "another region")) {
+			t.Errorf("%q: %s", server, show(f))
+		}
+	}
+}
+
+// An answer that names another region is a fault of the settings. The refresh token
+// that came with it is kept: the one that was sent may be spent.
+func regionInAnswer(t *testing.T) {
+	w := newWorld(t)
+	x := w.exchanger()
+	s := w.consented(x, sandbox.CodeFlow{RefreshTokens: strict()}, declared(strict()), func(d *provider.Descriptor) {
+		d.Issuer = provider.Issuer{From: provider.PlaceAnswer, Field: "region.server"}
+	})
+	here := strings.TrimPrefix(w.provider.url, "http://")
+	w.script(s, sandbox.Step{Times: 1, Fields: fields("region", `{"server":"eu.acme.test"}`)}, sandbox.Step{Fields: fields("region", `{"server":"`+here+`"}`)})
+	w.runDue(x, s.ID)
+	got := w.secret(s.ID)
+	if f := got.RefreshStatusDetails; f == nil || f.Reason != string(events.ReasonAppRefused) || !strings.Contains(f.Detail, "another region") || got.Authorization.Required {
+		t.Errorf("record: %s", show(got))
+	}
+	w.refreshes(x, s.ID, 2)
 }
 
 // timingQuirks are about when to refresh, and when not to.

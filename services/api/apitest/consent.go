@@ -38,6 +38,7 @@ func Apps(t testing.TB) provider.Apps {
 	acme.PKCE, acme.Scopes = provider.S256, provider.Scopes{Default: []string{"all"}}
 	acme.Subject = provider.Subject{From: provider.PlaceCallback, Field: "account"}
 	acme.Answer.KeepCallback = []string{"shard"}
+	acme.Issuer = provider.Issuer{From: provider.PlaceCallback, Field: "iss"} // RFC 9207
 	if err := acme.Validate(); err != nil {
 		t.Fatal(err)
 	}
