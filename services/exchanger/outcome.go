@@ -43,16 +43,18 @@ type ExchangeError struct {
 	Sent bool
 }
 
-// uncertain reports whether the provider may have carried out the request: what
-// was used up by it may be gone.
+// uncertain reports whether the provider may have carried out what a grant was sent
+// for: what was used up by it may be gone. It may, unless the request was not sent, or
+// an OAuth server refused it by an error that is known (RFC 6749 section 5.2, the
+// descriptor's rules), or would not have it now, or the answer is one. A fault of the
+// server's own says nothing, by whatever status or error it is told.
 func (e *ExchangeError) uncertain() bool {
-	switch success := e.Status >= 200 && e.Status < 300; {
-	case e.Sent, e.Status >= http.StatusInternalServerError:
-		return true
-	case success && e.Status != http.StatusOK:
-		return e.Reason == events.ReasonProviderError
+	switch e.Reason {
+	case events.ReasonGrantEnded, events.ReasonConsentRefused, events.ReasonAdminPolicy, events.ReasonAppRefused,
+		events.ReasonThrottled, events.ReasonNoLifetime:
+		return false
 	default:
-		return success && (e.Reason == events.ReasonMalformed || e.Reason == events.ReasonTooLarge)
+		return e.Sent || e.Status != 0
 	}
 }
 

@@ -41,7 +41,7 @@ func TestReplayAtAnyAttempt(t *testing.T) {
 				steps = append(steps[:1], steps[2])
 			}
 			if tt.failed > 0 {
-				steps = append([]sandbox.Step{{Times: tt.failed, Status: 403}}, steps...)
+				steps = append([]sandbox.Step{{Times: tt.failed, Status: 429}}, steps...)
 			}
 			w.script(s, steps...)
 			for range tt.failed {
