@@ -30,13 +30,13 @@ func malformed(problem string) error { return &MalformedError{problem} }
 // body is JSON, or a form where contentType says so, whatever was asked for. The
 // error is a [*MalformedError], or a [*RefusedError] when the answer, for all its
 // status, is a refusal.
+//
+// With a [*MalformedError] comes what there is besides the access token: the refresh
+// token may have taken the place of the one that was sent.
 func (d Descriptor) Read(contentType string, body []byte) (Fields, error) {
-	answer, err := parseAnswer(contentType, body)
-	if err != nil {
-		return Fields{}, err
-	}
+	answer, flaw := parseAnswer(contentType, body)
 	if ok, said := at(answer, d.Answer.OK); said && ok != true || isError(answer["error"]) {
-		return Fields{}, d.judge(answer)
+		return Fields{}, cmp.Or[error](flaw, d.judge(answer))
 	}
 	grant := answer
 	if v, there := at(answer, d.Answer.Token); there {
@@ -44,27 +44,25 @@ func (d Descriptor) Read(contentType string, body []byte) (Fields, error) {
 			return Fields{}, malformed("has no object where its tokens should be")
 		}
 	}
-	return d.fields(answer, grant)
+	f, err := d.fields(answer, grant)
+	if err = cmp.Or(flaw, err); err != nil {
+		f.AccessToken = ""
+	}
+	return f, err
 }
 
 // fields reads answer, whose tokens are in grant.
-func (d Descriptor) fields(answer, grant map[string]any) (Fields, error) {
-	var f Fields
-	for _, t := range []struct {
-		name string
-		into *string
-	}{{"access_token", &f.AccessToken}, {"refresh_token", &f.RefreshToken}, {"id_token", &f.IDToken}} {
-		token, err := token(grant, t.name)
-		if err != nil {
-			return Fields{}, err
+func (d Descriptor) fields(answer, grant map[string]any) (f Fields, err error) {
+	var flaw error
+	f.AccessToken, err = token(grant, "access_token")
+	if f.RefreshToken, flaw = token(grant, "refresh_token"); err == nil && f.AccessToken == "" {
+		err = malformed("has no access_token")
+	}
+	err = cmp.Or(err, flaw)
+	for _, object := range []map[string]any{grant, answer} { // where it is not a text, it does not say whose they are
+		if f.IDToken == "" {
+			f.IDToken, _ = token(object, "id_token") //nolint:errcheck // as said
 		}
-		*t.into = token
-	}
-	if f.AccessToken == "" {
-		return Fields{}, malformed("has no access_token")
-	}
-	if f.IDToken == "" {
-		f.IDToken, _ = token(answer, "id_token") //nolint:errcheck // it is beside the tokens, and only says whose they are
 	}
 	f.TokenType = short(grant, "token_type")
 	f.Lifetime, f.ExpiresAt = d.Expiry.read(grant, f.AccessToken)
@@ -81,7 +79,7 @@ func (d Descriptor) fields(answer, grant map[string]any) (Fields, error) {
 			f.Extra[path] = text
 		}
 	}
-	return f, nil
+	return f, err
 }
 
 // token returns a member that is sent on in headers and forms; empty when it is
@@ -197,24 +195,28 @@ func scalar(v any) (string, bool) {
 // tokens nobody could say which is meant (RFC 6749 section 3.2).
 type twice struct{}
 
-// parseAnswer reads a body into members.
+// parseAnswer reads a body into members: with an error, as far as it can be read.
 func parseAnswer(contentType string, body []byte) (map[string]any, error) {
 	if len(body) > maxAnswer {
 		return nil, malformed("is too long")
 	}
-	if media, _, err := mime.ParseMediaType(contentType); err == nil && media == "application/x-www-form-urlencoded" {
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff"))) // RFC 8259 section 8.1
+	media, _, _ := mime.ParseMediaType(contentType)                  //nolint:errcheck // then it is none
+	if media == "application/x-www-form-urlencoded" && !bytes.HasPrefix(body, []byte("{")) {
 		return parseForm(body)
-	}
-	if !json.Valid(body) {
-		return nil, malformed("is neither JSON nor a form")
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
-	answer, ok := parseValue(dec).(map[string]any)
-	if !ok {
+	v, _ := parseValue(dec) //nolint:errcheck // whether it is JSON is asked of the whole
+	answer, ok := v.(map[string]any)
+	switch {
+	case !json.Valid(body):
+		return answer, malformed("is neither JSON nor a form")
+	case !ok:
 		return nil, malformed("is JSON, but no object")
+	default:
+		return answer, nil
 	}
-	return answer, nil
 }
 
 func parseForm(body []byte) (map[string]any, error) {
@@ -232,35 +234,52 @@ func parseForm(body []byte) (map[string]any, error) {
 	return answer, nil
 }
 
-// parseValue reads the next value of valid JSON. Unlike encoding/json it does not
-// overlook that an object has a member twice.
-func parseValue(dec *json.Decoder) any {
+// parseValue reads the next value, with an error as far as it goes. Unlike
+// encoding/json it does not overlook that an object has a member twice.
+func parseValue(dec *json.Decoder) (any, error) {
 	tok, err := dec.Token()
-	if err != nil {
-		return nil // io.EOF: the caller has made sure that it is valid
-	}
-	switch tok {
-	case json.Delim('{'):
-		object := map[string]any{}
-		for dec.More() {
-			name, _ := dec.Token() //nolint:errcheck // it is valid JSON
-			value := parseValue(dec)
-			key, _ := name.(string) //nolint:errcheck // and this is a name
-			if _, again := object[key]; again {
-				value = twice{}
-			}
-			object[key] = value
-		}
-		dec.Token() //nolint:errcheck // the brace
-		return object
-	case json.Delim('['):
-		list := []any{}
-		for dec.More() {
-			list = append(list, parseValue(dec))
-		}
-		dec.Token() //nolint:errcheck // the bracket
-		return list
+	switch {
+	case err != nil:
+		return nil, err
+	case tok == json.Delim('{'):
+		return parseObject(dec)
+	case tok == json.Delim('['):
+		return parseList(dec)
 	default:
-		return tok
+		return tok, nil
 	}
+}
+
+func parseObject(dec *json.Decoder) (map[string]any, error) {
+	object := map[string]any{}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return object, err
+		}
+		value, err := parseValue(dec)
+		key, _ := name.(string) //nolint:errcheck // the decoder takes nothing else for a name
+		if _, again := object[key]; again {
+			value = twice{}
+		}
+		object[key] = value
+		if err != nil {
+			return object, err
+		}
+	}
+	_, err := dec.Token() // the brace
+	return object, err
+}
+
+func parseList(dec *json.Decoder) ([]any, error) {
+	list := []any{}
+	for dec.More() {
+		value, err := parseValue(dec)
+		list = append(list, value)
+		if err != nil {
+			return list, err
+		}
+	}
+	_, err := dec.Token() // the bracket
+	return list, err
 }

@@ -240,13 +240,10 @@ func FuzzRead(f *testing.F) {
 		for _, d := range all {
 			got, err := d.Read(media, body)
 			d.Refused(media, body)
-			if err != nil {
-				if got.AccessToken != "" {
-					t.Errorf("%s: an answer besides the error %v", d.Name, err)
-				}
-				continue
+			if (got.AccessToken == "") != (err != nil) {
+				t.Errorf("%s: access token of %d bytes, %v", d.Name, len(got.AccessToken), err)
 			}
-			if got.AccessToken == "" || got.Lifetime < 0 || got.Lifetime > maxLifetime || got.RefreshLifetime < 0 {
+			if got.Lifetime < 0 || got.Lifetime > maxLifetime || got.RefreshLifetime < 0 {
 				t.Errorf("%s: access token of %d bytes, %v, %v", d.Name, len(got.AccessToken), got.Lifetime, got.RefreshLifetime)
 			}
 			for _, token := range []string{got.AccessToken, got.RefreshToken, got.IDToken} {
@@ -256,4 +253,60 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A refresh token that came is not lost for what else is wrong with an answer: the
+// one that was sent may be spent.
+func TestReadFlawed(t *testing.T) {
+	t.Parallel()
+	const form = "application/x-www-form-urlencoded"
+	for name, tt := range map[string]struct{ media, body, want string }{
+		"no access token":         {"", `{"refresh_token":"r"}`, "has no access_token"},
+		"a number":                {"", `{"access_token":1,"refresh_token":"r"}`, "has a token that is not one text: access_token"},
+		"two access tokens":       {"", `{"access_token":"a","refresh_token":"r","access_token":"a"}`, "has a token that is not one text: access_token"},
+		"a giant access token":    {"", `{"access_token":"` + strings.Repeat("a", maxToken+1) + `","refresh_token":"r"}`, "has a token that is too long: access_token"},
+		"not ASCII":               {"", `{"access_token":"é","refresh_token":"r"}`, "has a token with characters that no header may hold: access_token"},
+		"a page behind it":        {"", `{"access_token":"a","refresh_token":"r"}<!-- x -->`, "is neither JSON nor a form"},
+		"broken off":              {"", `{"refresh_token":"r","access_token":"a`, "is neither JSON nor a form"},
+		"broken off in a list":    {"", `{"refresh_token":"r","a":[{},tru`, "is neither JSON nor a form"},
+		"broken off in an object": {"", `{"refresh_token":"r","a":{"b":`, "is neither JSON nor a form"},
+		"broken off at a name":    {"", `{"refresh_token":"r","acc`, "is neither JSON nor a form"},
+		"a form":                  {form, "refresh_token=r", "has no access_token"},
+	} {
+		f, err := valid().Read(tt.media, []byte(tt.body))
+		if m, ok := errors.AsType[*MalformedError](err); !ok || m.Problem != tt.want || f.RefreshToken != "r" || f.AccessToken != "" {
+			t.Errorf("%s: a refresh token of %d bytes, %v, want %q", name, len(f.RefreshToken), err, tt.want)
+		}
+	}
+	for name, body := range map[string]string{
+		"broken off in it": `{"access_token":"a","refresh_token":"r`,
+		"flawed itself":    `{"access_token":"a","refresh_token":"é"}`,
+		"twice":            `{"access_token":"a","refresh_token":"r","refresh_token":"s"}`,
+		"a refusal":        `{"error":"invalid_grant","refresh_token":"r"}`,
+	} {
+		if f, err := valid().Read("", []byte(body)); err == nil || f.RefreshToken != "" || f.AccessToken != "" {
+			t.Errorf("%s: a refresh token of %d bytes, %v", name, len(f.RefreshToken), err)
+		}
+	}
+}
+
+// What leaves no doubt about the tokens is read.
+func TestReadLeniently(t *testing.T) {
+	t.Parallel()
+	const form = "application/x-www-form-urlencoded"
+	for name, tt := range map[string]struct{ media, body string }{
+		"a byte order mark":        {"", "\ufeff" + `{"access_token":"a","refresh_token":"r"}`},
+		"JSON called a form":       {form, " \n" + `{"access_token":"a","refresh_token":"r"}`},
+		"JSON called a page":       {"text/html", `{"access_token":"a","refresh_token":"r"}`},
+		"an id_token of objects":   {"", `{"access_token":"a","refresh_token":"r","id_token":{"sub":"x"}}`},
+		"an empty error":           {"", `{"access_token":"a","refresh_token":"r","error":""}`},
+		"an error of zero":         {"", `{"access_token":"a","refresh_token":"r","error":"0"}`},
+		"a list of no errors":      {"", `{"access_token":"a","refresh_token":"r","error":[ ]}`},
+		"an error without members": {"", `{"access_token":"a","refresh_token":"r","error":{ }}`},
+	} {
+		f, err := valid().Read(tt.media, []byte(tt.body))
+		if err != nil || f.AccessToken != "a" || f.RefreshToken != "r" || f.IDToken != "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -83,7 +83,7 @@ func matches(v any, value string) bool {
 }
 
 // isError reports whether a member "error" says that there is one. Some
-// providers send it with every answer and leave it empty.
+// providers send it with every answer and leave it empty, or zero.
 func isError(v any) bool {
 	switch v := v.(type) {
 	case nil:
@@ -91,9 +91,13 @@ func isError(v any) bool {
 	case bool:
 		return v
 	case string:
-		return v != ""
+		return v != "" && v != "0"
 	case json.Number:
 		return v != "0"
+	case []any:
+		return len(v) > 0
+	case map[string]any:
+		return len(v) > 0
 	default:
 		return true
 	}

@@ -122,8 +122,12 @@ type response struct {
 	body   []byte // may hold tokens: whoever has it clears it
 }
 
+// successful reports whether a status is of a success. Contract A10 has client
+// credentials and JWTs succeed with 200 alone.
+func successful(status int) bool { return status >= 200 && status < 300 }
+
 // send sends the request that build makes, once, and reads what comes back: all
-// of a 200, and as much of anything else as came in time. Late is as of
+// of a success, and as much of anything else as came in time. Late is as of
 // [TokenRequest], and errors are as of [Client.Exchange].
 func (c *Client) send(ctx context.Context, build func(context.Context) (*http.Request, error), late func() bool) (response, error) {
 	bounded, cancel := context.WithTimeout(ctx, c.timeout)
@@ -139,13 +143,13 @@ func (c *Client) send(ctx context.Context, build func(context.Context) (*http.Re
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := readAnswer(resp)
-	if resp.StatusCode == http.StatusOK && err != nil {
+	if successful(resp.StatusCode) && err != nil {
 		clear(body)
 		return response{}, c.broken(ctx, bounded, err, &reached)
 	}
-	if resp.StatusCode == http.StatusOK && len(body) > maxAnswerBytes {
+	if successful(resp.StatusCode) && len(body) > maxAnswerBytes {
 		clear(body)
-		return response{}, tooLarge()
+		return response{}, tooLarge(resp.StatusCode)
 	}
 	return response{resp.StatusCode, resp.Header, body}, nil
 }

@@ -125,6 +125,9 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 	if name := c.secret.Kind.Provider(); name != "" {
 		why.Detail = strings.ReplaceAll(why.Detail, "token_url", "providers."+name+".token_url")
 	}
+	if r != nil && r.consent != nil {
+		c.grant = c.replaced(r.consent) // the token was of no use, but the grant was used
+	}
 	now := x.now()
 	lost := c.lost(why)
 	retryAt, replay := c.retryAt(why, lost, now)
@@ -137,7 +140,7 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 		ForceConsent: why.Reason == events.ReasonNoRefreshToken,
 	}, lost: lost}
 	if r != nil {
-		failed.consent = r.consent // the token was of no use, but the grant was used
+		failed.consent = r.consent
 	}
 	return failed, nil
 }

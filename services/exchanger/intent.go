@@ -116,6 +116,19 @@ func (c *claim) retryAt(why *ExchangeError, lost *secret.Claim, now time.Time) (
 	return time.Time{}, false
 }
 
+// replaced is the grant with what came in place of what the claimed exchange sent.
+func (c *claim) replaced(by *secret.ConsentGrant) *secret.Grant {
+	next := *c.grant
+	switch c.uses() {
+	case nil: // a code
+	case c.grant.Held:
+		next.Held = by
+	default:
+		next.Consent = by
+	}
+	return &next
+}
+
 // lost is the claim of which nobody knows what became of the refresh token it sent,
 // after this one has failed: this one, or the one before, which was in vain sent again.
 func (c *claim) lost(why *ExchangeError) *secret.Claim {
@@ -127,6 +140,9 @@ func (c *claim) lost(why *ExchangeError) *secret.Claim {
 	own := c.grant.Claim
 	if _, rotates := c.rotates(); !rotates || own == nil || own.Token == 0 || !why.uncertain() {
 		return nil
+	}
+	if c.uses().Generation != own.Token {
+		return nil // it was replaced, and what has replaced it is here
 	}
 	return own
 }

@@ -193,8 +193,8 @@ func badTokenURL() error {
 	return failed(events.ReasonAddressRefused, "token_url is not an https or http URL of a host without user name and password")
 }
 
-func tooLarge() error {
-	return answered(http.StatusOK, events.ReasonTooLarge, "the answer of the token endpoint is longer than %d bytes: check token_url", maxAnswerBytes)
+func tooLarge(status int) error {
+	return answered(status, events.ReasonTooLarge, "the answer of the token endpoint is longer than %d bytes: check token_url", maxAnswerBytes)
 }
 
 // malformed is for an answer of 200 that holds what it must not hold.

@@ -15,10 +15,12 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 )
 
-// Tokens are what a provider gave. They come with two errors, too, those of a
-// missing lifetime and of another region: the refresh token may have taken the place of the one that
-// was sent, which is then of no use any more. Whoever gets them wipes them.
+// Tokens are what a provider gave. They come with the error of a flawed answer, or of
+// another region, too, as far as they can be used: the refresh token may have taken the
+// place of the one that was sent, which is then of no use any more. Whoever gets them
+// wipes them.
 type Tokens struct {
+	// Access is zero when the answer has none that can be used.
 	Access seal.Plaintext
 	// Refresh is zero when the answer has none.
 	Refresh seal.Plaintext
@@ -44,8 +46,11 @@ type Tokens struct {
 // Lifetime is 0 if the answer names none.
 func newTokens(f provider.Fields, now time.Time) Tokens {
 	t := Tokens{
-		Access: seal.NewPlaintext(f.AccessToken), Lifetime: whole(f.Lifetime), Endless: f.Endless,
+		Lifetime: whole(f.Lifetime), Endless: f.Endless,
 		RefreshLifetime: f.RefreshLifetime, Scopes: f.Scopes, Subject: f.Subject, Issuer: f.Issuer, Extra: f.Extra,
+	}
+	if f.AccessToken != "" {
+		t.Access = seal.NewPlaintext(f.AccessToken)
 	}
 	if f.RefreshToken != "" {
 		t.Refresh = seal.NewPlaintext(f.RefreshToken)
@@ -60,7 +65,7 @@ func newTokens(f provider.Fields, now time.Time) Tokens {
 // whole rounds down to whole seconds, and what is negative up to 0.
 func whole(d time.Duration) time.Duration { return secret.Lifetime(int64(d / time.Second)) }
 
-// refusedBy says what an answer other than 200 means. A descriptor's rules are
+// refusedBy says what an answer without success means. A descriptor's rules are
 // about what OAuth servers say: what a gateway in front of one says, too many
 // requests or a fault, is told by its status, and a page is no refusal.
 func refusedBy(d provider.Descriptor, got response, over events.Reason) error {
@@ -72,7 +77,7 @@ func refusedBy(d provider.Descriptor, got response, over events.Reason) error {
 	return e
 }
 
-// unread says what kept an answer of 200 from being read.
+// unread says what kept an answer from being read.
 func unread(err error, got response, over events.Reason) error {
 	if r, ok := errors.AsType[*provider.RefusedError](err); ok {
 		e := verdict(r, got.status, over)
@@ -119,7 +124,7 @@ func meaning(m provider.Meaning, over events.Reason) (events.Reason, string) {
 	}
 }
 
-// unexplained is for an answer other than 200 that says nothing of the grant.
+// unexplained is for an answer without success that says nothing of the grant.
 func unexplained(status int) *ExchangeError {
 	reason := events.ReasonProviderError // perhaps a firewall's (403) or a web server's (404)
 	if status == http.StatusBadRequest || status == http.StatusUnauthorized {

@@ -101,7 +101,10 @@ func TestGrantAnswers(t *testing.T) {
 			name: "no lifetime", body: `{"access_token":"a","refresh_token":"r","expires_in":0.5}`, reason: events.ReasonNoLifetime,
 			want: Tokens{Access: access, Refresh: seal.NewPlaintext("r")},
 		},
-		{name: "no token", body: `{"expires_in":60}`, reason: events.ReasonMalformed},
+		{
+			name: "no access token", body: `{"expires_in":60,"refresh_token":"r"}`, reason: events.ReasonMalformed,
+			want: Tokens{Refresh: seal.NewPlaintext("r"), Lifetime: time.Minute},
+		},
 		{name: "a page", contentType: "text/html", body: "<html>" + canaryBody, reason: events.ReasonMalformed},
 		{name: "too long", body: strings.Repeat(canaryBody, 1<<14), reason: events.ReasonTooLarge},
 	}

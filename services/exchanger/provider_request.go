@@ -3,7 +3,6 @@ package exchanger
 import (
 	"cmp"
 	"context"
-	"net/http"
 	"slices"
 	"time"
 
@@ -78,14 +77,14 @@ func (c *Client) grant(ctx context.Context, app App, over events.Reason, r Token
 		return Tokens{}, err
 	}
 	defer clear(got.body)
-	if got.status != http.StatusOK {
+	if !successful(got.status) {
 		return Tokens{}, r.described(refusedBy(d, got, over), got)
 	}
 	fields, err := d.Read(got.header.Get("Content-Type"), got.body)
-	if err != nil {
-		return Tokens{}, r.described(unread(err, got, over), got)
-	}
 	t := newTokens(fields, answeredAt(got.header))
+	if err != nil {
+		return t, r.described(unread(err, got, over), got)
+	}
 	if d.Elsewhere(t.Issuer) {
 		return t, elsewhere(app)
 	}

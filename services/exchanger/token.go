@@ -191,10 +191,10 @@ func (m *members) named(name json.Token) *json.RawMessage {
 }
 
 // hasError reports whether the answer says that it is an error. Some providers
-// send the member with every answer and leave it empty.
+// send the member with every answer and leave it empty, or zero.
 func (m *members) hasError() bool {
-	switch string(m.failure) {
-	case "", "null", `""`, "false":
+	switch string(bytes.Join(bytes.Fields(m.failure), nil)) {
+	case "", "null", `""`, "false", "0", `"0"`, "[]", "{}":
 		return false
 	default:
 		return true

@@ -273,6 +273,9 @@ var answers = []struct {
 	{name: "error object", body: `{"error":{"code":401,"message":"x"}}`, reason: events.ReasonRejected, detail: "no registered OAuth error"},
 	{name: "temporary error", body: `{"error":"temporarily_unavailable"}`, reason: events.ReasonProviderError, detail: "temporarily_unavailable"},
 	{name: "empty error", body: `{"error":"","access_token":"t","expires_in":3600}`, lifetime: time.Hour},
+	{name: "error of zero", body: `{"error":"0","access_token":"t","expires_in":3600}`, lifetime: time.Hour},
+	{name: "error of nothing", body: `{"error":[ ],"access_token":"t","expires_in":3600}`, lifetime: time.Hour},
+	{name: "error without members", body: `{"error":{},"access_token":"t","expires_in":3600}`, lifetime: time.Hour},
 	{name: "null error", body: `{"error":null,"access_token":"t","expires_in":3600}`, lifetime: time.Hour},
 }
 
