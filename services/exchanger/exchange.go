@@ -125,6 +125,9 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 	if name := c.secret.Kind.Provider(); name != "" {
 		why.Detail = strings.ReplaceAll(why.Detail, "token_url", "providers."+name+".token_url")
 	}
+	if v := why.Reason.Verdict(); v == events.NeedsConfiguration || v == events.NeedsHuman {
+		why.RetryAfter = 0 // it does not pass by waiting
+	}
 	if r != nil && r.consent != nil {
 		c.grant = c.replaced(r.consent) // the token was of no use, but the grant was used
 	}

@@ -149,3 +149,33 @@ func TestPatienceEnds(t *testing.T) {
 		})
 	}
 }
+
+// A credential that is refused is not tried more often for a Retry-After: that is for
+// what passes.
+func TestNoPatienceWithTheDead(t *testing.T) {
+	t.Parallel()
+	for _, retryAfter := range []string{"1", "60", "3600"} {
+		for kind, create := range map[string]func(w *world, x *Exchanger) *secret.Secret{
+			"client credentials": func(w *world, x *Exchanger) *secret.Secret {
+				s := w.create(secret.OAuth2)
+				w.run(x, w.job(s.ID))
+				return s
+			},
+			"consent": func(w *world, x *Exchanger) *secret.Secret { return w.consented(x, sandbox.CodeFlow{}) },
+		} {
+			t.Run(kind+", "+retryAfter, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				x := w.exchanger()
+				s := create(w, x)
+				w.script(s, sandbox.Step{Error: "invalid_client", Headers: map[string]string{"Retry-After": retryAfter}})
+				w.runDue(x, s.ID)
+				if got := w.secret(s.ID); got.NextAttemptAt.Sub(w.now()) < 5*time.Minute {
+					t.Errorf("next in %v", got.NextAttemptAt.Sub(w.now()))
+				}
+				w.untilDead(x, s.ID)
+				w.wantRequests(s.ID, 1+secret.MaxAttempts)
+			})
+		}
+	}
+}
