@@ -41,11 +41,15 @@ func (x *Exchanger) remind(ctx context.Context, s *secret.Secret) error {
 	return err
 }
 
-// announceEnd says that the provider refuses the grant for good.
+// announceEnd says that the provider refuses the grant for good; where nobody knows
+// whether it has ended, that a person has to consent again, and no more.
 func (x *Exchanger) announceEnd(ctx context.Context, s *secret.Secret, o *secret.Outcome) error {
+	due := reauthorizationDue(s, o.At, true)
+	if o.Failure.Reason == string(events.ReasonUnknown) {
+		due.Ended, due.ReauthorizeBy, due.DaysLeft = false, time.Time{}, 0
+	}
 	return x.Events.Publish(ctx, events.Event{
-		ID: fmt.Sprintf("%s.%d.ended", s.ID, o.Decision), Source: Source, Org: s.Org, Time: o.At,
-		Data: reauthorizationDue(s, o.At, true),
+		ID: fmt.Sprintf("%s.%d.ended", s.ID, o.Decision), Source: Source, Org: s.Org, Time: o.At, Data: due,
 	})
 }
 

@@ -218,10 +218,10 @@ func TestAppIsAway(t *testing.T) {
 	}
 }
 
-// ends are the announcements that the provider ended the grant.
+// ends are the announcements that the grant is of no use any more.
 func (w *world) ends(id string) (ids []string) {
 	for _, e := range w.events.about(id) {
-		if due, ok := e.Data.(events.ReauthorizationDue); ok && due.Ended {
+		if _, due := e.Data.(events.ReauthorizationDue); due && strings.HasSuffix(e.ID, ".ended") {
 			ids = append(ids, strings.TrimPrefix(e.ID, id+"."))
 		}
 	}

@@ -88,3 +88,23 @@ func TestVerdict(t *testing.T) {
 		})
 	}
 }
+
+// Somebody has to consent again when nobody knows how a refresh ended. That the grant
+// has ended is not said.
+func TestUnknownIsNoEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.rotating(strict())
+	w.dies(s.ID, 2)
+	w.again(s.ID)
+	w.untilDead(w.exchanger(), s.ID)
+	var due []events.ReauthorizationDue
+	for _, e := range w.events.about(s.ID) {
+		if d, ok := e.Data.(events.ReauthorizationDue); ok {
+			due = append(due, d)
+		}
+	}
+	if len(due) != 1 || due[0].Ended {
+		t.Errorf("said: %s", show(due))
+	}
+}
