@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -307,30 +306,4 @@ func oauthError(code string) (reason events.Reason, advice string, registered bo
 	default:
 		return events.ReasonRejected, "check client_id, client_secret and the options", false
 	}
-}
-
-// maxRetryAfter is the longest a provider's Retry-After is believed.
-const maxRetryAfter = 24 * time.Hour
-
-// retryAfter reads the header in both its forms (RFC 9110 section 10.2.3), a date
-// by the provider's clock. What cannot be read counts as absent.
-func retryAfter(header http.Header) time.Duration {
-	value := header.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil {
-		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
-	}
-	until, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	return max(0, min(until.Sub(answeredAt(header)), maxRetryAfter))
-}
-
-// answeredAt is the time of the provider's clock when it answered, so that the
-// two clocks need not agree; of ours when it does not say.
-func answeredAt(header http.Header) time.Time {
-	if at, err := http.ParseTime(header.Get("Date")); err == nil {
-		return at
-	}
-	return time.Now()
 }

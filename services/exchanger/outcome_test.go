@@ -382,35 +382,62 @@ func TestInterruption(t *testing.T) {
 	e.wants(t, 2)
 }
 
+// In what forms a provider says for how long it wants to be left alone.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
-	const date = "Mon, 06 Jul 2026 10:00:00 GMT"
-	tests := []struct {
-		value, date string
-		want        time.Duration
-	}{
-		{"", date, 0},
-		{"0", date, 0},
-		{"7", date, 7 * time.Second},
-		{"-7", date, 0},
-		{"1.5", date, 0},
-		{"soon", date, 0},
-		{"86401", date, 24 * time.Hour},
-		{"9223372036854775807", date, 24 * time.Hour},
-		{"99999999999999999999999", date, 0},
-		{"Mon, 06 Jul 2026 10:00:30 GMT", date, 30 * time.Second},
-		{"Monday, 06-Jul-26 10:00:30 GMT", date, 30 * time.Second},
-		{"Mon Jul  6 10:00:30 2026", date, 30 * time.Second},
-		{"Mon, 06 Jul 2026 09:00:00 GMT", date, 0},
-		{"Mon, 06 Jul 2099 10:00:00 GMT", date, 24 * time.Hour},
-		{"Mon, 06 Jul 2099 10:00:00 GMT", "", 24 * time.Hour},
-	}
-	for _, tt := range tests {
-		header := http.Header{"Retry-After": {tt.value}, "Date": {tt.date}}
+	const date = "Sun, 22 Nov 2026 12:00:00 GMT"
+	for _, tt := range retryAfters() {
+		header := http.Header{"Retry-After": tt.values, "Date": {date}}
 		if got := retryAfter(header); got != tt.want {
-			t.Errorf("Retry-After %q, Date %q: %v, want %v", tt.value, tt.date, got, tt.want)
+			t.Errorf("%q is %v, want %v", tt.values, got, tt.want)
 		}
 	}
+	if got := retryAfter(http.Header{"Retry-After": {"Mon, 06 Jul 2099 10:00:00 GMT"}}); got != maxRetryAfter {
+		t.Errorf("without a Date: %v", got)
+	}
+}
+
+// retryAfters are values of the header, and what they mean at noon of 22 November 2026.
+func retryAfters() []retryAfterForm {
+	return []retryAfterForm{
+		{nil, 0},
+		{[]string{""}, 0},
+		{[]string{"0"}, 0},
+		{[]string{"86401"}, maxRetryAfter},
+		{[]string{"-1"}, 0},
+		{[]string{"soon"}, 0},
+		{[]string{"0x10"}, 0},
+		{[]string{"1e3"}, 0},
+		{[]string{"NaN"}, 0},
+		{[]string{"5"}, 5 * time.Second},
+		{[]string{" 5 "}, 5 * time.Second},
+		{[]string{`"120"`}, 2 * time.Minute},
+		{[]string{"5.5"}, 5500 * time.Millisecond},
+		{[]string{"5, 10"}, 10 * time.Second},
+		{[]string{"10,5,"}, 10 * time.Second},
+		{[]string{"5", "600"}, 10 * time.Minute},
+		{[]string{"600", "5"}, 10 * time.Minute},
+		{[]string{"junk", "600"}, 10 * time.Minute},
+		{[]string{"5", "Sun, 22 Nov 2026 12:01:00 GMT"}, time.Minute},
+		{[]string{"9223372036854775808"}, maxRetryAfter},
+		{[]string{"99999999999999999999"}, maxRetryAfter},
+		{[]string{strings.Repeat("9", 400)}, maxRetryAfter},
+		{[]string{"1795348860"}, maxRetryAfter}, // a moment, by the look of it
+		{[]string{"Sun, 22 Nov 2026 12:01:00 GMT"}, time.Minute},
+		{[]string{"Sunday, 22-Nov-26 12:01:00 GMT"}, time.Minute},
+		{[]string{"Sun Nov 22 12:01:00 2026"}, time.Minute},
+		{[]string{"Sun, 22 Nov 2026 12:01:00 UTC"}, time.Minute},
+		{[]string{"Sun, 22 Nov 2026 12:01:00 +0000"}, time.Minute},
+		{[]string{"Sun, 22 Nov 2026 13:01:00 +0100"}, time.Minute},
+		{[]string{"2026-11-22T12:01:00Z"}, time.Minute},
+		{[]string{"Sun, 22 Nov 2026 11:00:00 GMT"}, 0},
+		{[]string{"Sun, 22 Nov 9999 12:01:00 GMT"}, maxRetryAfter},
+	}
+}
+
+type retryAfterForm struct {
+	values []string
+	want   time.Duration
 }
 
 // Every status there can be has an outcome of the closed set and a text that

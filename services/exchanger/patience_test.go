@@ -114,6 +114,22 @@ func TestPatienceIsTold(t *testing.T) {
 	}
 }
 
+// slow_down is a word for patience whatever the status it comes with.
+func TestSlowDownWithSuccess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	x := w.exchanger()
+	s := w.create(secret.OAuth2)
+	w.run(x, w.job(s.ID))
+	w.script(s, sandbox.Step{Times: 1, Status: 200, Error: "slow_down", Headers: map[string]string{"Retry-After": "7200"}}, sandbox.Step{})
+	w.runDue(x, s.ID)
+	if got := w.secret(s.ID); got.NextAttemptAt.Sub(w.now()) != 2*time.Hour {
+		t.Errorf("next in %v", got.NextAttemptAt.Sub(w.now()))
+	}
+	w.runDue(x, s.ID)
+	w.checkRest(s.ID)
+}
+
 // Patience ends with the value in use, and is no licence to ask more often than
 // the schedule would.
 func TestPatienceEnds(t *testing.T) {

@@ -102,6 +102,9 @@ func (c *Client) Probe(ctx context.Context, r TokenRequest) (body seal.Plaintext
 	}
 	answer, err = decodeAnswer(got.body)
 	if err != nil {
+		if e, ok := errors.AsType[*ExchangeError](err); ok {
+			e.RetryAfter = retryAfter(got.header)
+		}
 		return seal.Plaintext{}, Answer{}, r.described(err, got)
 	}
 	return seal.NewPlaintext(got.body), answer, nil
