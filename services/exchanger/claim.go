@@ -48,6 +48,8 @@ type claim struct {
 	stepped    time.Time      // when the step before was made
 	// probe tells that this one is to ask whether a host that has failed is back.
 	probe bool
+	// save is set while the claim is kept: see whileKept.
+	save func(context.Context, *secret.ConsentGrant)
 }
 
 // reached notes that a step was made.
@@ -216,7 +218,9 @@ func (c *claim) gone(ctx context.Context) (bool, error) {
 }
 
 // whileKept does something and renews the claim meanwhile. It returns why the
-// context that it hands over had ended by then, if it had.
+// context that it hands over had ended by then, if it had. What comes meanwhile in
+// place of the refresh token that was sent can be saved: it is in the grant when save
+// returns, unless the store is away or the claim lost, and from there in every renewal.
 func (c *claim) whileKept(ctx context.Context, do func(context.Context)) error {
 	if now := c.x.now(); !c.grant.Claim.Live(now) {
 		// This process stood still since it claimed: the decision may have been given up.
@@ -228,15 +232,29 @@ func (c *claim) whileKept(ctx context.Context, do func(context.Context)) error {
 	var keeper sync.WaitGroup
 	defer keeper.Wait()
 	defer stop(nil)
+	var writing sync.Mutex
 	started := c.grant.Claim.StartedAt
-	keeper.Go(func() { c.keep(ctx, started, stop) })
+	renew := func(ctx context.Context) error {
+		writing.Lock()
+		defer writing.Unlock()
+		return c.put(ctx, c.claimed(started, c.x.now().Add(claimLife)))
+	}
+	c.save = func(ctx context.Context, brought *secret.ConsentGrant) {
+		writing.Lock()
+		c.grant = c.replaced(brought)
+		writing.Unlock()
+		if err := renew(ctx); err != nil {
+			c.x.Logger.WarnContext(ctx, "a refresh token could not be saved yet", "secret", c.secret.ID, "error", err)
+		}
+	}
+	keeper.Go(func() { c.keep(ctx, renew, stop) })
 	do(ctx)
 	return context.Cause(ctx)
 }
 
 // keep renews the claim until ctx ends. When somebody else has claimed, it says
 // so by lost and returns. Any other failure is not yet a loss.
-func (c *claim) keep(ctx context.Context, started time.Time, lost func(error)) {
+func (c *claim) keep(ctx context.Context, renew func(context.Context) error, lost func(error)) {
 	tick := time.NewTicker(c.x.pace.renew)
 	defer tick.Stop()
 	for {
@@ -245,7 +263,7 @@ func (c *claim) keep(ctx context.Context, started time.Time, lost func(error)) {
 			return
 		case <-tick.C:
 		}
-		err := c.put(ctx, c.claimed(started, c.x.now().Add(claimLife)))
+		err := renew(ctx)
 		if errors.Is(err, errFenced) {
 			lost(err)
 			return

@@ -66,8 +66,12 @@ func (x *Exchanger) redeem(ctx context.Context, c *claim, app App, now time.Time
 		tokens.Access.Wipe()
 		return got{}, failed(events.ReasonNoRefreshToken, "%s gave no refresh token: check that the app may have one, and authorize again", app.label())
 	}
-	g, err := x.granted(c, app, fresh, tokens, now)
-	g.held = err == nil && another(c.grant.Consent, fresh)
+	if err := x.seal(c, fresh, tokens.Refresh); err != nil {
+		tokens.Access.Wipe()
+		return got{}, err
+	}
+	g := x.granted(c, app, fresh, tokens, now)
+	g.held = another(c.grant.Consent, fresh)
 	if g.force = missing; missing {
 		g.warn(events.WarningRefreshTokenKept, "%s gave no refresh token with the last consent: that of the consent before is kept, and the next dialog will force consent", app.label())
 	}
@@ -97,7 +101,9 @@ func scopes(app App, s *secret.Secret, tokens Tokens) []string {
 	return app.Provider.Requested(s.Credentials.Scopes)
 }
 
-// sendCode opens the code and sends it.
+// sendCode opens the code, sends it, and asks what its answer does not tell. Where
+// its refresh token belongs follows from whose it is, so nothing is saved meanwhile:
+// who dies now has spent the code.
 func (x *Exchanger) sendCode(ctx context.Context, id string, app App, given *secret.Consent) (Tokens, error) {
 	d := given.Answered
 	code, err := x.unseal(ctx, id, secret.FieldCode, d.Number, given.Code)
@@ -110,7 +116,14 @@ func (x *Exchanger) sendCode(ctx context.Context, id string, app App, given *sec
 		return Tokens{}, err
 	}
 	defer verifier.Wipe()
-	return x.Client.Code(ctx, app, code, verifier, d.RedirectURI)
+	tokens, err := x.Client.Code(ctx, app, code, verifier, d.RedirectURI)
+	if err != nil {
+		return tokens, err
+	}
+	if tokens, err = x.Client.Complete(ctx, app, tokens); err == nil {
+		tokens = x.Client.Identify(ctx, app, tokens)
+	}
+	return tokens, err
 }
 
 // renew uses a refresh token (RFC 6749 section 6).
@@ -130,16 +143,23 @@ func (x *Exchanger) renew(ctx context.Context, c *claim, app App, use *secret.Co
 	defer token.Wipe()
 	tokens, failure := x.Client.Refresh(ctx, app, token, c.late)
 	defer tokens.Refresh.Wipe()
-	if failure != nil && tokens.Refresh.IsZero() {
-		tokens.Access.Wipe()
-		return got{}, failure
-	}
 	next := *use
 	next.Extra = merge(use.Extra, tokens.Extra)
 	if len(tokens.Scopes) > 0 {
 		next.Scopes = tokens.Scopes
 	}
-	g, err := x.granted(c, app, &next, tokens, now)
+	if err := x.seal(c, &next, tokens.Refresh); err != nil {
+		tokens.Access.Wipe()
+		return got{}, err
+	}
+	if failure == nil {
+		tokens, failure = x.complete(ctx, c, app, next, tokens)
+	}
+	if failure != nil && tokens.Refresh.IsZero() {
+		tokens.Access.Wipe()
+		return got{}, failure
+	}
+	g := x.granted(c, app, &next, tokens, now)
 	if app.Provider.Refresh.Rotates && tokens.Refresh.IsZero() {
 		g.warn(events.WarningRotationLeftOut, "%s replaces refresh tokens, but its answer had none: the one that was sent is kept, and may be good no longer", app.label())
 	}
@@ -147,28 +167,41 @@ func (x *Exchanger) renew(ctx context.Context, c *claim, app App, use *secret.Co
 		// What came is of no use, but the refresh token with it: the one that was
 		// sent may be spent.
 		g.value.Wipe()
-		return got{consent: g.consent}, cmp.Or(err, failure)
+		return got{consent: g.consent}, failure
 	}
-	return g, err
+	return g, nil
 }
 
-// granted is what an answer comes to. Consent is completed with what is new.
-func (x *Exchanger) granted(c *claim, app App, consent *secret.ConsentGrant, tokens Tokens, now time.Time) (got, error) {
-	g := got{
-		value: tokens.Access, class: seal.ShortLived, consent: consent,
-		lifetime: tokens.Lifetime, offset: app.offset(tokens.Lifetime),
+// complete asks what the answer to a refresh does not tell. What it brought in place
+// of the refresh token is saved by then: who dies now has lost no more than a value.
+func (x *Exchanger) complete(ctx context.Context, c *claim, app App, next secret.ConsentGrant, tokens Tokens) (Tokens, error) {
+	if !tokens.Refresh.IsZero() && app.introspects(tokens) {
+		c.save(ctx, &next)
 	}
-	if !tokens.Refresh.IsZero() {
-		sealed, err := x.sealer.Seal(seal.LongLived, seal.Binding{
-			Secret: c.secret.ID, Field: fieldRefreshToken, Generation: c.secret.Decision,
-		}, tokens.Refresh)
-		if err != nil {
-			tokens.Access.Wipe()
-			return got{}, err
-		}
+	return x.Client.Complete(ctx, app, tokens)
+}
+
+// seal puts a refresh token into a consent, if there is one.
+func (x *Exchanger) seal(c *claim, consent *secret.ConsentGrant, token seal.Plaintext) error {
+	if token.IsZero() {
+		return nil
+	}
+	sealed, err := x.sealer.Seal(seal.LongLived, seal.Binding{
+		Secret: c.secret.ID, Field: fieldRefreshToken, Generation: c.secret.Decision,
+	}, token)
+	if err == nil {
 		consent.Sealed, consent.Generation = sealed, c.secret.Decision
 	}
-	g.last = len(consent.Sealed) == 0
+	return err
+}
+
+// granted is what an answer comes to. Consent, which has its refresh token, is
+// completed with what else is new.
+func (x *Exchanger) granted(c *claim, app App, consent *secret.ConsentGrant, tokens Tokens, now time.Time) got {
+	g := got{
+		value: tokens.Access, class: seal.ShortLived, consent: consent,
+		lifetime: tokens.Lifetime, offset: app.offset(tokens.Lifetime), last: len(consent.Sealed) == 0,
+	}
 	consent.EndsAt = app.endsAt(consent, tokens, now)
 	if end := now.Add(tokens.Lifetime); near(end, consent.EndsAt) && near(end, c.secret.ExpiresAt) {
 		// It is cut to the end of the consent, as was the one before: a refresh
@@ -180,7 +213,7 @@ func (x *Exchanger) granted(c *claim, app App, consent *secret.ConsentGrant, tok
 		Account: consent.Account,
 	}
 	g.warnOfScopes(app.Provider.Asked(c.secret.Credentials.Scopes), consent.Scopes)
-	return g, nil
+	return g
 }
 
 // unseal opens what was sealed for a dialog, or a refresh token.

@@ -48,6 +48,7 @@ func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*r
 		if once {
 			kept = ctx // also when the claim is lost: see salvage
 		}
+		asked.save = c.save
 		r, err = x.attempt(kept, &asked, due.Action)
 	})
 	if err != nil || r == nil {

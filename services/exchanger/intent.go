@@ -33,9 +33,14 @@ func (c *claim) uses() *secret.ConsentGrant {
 	}
 }
 
-// intend completes a claim with what it is about to send.
+// intend completes a claim with what it is about to send: in a renewal what it has
+// sent, whatever has come in its place since.
 func (c *claim) intend(claim *secret.Claim) *secret.Claim {
 	claim.Attempt = c.secret.Attempts + 1
+	if own := c.grant.Claim; own != nil && own.Decision == claim.Decision {
+		claim.Token, claim.Fingerprint = own.Token, own.Fingerprint
+		return claim
+	}
 	if token := c.uses(); token != nil && len(token.Sealed) > 0 {
 		sum := sha256.Sum256(token.Sealed)
 		claim.Token, claim.Fingerprint = token.Generation, hex.EncodeToString(sum[:8])

@@ -25,8 +25,8 @@ type Tokens struct {
 	// Refresh is zero when the answer has none.
 	Refresh seal.Plaintext
 	// Lifetime is of the access token, in whole seconds: the earliest end that
-	// the answer names, else what introspection says, else the descriptor's
-	// default. 0 only with Endless.
+	// the answer names, else, if completed, what introspection says, else the
+	// descriptor's default. 0 is Endless, or not known.
 	Lifetime time.Duration
 	Endless  bool
 	// RefreshLifetime is of the refresh token; 0 when the answer does not say.
@@ -181,12 +181,9 @@ func member(body []byte, path string) string {
 	return text
 }
 
-// introspect asks how long a token lives (RFC 7662); 0 when there is nobody to
-// ask or no answer to use.
+// introspect asks how long a token lives (RFC 7662); 0 when there is no answer to
+// use.
 func (c *Client) introspect(ctx context.Context, app App, access seal.Plaintext) time.Duration {
-	if app.Provider.IntrospectURL == "" {
-		return 0
-	}
 	r, err := app.sign(TokenRequest{
 		URL: app.Provider.IntrospectURL, Fields: []Field{{"token", access}},
 		Options: map[string]string{"token_type_hint": "access_token"}, Rename: map[string]string{"grant_type": ""},

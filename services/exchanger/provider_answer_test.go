@@ -404,6 +404,7 @@ func TestInterruptedAfterTheTokens(t *testing.T) {
 	})
 	c := newClientFor(t, EgressConfig{Allow: loopback})
 	got, err := c.Code(ctx, app, seal.NewPlaintext(canaryCode), seal.NewPlaintext(canaryVerifier), testRedirect)
+	got, err = c.completed(ctx, app, got, err, true)
 	if err != nil || string(got.Refresh.Reveal()) != canaryRefresh || got.Subject != "" {
 		t.Errorf("subject %q, %v", got.Subject, err)
 	}

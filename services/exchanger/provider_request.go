@@ -34,22 +34,15 @@ const (
 // sent to providers with PKCE only. What was spent on the request is as of
 // [Client.Exchange], and so are errors: a code that is not honoured is
 // [events.ReasonConsentRefused].
-//
-// Where the provider tells only by its userinfo endpoint whose grant it is, that
-// is asked, too: what fails there leaves the subject unknown.
 func (c *Client) Code(ctx context.Context, app App, code, verifier seal.Plaintext, redirectURI string) (Tokens, error) {
 	d := app.Provider
 	fields := []Field{{"code", code}, {"redirect_uri", seal.NewPlaintext(redirectURI)}}
 	if d.PKCE != "" {
 		fields = append(fields, Field{"code_verifier", verifier})
 	}
-	t, err := c.grant(ctx, app, events.ReasonConsentRefused, TokenRequest{
+	return c.grant(ctx, app, events.ReasonConsentRefused, TokenRequest{
 		URL: d.TokenURL, Grant: grantAuthorizationCode, Fields: fields, Options: d.TokenParams,
 	})
-	if err == nil && d.Subject.From == provider.PlaceUserinfo {
-		t.Subject = c.as(app).account(ctx, d.Subject, t.Access)
-	}
-	return t, err
 }
 
 // Refresh asks for new tokens (RFC 6749 section 6), unless it is late by the time the
@@ -88,13 +81,36 @@ func (c *Client) grant(ctx context.Context, app App, over events.Reason, r Token
 	if d.Elsewhere(t.Issuer) {
 		return t, elsewhere(app)
 	}
+	return t, nil
+}
+
+// introspects reports whether the provider is to be asked how long a token lives.
+func (a App) introspects(t Tokens) bool {
+	return t.Lifetime == 0 && !t.Endless && a.Provider.IntrospectURL != ""
+}
+
+// Complete adds to what a provider gave how long the token lives, if the answer did
+// not tell: by introspection, else by the descriptor. The error is that nobody tells.
+func (c *Client) Complete(ctx context.Context, app App, t Tokens) (Tokens, error) {
+	if app.introspects(t) {
+		t.Lifetime = c.as(app).introspect(ctx, app, t.Access)
+	}
 	if t.Lifetime == 0 && !t.Endless {
-		t.Lifetime = cmp.Or(c.introspect(ctx, app, t.Access), d.Expiry.Default)
+		t.Lifetime = app.Provider.Expiry.Default
 	}
 	if t.Lifetime == 0 && !t.Endless {
 		return t, noLifetime("names no lifetime, and neither does the descriptor of the provider")
 	}
 	return t, nil
+}
+
+// Identify adds to what a provider gave for a code whose it is, where only its
+// userinfo endpoint tells: what fails there leaves the subject unknown.
+func (c *Client) Identify(ctx context.Context, app App, t Tokens) Tokens {
+	if s := app.Provider.Subject; s.From == provider.PlaceUserinfo {
+		t.Subject = c.as(app).account(ctx, s, t.Access)
+	}
+	return t
 }
 
 // assertionJWT is the type of an assertion that is a JWT (RFC 7523 section 2.2).

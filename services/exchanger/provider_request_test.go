@@ -1,6 +1,7 @@
 package exchanger
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -42,11 +43,24 @@ func newApp(t testing.TB, url string, edits ...func(*provider.Descriptor)) App {
 }
 
 func (c *Client) code(t testing.TB, app App) (Tokens, error) {
-	return c.Code(t.Context(), app, seal.NewPlaintext(canaryCode), seal.NewPlaintext(canaryVerifier), testRedirect)
+	tokens, err := c.Code(t.Context(), app, seal.NewPlaintext(canaryCode), seal.NewPlaintext(canaryVerifier), testRedirect)
+	return c.completed(t.Context(), app, tokens, err, true)
 }
 
 func (c *Client) refresh(t testing.TB, app App) (Tokens, error) {
-	return c.Refresh(t.Context(), app, seal.NewPlaintext(canaryRefresh), nil)
+	tokens, err := c.Refresh(t.Context(), app, seal.NewPlaintext(canaryRefresh), nil)
+	return c.completed(t.Context(), app, tokens, err, false)
+}
+
+// completed asks what the answer to a refresh, or a code, does not tell.
+func (c *Client) completed(ctx context.Context, app App, tokens Tokens, err error, code bool) (Tokens, error) {
+	if err == nil {
+		tokens, err = c.Complete(ctx, app, tokens)
+	}
+	if err == nil && code {
+		tokens = c.Identify(ctx, app, tokens)
+	}
+	return tokens, err
 }
 
 // arrival is a request as it arrives.

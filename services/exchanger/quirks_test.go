@@ -155,7 +155,8 @@ func (q *wire) code() (Tokens, error) {
 	back := q.browse(provider.Dialog{ClientID: q.app.ClientID, RedirectURI: testRedirect, Scopes: []string{plantedScope}, State: "s"})
 	app := q.app
 	app.Provider = d
-	return q.tokenServer.client.Code(q.t.Context(), app, seal.NewPlaintext(back.Get("code")), seal.Plaintext{}, testRedirect)
+	tokens, err := q.tokenServer.client.Code(q.t.Context(), app, seal.NewPlaintext(back.Get("code")), seal.Plaintext{}, testRedirect)
+	return q.tokenServer.client.completed(q.t.Context(), app, tokens, err, true)
 }
 
 // browse goes where a dialog leads, and returns what the redirect brings.
@@ -177,7 +178,8 @@ func (q *wire) browse(dialog provider.Dialog) url.Values {
 }
 
 func (q *wire) refresh(token seal.Plaintext) (Tokens, error) {
-	return q.tokenServer.client.Refresh(q.t.Context(), q.app, token, nil)
+	tokens, err := q.tokenServer.client.Refresh(q.t.Context(), q.app, token, nil)
+	return q.tokenServer.client.completed(q.t.Context(), q.app, tokens, err, false)
 }
 
 // granted is code for when it has to go well.

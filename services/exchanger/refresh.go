@@ -152,7 +152,8 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 			return "", err
 		}
 		c.reached(StepClaim)
-		// 2. Exchange: at most one request.
+		// 2. Exchange: at most one request. What it brings in place of the refresh
+		// token is saved under the claim before the provider is asked anything else.
 		result = jobDone
 		done, err := x.exchange(ctx, c, due)
 		if err != nil {
