@@ -120,6 +120,9 @@ func (s *Secret) afterFailure(f *Failure, now time.Time) string {
 	switch a := s.Authorization; {
 	case f.passes() && !f.RetryAt.IsZero():
 		next = "The provider asked to wait until " + when(f.RetryAt) + ". " + next
+		if s.works(now) && !s.ExpiresAt.IsZero() && s.NextAttemptAt.After(s.ExpiresAt) {
+			next += ". From then until the provider answers again there is none: only the provider can shorten that"
+		}
 	case f.passes(), f.unknown(), a != nil && !a.EndedAt.IsZero():
 	case f.needsConsent():
 		next += ". If that is refused, too, a person has to consent again"

@@ -135,6 +135,10 @@ func TestExplain(t *testing.T) {
 		{"a refresh is to wait", edited(func(s *secret.Secret) {
 			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts = secret.Pending, patience(30*time.Minute), 1
 		}), "Its refresh failed once, at T-1h: too many requests. The provider asked to wait until T+30m. The next attempt is at T+30m; the value in use works until T+4h."},
+		{"a refresh is to wait for longer than the value lives", edited(func(s *secret.Secret) {
+			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts = secret.Pending, patience(24*time.Hour), 1
+			s.NextAttemptAt = s.RefreshStatusDetails.RetryAt
+		}), "Its refresh failed once, at T-1h: too many requests. The provider asked to wait until T+24h. The next attempt is at T+24h; the value in use works until T+4h. From then until the provider answers again there is none: only the provider can shorten that."},
 		{"an exchange is to wait", edited(func(s *secret.Secret) {
 			s.Status, s.StatusDetails, s.NextAttemptAt = secret.Failed, patience(5*time.Minute), time.Time{}
 		}), "Its exchange failed at T-1h: too many requests. Nothing tries again by itself; the provider asked to wait until T+5m, so retry it after that. As it is, the value in use works until T+4h."},
