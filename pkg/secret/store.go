@@ -13,6 +13,9 @@ import (
 // ErrNameTaken is returned when a living secret of the property has the name.
 var ErrNameTaken = errors.New("the name is taken within the property")
 
+// ErrDamaged is returned when a record is there and cannot be read.
+var ErrDamaged = errors.New("the record is damaged")
+
 // Store keeps secrets and reserves their names. It is safe for concurrent use,
 // by many processes over one state.
 type Store struct{ State state.Store }
@@ -198,19 +201,20 @@ func (v Vault) Withdraw(ctx context.Context, environment, id string) error {
 	return v.remove(ctx, state.ArtifactKey(environment, id))
 }
 
-// Erase removes every record of a deleted secret. The secret's own record goes
-// last, so that an erasure that is interrupted is planned again.
+// Erase removes every record of a deleted secret, also what cannot be read. The
+// secret's own record goes last, so that an erasure that is interrupted is planned
+// again.
 func (v Vault) Erase(ctx context.Context, s *Secret) error {
 	if s.DeletedAt.IsZero() {
 		return fmt.Errorf("secret %s is not deleted", s.ID)
 	}
 	g, _, err := v.Grant(ctx, s.ID)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrDamaged) {
 		return err
 	}
 	keys := make([]string, 0, 7)
 	environments := map[string]bool{s.Deployed: true, s.Environment: true}
-	if g.Outcome != nil {
+	if g != nil && g.Outcome != nil {
 		environments[g.Outcome.Environment] = true
 	}
 	delete(environments, "")
@@ -277,7 +281,7 @@ func get[T any](ctx context.Context, st state.Store, key string) (*T, state.Revi
 	}
 	v := new(T)
 	if err := json.Unmarshal(body, v); err != nil {
-		return nil, 0, fmt.Errorf("record %s is damaged: %w", key, err)
+		return nil, 0, fmt.Errorf("record %s: %w: %w", key, ErrDamaged, err)
 	}
 	return v, rev, nil
 }

@@ -2,6 +2,7 @@ package exchanger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -251,4 +252,40 @@ func TestChangeDuringExchange(t *testing.T) {
 			w.checkRest(s.ID)
 		})
 	}
+}
+
+// What cannot be read is erased like everything else.
+func TestEraseDamaged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	x := w.exchanger()
+	s := w.create(secret.OAuth2)
+	w.run(x, w.job(s.ID))
+	w.overwrite(state.GrantKey(s.ID), "damaged")
+	w.update(s.ID, func(s *secret.Secret) { s.Detach(w.now()) })
+	w.run(x, w.job(s.ID))
+	if got := w.secret(s.ID); got.Deployed != "" || len(w.artifacts(s.ID)) != 0 {
+		t.Errorf("not withdrawn: %s", show(got))
+	}
+	w.update(s.ID, func(s *secret.Secret) { s.Delete(w.now()) })
+	m := w.job(s.ID)
+	m.Delivery = 2
+	w.run(x, m)
+	if keys := w.keys(s.ID); len(keys) != 0 {
+		t.Errorf("left: %v", keys)
+	}
+}
+
+// For an exchange a grant must be readable: what it says is not to be forgotten.
+func TestNoExchangeWithDamagedGrant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.create(secret.OAuth2)
+	w.run(w.exchanger(), w.job(s.ID))
+	w.overwrite(state.GrantKey(s.ID), "damaged")
+	w.update(s.ID, func(s *secret.Secret) { s.Ask(w.now()) })
+	if err := w.exchanger().Handle(t.Context(), w.job(s.ID)); !errors.Is(err, secret.ErrDamaged) {
+		t.Errorf("error is %v", err)
+	}
+	w.wantRequests(s.ID, 1)
 }

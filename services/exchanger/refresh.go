@@ -95,10 +95,11 @@ func (x *Exchanger) handle(ctx context.Context, m work.Message) (result string, 
 func (x *Exchanger) next(ctx context.Context, order events.RefreshDue, again bool) (result string, err error) {
 	began := x.Now()
 	// The grant is read before the record. A claim expects its revision, and so
-	// proves that no exchange has been begun since.
-	g, rev, err := x.vault.Grant(ctx, order.Secret)
-	if err != nil {
-		return "", err
+	// proves that no exchange has been begun since. What needs none needs no grant
+	// that can be read.
+	g, rev, unread := x.vault.Grant(ctx, order.Secret)
+	if unread != nil && !errors.Is(unread, secret.ErrDamaged) {
+		return "", unread
 	}
 	s, read, err := x.secrets.Get(ctx, order.Secret)
 	if errors.Is(err, state.ErrNotFound) {
@@ -107,7 +108,7 @@ func (x *Exchanger) next(ctx context.Context, order events.RefreshDue, again boo
 	if err != nil {
 		return "", err
 	}
-	if again {
+	if again && unread == nil {
 		if err := x.announceAgain(ctx, s, g.Outcome, order); err != nil {
 			return "", err
 		}
@@ -124,6 +125,8 @@ func (x *Exchanger) next(ctx context.Context, order events.RefreshDue, again boo
 		return jobDone, x.withdraw(ctx, s)
 	case due.Action == secret.Remind:
 		return jobDone, x.remind(ctx, s)
+	case unread != nil:
+		return "", unread
 	default:
 		return x.refresh(ctx, &claim{x: x, secret: s, read: read, grant: g, revision: rev, stepped: began}, due)
 	}
