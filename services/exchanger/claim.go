@@ -20,16 +20,21 @@ import (
 const claimLife = 3 * time.Second
 
 // commitPatience is for how long the outcome of an exchange is held while the
-// store does not take it.
+// store does not take it: from the answer on, or, of one that may be nowhere else,
+// from when the process was told to hurry.
 const commitPatience = 5 * time.Minute
 
-// pace is how long is waited in real time. Tests wait for nothing.
+// pace is how long is waited in real time, whatever the clock says. Tests wait for
+// nothing.
 type pace struct {
-	renew  time.Duration // how often a claim is renewed while its exchange takes long
-	commit time.Duration // between two attempts to store an outcome
+	renew    time.Duration // how often a claim is renewed while its exchange takes long
+	commit   time.Duration // between two attempts to store an outcome
+	patience time.Duration // commitPatience
 }
 
-func newPace() pace { return pace{renew: time.Second, commit: 250 * time.Millisecond} }
+func newPace() pace {
+	return pace{renew: time.Second, commit: 250 * time.Millisecond, patience: commitPatience}
+}
 
 // claim is the right to make the exchange of a secret's current decision, or
 // to bring it to its end if its outcome is in the grant.
@@ -275,16 +280,23 @@ func (c *claim) keep(ctx context.Context, renew func(context.Context) error, los
 }
 
 // commit closes the claim with its outcome. It does not give up while the store
-// is away: the outcome exists nowhere else. Of a void one the refresh token may be
-// good.
-func (c *claim) commit(ctx context.Context, r *result) error {
-	deadline := c.x.now().Add(commitPatience)
+// is away: the outcome exists nowhere else. Where that cannot be had again, because
+// a person's consent hangs on it, its patience begins when hard ends. Of a void outcome
+// the refresh token may be good.
+func (c *claim) commit(hard context.Context, r *result) error {
+	ctx := context.WithoutCancel(hard)
+	waits := time.Now()
 	for {
 		err := c.put(ctx, r.in(c.grant))
 		if errors.Is(err, errFenced) {
 			err = cmp.Or(c.salvage(ctx, r.consent), err)
 		}
-		if err == nil || errors.Is(err, errFenced) || c.x.now().After(deadline) {
+		switch {
+		case err == nil, errors.Is(err, errFenced):
+			return err
+		case r.consent != nil && hard.Err() == nil:
+			waits = time.Now()
+		case time.Since(waits) >= c.x.pace.patience:
 			return err
 		}
 		c.x.Logger.WarnContext(ctx, "the outcome of an exchange could not be stored yet", "secret", c.secret.ID, "error", err)

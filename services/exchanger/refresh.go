@@ -164,7 +164,7 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 		}
 		c.reached(StepExchange)
 		// 3. Commit the grant: the outcome is safe, and the claim is closed.
-		if err := c.commit(unstopped, done); err != nil {
+		if err := c.commit(ctx, done); err != nil {
 			return "", err
 		}
 		c.reached(StepGrant)

@@ -95,41 +95,72 @@ func TestHardStopBetweenEffects(t *testing.T) {
 	}
 }
 
-// An outcome is held as long as the store does not take it, and given up at
-// last.
+// An outcome is held while the store does not take it, whatever the clock says, and
+// given up at last. One that may be nowhere else, a refresh token, is given up by
+// nobody but a process that was told to hurry.
 func TestStoreAway(t *testing.T) {
 	t.Parallel()
-	for _, away := range []time.Duration{commitPatience - time.Second, commitPatience + time.Second} {
-		t.Run(away.String(), func(t *testing.T) {
+	code := func(w *world) *secret.Secret { return w.create(secret.OAuth2) }
+	renewal := func(w *world) *secret.Secret { return w.rotating(strict()) }
+	for name, tt := range map[string]struct {
+		due      func(w *world) *secret.Secret
+		patience time.Duration
+		hurried  bool
+		given    bool
+	}{
+		"value":                 {code, commitPatience, false, false},
+		"value, out of time":    {code, 0, false, true},
+		"token":                 {renewal, commitPatience, false, false},
+		"token, out of time":    {renewal, 0, false, false},
+		"token, hurried":        {renewal, commitPatience, true, false},
+		"token, hurried to end": {renewal, 0, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			s := w.create(secret.OAuth2)
+			s := tt.due(w)
+			before := len(w.provider.AllRequests())
 			m := w.job(s.ID)
-			p := &outage{Store: w.store, world: w, from: 2, lasts: away}
-			err := w.exchanger(using(p)).Handle(t.Context(), m)
-			given := away > commitPatience
-			if (err != nil) != given {
+			ctx, hurry := context.WithCancel(t.Context())
+			defer hurry()
+			p := &outage{Store: w.store, world: w, from: 2, lasts: 2 * commitPatience}
+			if tt.hurried {
+				p.begins = hurry
+			}
+			x := w.exchanger(using(p))
+			x.pace.patience = tt.patience
+			if err := x.Handle(ctx, m); (err != nil) != tt.given {
 				t.Errorf("error is %v", err)
 			}
+			if given := p.commits == 2; given != tt.given {
+				t.Errorf("it tried %d times", p.commits-1)
+			}
+			if tt.given && name != "value, out of time" {
+				return // what follows is about lost answers
+			}
 			m.Delivery++
+			w.advance(claimLife)
 			w.run(w.exchanger(), m)
 			w.checkRest(s.ID)
-			requests := 1
-			if given {
-				requests = 2
+			want := 1
+			if tt.given {
+				want = 2
 			}
-			w.wantRequests(s.ID, requests)
+			if got := len(w.provider.AllRequests()) - before; got != want {
+				t.Errorf("%d requests, want %d", got, want)
+			}
 		})
 	}
 }
 
-// outage is a store that goes away at a commit for some time. Each attempt to
-// reach it takes a second.
+// outage is a store that goes away at a commit for some time by the clock. With
+// each attempt to reach it a second goes by.
 type outage struct {
 	state.Store
-	world *world
-	from  int
-	lasts time.Duration
+	world  *world
+	from   int
+	lasts  time.Duration
+	begins func() // unless nil, it is told
 
 	commits int
 	since   time.Time
@@ -138,6 +169,9 @@ type outage struct {
 func (o *outage) Commit(ctx context.Context, writes ...state.Write) (state.Revision, error) {
 	if o.commits++; o.commits == o.from {
 		o.since = o.world.now()
+		if o.begins != nil {
+			o.begins()
+		}
 	}
 	if o.commits >= o.from && o.world.now().Before(o.since.Add(o.lasts)) {
 		o.world.advance(time.Second)
