@@ -176,10 +176,12 @@ func (s *Secret) unauthorized(f *Failure) {
 	s.Status, s.StatusDetails = Failed, f
 }
 
-// Asked reports whether an exchange that a person waits for has been decided
-// and not been made yet: asking again would change nothing.
-func (s *Secret) Asked() bool {
-	return s.Status == Pending && !s.NextAttemptAt.IsZero() || s.ConsentWaits()
+// Asked reports whether an exchange that a person waits for has been decided, and
+// is being made or will be in a moment: asking again would change nothing. One that is
+// kept back for longer is made at once for whoever asks again.
+func (s *Secret) Asked(now time.Time) bool {
+	soon := !s.NextAttemptAt.IsZero() && !s.NextAttemptAt.After(now.Add(confirmAsked))
+	return s.Status == Pending && soon || s.ConsentWaits()
 }
 
 // ConsentWaits reports whether a consent is still to be exchanged. Until it is,

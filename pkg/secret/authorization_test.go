@@ -109,11 +109,21 @@ func TestAsked(t *testing.T) {
 		{"nobody has consented", waiting(env), false},
 		{"a code waits", consented(env), true},
 		{"a code was exchanged", authorized(env), false},
+		{"soon", keptBack(time.Second), true},
+		{"kept back", keptBack(time.Second + time.Millisecond), false},
 	} {
-		if got := test.give.Asked(); got != test.want {
+		if got := test.give.Asked(noon()); got != test.want {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)
 		}
 	}
+}
+
+// keptBack is a secret whose exchange somebody waits for, and that is to be made in a
+// while.
+func keptBack(in time.Duration) *secret.Secret {
+	s := asked(env)
+	s.NextAttemptAt = noon().Add(in)
+	return s
 }
 
 // Notices are struck off when they have been given; of those that were missed,

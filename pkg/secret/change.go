@@ -21,7 +21,7 @@ func (s *Secret) Ask(now time.Time) {
 		return
 	}
 	s.Decision++
-	s.NextAttemptAt = s.UpdatedAt
+	s.NextAttemptAt, s.AskedAt = s.UpdatedAt, s.UpdatedAt
 }
 
 // Attach gives the secret its environment. What it had before must have been

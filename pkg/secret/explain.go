@@ -58,6 +58,8 @@ func (s *Secret) explainElsewhere() string {
 func (s *Secret) explainPending(now time.Time) string {
 	a, f := s.Authorization, s.StatusDetails
 	switch {
+	case f != nil && f.unknown() && s.NextAttemptAt.After(now.Add(confirmAsked)):
+		return fmt.Sprintf("Its exchange was interrupted at %s: %s. It is made at %s, or at once if you retry it", when(f.At), f.Words(), when(s.NextAttemptAt))
 	case f != nil && !s.NextAttemptAt.IsZero():
 		return fmt.Sprintf("Its exchange failed at %s: %s. The next attempt %s", when(f.At), f.Words(), s.due(now, "is"))
 	case s.NextAttemptAt.After(now):

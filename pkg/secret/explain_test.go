@@ -148,6 +148,9 @@ func TestExplain(t *testing.T) {
 		{"an exchange is tried again", edited(func(s *secret.Secret) {
 			s.Status, s.StatusDetails, s.NextAttemptAt = secret.Pending, timeout, at(time.Second)
 		}), "Its exchange failed at T-1h: no answer within 10s. The next attempt is at T+1s. As it is, the value in use works until T+4h."},
+		{"an exchange is kept back", edited(func(s *secret.Secret) {
+			s.Status, s.StatusDetails, s.NextAttemptAt = secret.Pending, fails(events.ReasonUnknown, "the exchange was interrupted"), at(time.Hour)
+		}), "Its exchange was interrupted at T-1h: the exchange was interrupted. It is made at T+1h, or at once if you retry it. As it is, the value in use works until T+4h."},
 		{"a grant refused once", consented(func(s *secret.Secret, a *secret.Authorization) {
 			a.Strikes, s.NextAttemptAt = 1, at(time.Minute)
 			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts = secret.Pending, ended, 1

@@ -41,6 +41,8 @@ type ConsentGrant struct {
 	EndsAt time.Time `json:"ends_at,omitzero"`
 	// Scopes are those that were granted, as far as the provider says.
 	Scopes []string `json:"scopes,omitempty"`
+	// Rotated tells that a refresh was seen to bring another refresh token.
+	Rotated bool `json:"rotated,omitempty"`
 	// Extra is what else belongs to the grant (provider.Answer.Keep).
 	Extra map[string]string `json:"extra,omitempty"`
 }
@@ -65,6 +67,9 @@ type Claim struct {
 	Fingerprint string `json:"fingerprint,omitempty"`
 	// Attempt counts the attempts of the refresh, from 1.
 	Attempt int `json:"attempt,omitempty"`
+	// LostAt is, of a claim that is lost, when that was known; zero when that was not
+	// noted.
+	LostAt time.Time `json:"lost_at,omitzero"`
 	// Replays counts, of a claim that is lost, the attempts since to send its token
 	// again that were in vain.
 	Replays int `json:"replays,omitempty"`
@@ -330,8 +335,8 @@ func (s *Secret) LastAttempt() time.Time {
 
 // Interrupt gives up a decision whose claim was left open: nobody knows whether
 // its request was answered, as the failure unknown says. The next decision is due
-// at once, or not before replayAt, and takes no attempt away, because an
-// interruption is not a failure; but a code is not sent a second time (RFC 6749
+// at once, or not before replayAt, also when somebody waits for it, and takes no
+// attempt away, because an interruption is not a failure; but a code is not sent a second time (RFC 6749
 // section 4.1.2), so of a consent the failure is what remains. It reports false,
 // and changes nothing, when d is no longer the current decision.
 func (s *Secret) Interrupt(d uint64, unknown *Failure, replayAt time.Time) bool {
@@ -347,7 +352,21 @@ func (s *Secret) Interrupt(d uint64, unknown *Failure, replayAt time.Time) bool 
 	case s.Status == Succeeded && replayAt.After(s.NextAttemptAt) && !s.NextAttemptAt.IsZero():
 		s.NextAttemptAt, s.RefreshLate = moment(replayAt), true
 		s.RefreshStatus, s.RefreshStatusDetails = Pending, unknown
+	case s.Status == Pending && replayAt.After(s.NextAttemptAt) && !s.NextAttemptAt.IsZero():
+		s.NextAttemptAt, s.StatusDetails = moment(replayAt), unknown
 	}
+	return true
+}
+
+// Saved decides that an exchange that somebody waits for, and that was kept back when
+// decision d was interrupted, is made at once: its answer has come, too late, but with
+// what there was to lose. It reports false, and changes nothing, when there is none.
+func (s *Secret) Saved(d uint64, now time.Time) bool {
+	if s.Decision != d+1 || s.Status != Pending || !s.NextAttemptAt.After(now) {
+		return false
+	}
+	s.Decision++
+	s.NextAttemptAt, s.StatusDetails = moment(now), nil
 	return true
 }
 

@@ -187,10 +187,10 @@ func created() []transition {
 	return []transition{
 		{"attached", &secret.Secret{CreatedAt: noon()}, func(s *secret.Secret) { s.Attach(env, "production"); s.Ask(later()) }, func(s *secret.Secret) {
 			s.Environment, s.Stage, s.Deployed = env, "production", env
-			s.Status, s.UpdatedAt, s.Decision, s.NextAttemptAt = secret.Pending, stored(), 1, stored()
+			s.Status, s.UpdatedAt, s.Decision, s.NextAttemptAt, s.AskedAt = secret.Pending, stored(), 1, stored(), stored()
 		}, secret.Pending, ""},
 		{"unattached", &secret.Secret{CreatedAt: noon()}, ask, func(s *secret.Secret) {
-			s.Status, s.UpdatedAt, s.Decision, s.NextAttemptAt = secret.Pending, stored(), 1, stored()
+			s.Status, s.UpdatedAt, s.Decision, s.NextAttemptAt, s.AskedAt = secret.Pending, stored(), 1, stored(), stored()
 		}, secret.Pending, ""},
 		{"interactive", &secret.Secret{CreatedAt: noon(), Kind: secret.OAuth2Google}, ask, func(s *secret.Secret) {
 			s.Status, s.UpdatedAt = secret.Pending, stored() // until a person consents
@@ -241,7 +241,7 @@ func retried() []transition {
 	pending := func(s *secret.Secret) {
 		s.Status, s.StatusDetails, s.UpdatedAt = secret.Pending, nil, stored()
 		s.RefreshStatus, s.RefreshStatusDetails, s.Attempts = "", nil, 0
-		s.Decision, s.NextAttemptAt = s.Decision+1, stored()
+		s.Decision, s.NextAttemptAt, s.AskedAt = s.Decision+1, stored(), stored()
 	}
 	unauthorized := waiting(env)
 	unauthorized.Refused(failure(), noon(), time.Time{})
@@ -454,7 +454,7 @@ func moved() []transition {
 		}
 	}
 	exchange := func(s *secret.Secret) {
-		s.Status, s.Decision, s.NextAttemptAt = secret.Pending, s.Decision+1, stored()
+		s.Status, s.Decision, s.NextAttemptAt, s.AskedAt = secret.Pending, s.Decision+1, stored(), stored()
 	}
 	answered, late := authorized(env), consented("")
 	answered.Consented(noon())

@@ -43,6 +43,7 @@ func fullSecret() *secret.Secret {
 		CreatedAt: noon(), UpdatedAt: noon().Add(time.Millisecond), CreatedBy: person, UpdatedBy: person,
 		ActivatedAt: noon(), ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		Generation: 6, Decision: 8, NextAttemptAt: noon().Add(20*time.Hour + 40*time.Minute), Attempts: 1, RefreshLate: true,
+		AskedAt: noon().Add(-time.Hour),
 		Authorization: &secret.Authorization{
 			AskedUntil: noon().Add(time.Hour), ConsentedAt: noon(), Accept: true, HeldAt: noon(), Failure: failure(), ForceConsent: true,
 			AuthorizedAt: noon(), Scopes: []string{"read"}, Account: "fingerprint", Strikes: 1, AliveAt: noon().Add(time.Minute), EndedAt: noon().Add(time.Hour), ReauthorizeBy: noon().Add(year),
@@ -74,7 +75,7 @@ func warnings() []secret.Warning {
 func fullClaim(decision uint64) *secret.Claim {
 	return &secret.Claim{
 		Decision: decision, Holder: "exchanger-1", StartedAt: noon(), Until: noon().Add(time.Minute),
-		Token: 6, Fingerprint: "0123456789abcdef", Attempt: 2, Replays: 1, Last: 4,
+		Token: 6, Fingerprint: "0123456789abcdef", Attempt: 2, Replays: 1, LostAt: noon().Add(time.Second), Last: 4,
 	}
 }
 
@@ -82,6 +83,7 @@ func fullConsentGrant(generation uint64) *secret.ConsentGrant {
 	return &secret.ConsentGrant{
 		Generation: generation, Sealed: []byte("sealed"), ClientID: "app", Account: "fingerprint",
 		AuthorizedAt: noon(), EndsAt: noon().Add(year), Scopes: []string{"read"}, Extra: map[string]string{"realm": "1"},
+		Rotated: true,
 	}
 }
 

@@ -87,6 +87,37 @@ func TestInterruptUntil(t *testing.T) {
 	}
 }
 
+// So is what somebody asked for, who waits for it; it is made at once when what there
+// was to lose has been found.
+func TestInterruptAsked(t *testing.T) {
+	t.Parallel()
+	s := refreshable(4 * time.Hour)
+	last := s.LastAttempt()
+	s.Ask(last.Add(-time.Hour))
+	d := s.Decision
+	if !s.Interrupt(d, failure(), last) {
+		t.Fatal("not interrupted")
+	}
+	if next := s.Plan(); next != (secret.Next{Action: secret.Exchange, At: last}) || s.StatusDetails == nil || s.Status != secret.Pending {
+		t.Errorf("planned is %v, status %s, details %v", next, s.Status, s.StatusDetails)
+	}
+	later := last.Add(-time.Minute)
+	if s.Saved(d-1, later) || s.Saved(d+1, later) || s.Saved(d, last) {
+		t.Error("of another decision, or due already")
+	}
+	if !s.Saved(d, later) || s.Saved(d, later) || s.Decision != d+2 || s.StatusDetails != nil {
+		t.Errorf("decision %d, details %v", s.Decision, s.StatusDetails)
+	}
+	if next := s.Plan(); next != (secret.Next{Action: secret.Exchange, At: later}) {
+		t.Errorf("planned is %v", next)
+	}
+	refresh := refreshable(4 * time.Hour)
+	refresh.Interrupt(refresh.Decision, failure(), last)
+	if refresh.Saved(refresh.Decision-1, later) {
+		t.Error("nobody waits for a refresh")
+	}
+}
+
 // A refusal for good that was taken back leaves no trace.
 func TestAStrikeIsForgotten(t *testing.T) {
 	t.Parallel()

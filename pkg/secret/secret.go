@@ -92,6 +92,9 @@ type Secret struct {
 	Decision uint64 `json:"decision"`
 	// NextAttemptAt is when the next exchange is to start; zero means never.
 	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
+	// AskedAt is when somebody asked for an exchange last; zero when that was not
+	// noted.
+	AskedAt time.Time `json:"asked_at,omitzero"`
 	// Attempts counts the failed attempts of the refresh that is under way.
 	Attempts int `json:"attempts,omitempty"`
 	// RefreshLate tells that one of them began a step or more after its time,

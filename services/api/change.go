@@ -176,7 +176,7 @@ func (s *Service) retrySecret(ctx context.Context, who Caller, current *secret.S
 		switch {
 		case d.NeedsConsent():
 			opened, err = s.openDialog(d, sealer, who, true)
-		case d.ConsentWaits(), d.Asked() && !d.NextAttemptAt.After(now):
+		case d.Asked(now):
 			err = errUnchanged
 		default:
 			d.Ask(now)

@@ -124,7 +124,7 @@ func TestUpdates(t *testing.T) {
 				want.Name = "m"
 			}
 			if row.generation == fresh { // the dates stay until there are others
-				want.Status, want.Decision, want.NextAttemptAt = secret.Pending, before.Decision+1, w.clock.now()
+				want.Status, want.Decision, want.NextAttemptAt, want.AskedAt = secret.Pending, before.Decision+1, w.clock.now(), w.clock.now()
 			}
 			if diff := cmp.Diff(&want, got.Secret); diff != "" {
 				t.Errorf("the answer (-want +got):\n%s", diff)

@@ -35,7 +35,7 @@ func TestCreateSealsAndAsks(t *testing.T) {
 			RefreshOffset: &offset, Options: map[string]string{"scope": "read"},
 		},
 		CredentialGeneration: 1, Status: secret.Pending, Decision: 1,
-		CreatedAt: made.CreatedAt, UpdatedAt: made.CreatedAt, NextAttemptAt: made.CreatedAt,
+		CreatedAt: made.CreatedAt, UpdatedAt: made.CreatedAt, NextAttemptAt: made.CreatedAt, AskedAt: made.CreatedAt,
 		CreatedBy: apitest.Caller().Actor, UpdatedBy: apitest.Caller().Actor,
 	}
 	if diff := cmp.Diff(want, stored); diff != "" {

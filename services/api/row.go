@@ -51,7 +51,7 @@ type more struct {
 }
 
 // newRow packs a record that is not deleted, without what no use case shows: its
-// trace.
+// trace, and when somebody asked for an exchange last.
 func newRow(s *secret.Secret) *row {
 	c := &s.Credentials
 	look := shape{

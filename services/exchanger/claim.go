@@ -93,7 +93,7 @@ func (c *claim) take(ctx context.Context) error {
 	case c.latest() == c.secret.Decision:
 		return c.giveUp(ctx)
 	case open != nil:
-		c.grant = over(c.grant) // of an earlier decision: what it sent is not to be forgotten
+		c.grant = over(c.grant, now) // of an earlier decision: what it sent is not to be forgotten
 	}
 	if err := c.adopt(ctx); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (c *claim) seize(ctx context.Context, next *secret.Grant) error {
 func (c *claim) giveUp(ctx context.Context) error {
 	dead := c.grant.Claim
 	if !dead.Until.IsZero() {
-		if err := c.seize(ctx, over(c.grant)); err != nil {
+		if err := c.seize(ctx, over(c.grant, c.x.now())); err != nil {
 			return err
 		}
 	}
@@ -311,11 +311,11 @@ func (c *claim) abandon(ctx context.Context, cause error) error {
 	if errors.Is(cause, errFenced) {
 		return cause
 	}
-	if err := c.put(ctx, over(c.grant)); err != nil && !errors.Is(err, errFenced) {
+	if err := c.put(ctx, over(c.grant, c.x.now())); err != nil && !errors.Is(err, errFenced) {
 		c.x.Logger.WarnContext(ctx, "a claim could not be given back: it has to run out", "secret", c.secret.ID, "error", err)
 	}
 	if errors.Is(cause, errLate) {
-		return c.postpone(ctx, c.keptUntil(c.x.now()))
+		return c.postpone(ctx, c.keptUntil(c.lostBefore(), c.x.now()))
 	}
 	return fmt.Errorf("%w: %w", errInterrupted, cause)
 }
@@ -332,11 +332,11 @@ func (c *claim) claimed(started, until time.Time) *secret.Grant {
 
 // over is the grant with its claim ended. The claim stays, as a trace: the
 // decision was claimed.
-func over(g *secret.Grant) *secret.Grant {
+func over(g *secret.Grant, now time.Time) *secret.Grant {
 	ended := *g.Claim
 	ended.Until = time.Time{}
 	next := g.With(&ended, g.Outcome)
-	lose(next, &ended)
+	lose(next, ended, now)
 	return next
 }
 

@@ -57,6 +57,8 @@ func (x *Exchanger) redeem(ctx context.Context, c *claim, app App, now time.Time
 		ClientID: app.ClientID, AuthorizedAt: authorizedAt,
 		Account: secret.Account(app.Provider.Name, cmp.Or(tokens.Subject, given.Callback[app.Provider.Subject.Field])),
 		Scopes:  scopes(app, c.secret, tokens), Extra: merge(given.Callback, tokens.Extra),
+		// The provider is the same.
+		Rotated: c.grant.Consent != nil && c.grant.Consent.Rotated,
 	}
 	missing := tokens.Refresh.IsZero() && (app.Provider.Refresh.Issued == "" || app.Provider.Refresh.Issued == provider.IssuedAlways)
 	if missing {
@@ -144,6 +146,7 @@ func (x *Exchanger) renew(ctx context.Context, c *claim, app App, use *secret.Co
 	tokens, failure := x.Client.Refresh(ctx, app, token, c.late)
 	defer tokens.Refresh.Wipe()
 	next := *use
+	next.Rotated = use.Rotated || !tokens.Refresh.IsZero() && !tokens.Refresh.Equal(token)
 	next.Extra = merge(use.Extra, tokens.Extra)
 	if len(tokens.Scopes) > 0 {
 		next.Scopes = tokens.Scopes

@@ -133,7 +133,7 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 		c.grant = c.replaced(r.consent) // the token was of no use, but the grant was used
 	}
 	now := x.now()
-	lost := c.lost(why)
+	lost := c.lost(why, now)
 	retryAt, replay := c.retryAt(why, lost, now)
 	ended := why.Reason == events.ReasonGrantEnded || why.Reason == events.ReasonAdminPolicy && c.uses() != nil
 	left := x.health.failed(ctx, c.secret.Endpoint(), why, begun, c.probe)

@@ -169,7 +169,7 @@ func (e *Exporter) leave(ctx context.Context, id string) error {
 		case g.Claim.Live(e.Now()):
 			left = g.Claim.Until.Sub(e.Now())
 		default:
-			g = over(g)
+			g = over(g, e.Now())
 		}
 		if left == 0 {
 			if _, err = e.vault.PutGrant(ctx, id, g, rev); !errors.Is(err, state.ErrConflict) {

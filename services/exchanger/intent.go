@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"time"
 
 	"github.com/rekindle-dev/rekindle/events"
@@ -48,11 +49,29 @@ func (c *claim) intend(claim *secret.Claim) *secret.Claim {
 	return claim
 }
 
-// rotates reports whether the provider replaces refresh tokens, and for how long
-// it takes the one before.
-func (c *claim) rotates() (grace time.Duration, yes bool) {
+// maxReplays is how often what was lost is sent again within a grace. Whoever asks
+// is not kept waiting for longer, and of the schedule's attempts some are left for
+// when little can be lost.
+const maxReplays = 2
+
+// guessedGrace is what is made of a provider whose descriptor does not say that it
+// replaces refresh tokens, and that was seen to: most have a grace, of which 10 s
+// are the shortest and 30 s are common. It is a guess, so it is tried once.
+const guessedGrace = 30 * time.Second
+
+// rotates reports whether the provider replaces refresh tokens, by its descriptor
+// or because it did so with the one that is sent; for how long it then takes the one
+// before, and how often at most that is sent again within that time.
+func (c *claim) rotates() (grace time.Duration, replays int, yes bool) {
 	r := c.x.Apps[c.secret.Kind.Provider()].Provider.Refresh
-	return r.Grace, r.Rotates
+	switch token := c.uses(); {
+	case r.Rotates:
+		return r.Grace, maxReplays, true
+	case token != nil && token.Rotated:
+		return guessedGrace, 1, true
+	default:
+		return 0, 0, false
+	}
 }
 
 // replayPause is for how long is waited within a grace before a request is
@@ -62,14 +81,22 @@ const replayPause = time.Second
 
 // inGrace reports whether the provider would take what was lost a second time.
 func (c *claim) inGrace(lost *secret.Claim, at time.Time) bool {
-	grace, _ := c.rotates()
-	return at.Before(lost.StartedAt.Add(grace - replayPause))
+	return at.Before(c.graceEnds(lost))
 }
 
-// keptUntil is until when a refresh token that may have been replaced is not sent;
-// zero when somebody waits for it, or there is little left to lose.
-func (c *claim) keptUntil(now time.Time) time.Time {
-	if last := c.secret.LastAttempt(); c.secret.Plan().Action == secret.Refresh && last.After(now) {
+// graceEnds is when the grace counts as over for what was lost.
+func (c *claim) graceEnds(lost *secret.Claim) time.Time {
+	grace, _, _ := c.rotates()
+	return lost.StartedAt.Add(grace - replayPause)
+}
+
+// keptUntil is until when a refresh token that was lost is not sent; zero when there
+// is little left to lose, or somebody has asked for it since that was known: for
+// whoever asked before, the one that sent it may yet come back with the answer.
+func (c *claim) keptUntil(lost *secret.Claim, now time.Time) time.Time {
+	last, action := c.secret.LastAttempt(), c.secret.Plan().Action
+	insists := c.secret.AskedAt.After(cmp.Or(lost.LostAt, lost.StartedAt))
+	if last.After(now) && (action == secret.Refresh || action == secret.Exchange && !insists) {
 		return last
 	}
 	return time.Time{}
@@ -78,16 +105,11 @@ func (c *claim) keptUntil(now time.Time) time.Time {
 // replayAt is when a refresh token of which nobody knows whether it was replaced
 // is to be sent again; zero for at once.
 func (c *claim) replayAt(lost *secret.Claim, now time.Time) time.Time {
-	if _, rotates := c.rotates(); lost == nil || !rotates || c.inGrace(lost, now) {
+	if _, _, rotates := c.rotates(); lost == nil || !rotates || c.inGrace(lost, now) {
 		return time.Time{}
 	}
-	return c.keptUntil(now)
+	return c.keptUntil(lost, now)
 }
-
-// maxReplays is how often what was lost is sent again within a grace. Whoever asks
-// is not kept waiting for longer, and of the schedule's attempts some are left for
-// when little can be lost.
-const maxReplays = 2
 
 // late reports whether what was claimed as a replay within a grace would come after
 // it. It is asked once more when the request is about to leave.
@@ -106,12 +128,11 @@ func (c *claim) refused() bool {
 // retryAt is when to try again after a failure, and whether that is a replay within
 // a grace; zero where it follows from the schedule.
 func (c *claim) retryAt(why *ExchangeError, lost *secret.Claim, now time.Time) (at time.Time, replay bool) {
-	if _, rotates := c.rotates(); lost != nil && rotates {
-		at := now.Add(max(why.RetryAfter, replayPause))
-		if lost.Replays < maxReplays && c.inGrace(lost, at) {
+	if _, replays, rotates := c.rotates(); lost != nil && rotates {
+		if at := c.replayIn(why, lost, now); lost.Replays < replays && c.inGrace(lost, at) {
 			return at, true
 		}
-		if last := c.keptUntil(at); !last.IsZero() {
+		if last := c.keptUntil(lost, now.Add(max(why.RetryAfter, replayPause))); !last.IsZero() {
 			return last, false
 		}
 	}
@@ -134,22 +155,36 @@ func (c *claim) replaced(by *secret.ConsentGrant) *secret.Grant {
 	return &next
 }
 
+// replayIn is when to send again what was lost: after a pause, or the one that the
+// provider asks for. But when it asks for more than its grace, with an answer that
+// may have been the last to the refresh token, a person's consent is worth more than
+// one request too early: that is made once, as late as it can be. Answers that say that
+// nothing was done (429) lose nothing, and are obeyed.
+func (c *claim) replayIn(why *ExchangeError, lost *secret.Claim, now time.Time) time.Time {
+	soon, at := now.Add(replayPause), now.Add(max(why.RetryAfter, replayPause))
+	if last := c.graceEnds(lost).Add(-replayPause); at.After(last) && last.After(soon) && lost.Replays == 0 {
+		return last
+	}
+	return at
+}
+
 // lost is the claim of which nobody knows what became of the refresh token it sent,
 // after this one has failed: this one, or the one before, which was in vain sent again.
-func (c *claim) lost(why *ExchangeError) *secret.Claim {
+func (c *claim) lost(why *ExchangeError, now time.Time) *secret.Claim {
 	if before := c.lostBefore(); before != nil {
 		again := *before
 		again.Replays++
 		return &again
 	}
-	own := c.grant.Claim
-	if _, rotates := c.rotates(); !rotates || own == nil || own.Token == 0 || !why.uncertain() {
+	if _, _, rotates := c.rotates(); !rotates || c.grant.Claim == nil || c.grant.Claim.Token == 0 || !why.uncertain() {
 		return nil
 	}
-	if c.uses().Generation != own.Token {
+	if c.uses().Generation != c.grant.Claim.Token {
 		return nil // it was replaced, and what has replaced it is here
 	}
-	return own
+	own := *c.grant.Claim
+	own.LostAt = now
+	return &own
 }
 
 // lostBefore is the claim of which nobody knows whether its request replaced the
@@ -164,9 +199,10 @@ func (c *claim) lostBefore() *secret.Claim {
 
 // lose notes that nobody knows what became of the refresh token that a claim
 // sent. It counts from when the token was sent first: a grace does so, too.
-func lose(g *secret.Grant, sent *secret.Claim) {
+func lose(g *secret.Grant, sent secret.Claim, now time.Time) {
 	if sent.Token != 0 && (g.Lost == nil || g.Lost.Token != sent.Token) {
-		g.Lost = sent
+		sent.LostAt = now
+		g.Lost = &sent
 	}
 	g.Lost = stillLost(g)
 }
@@ -184,8 +220,8 @@ func stillLost(g *secret.Grant) *secret.Claim {
 // salvage puts the refresh token that an overtaken exchange brings, and that is
 // nowhere else, in the place of the one it sent, as long as nobody can have sent
 // that again: the claim that was given up is still the last one. The decision is made
-// anew all the same, and the next exchange sends what was saved. After an error it is
-// to be tried again.
+// anew all the same, and the next exchange sends what was saved: at once, if somebody
+// waits for it. After an error it is to be tried again.
 func (c *claim) salvage(ctx context.Context, brought *secret.ConsentGrant) error {
 	own := c.grant.Claim // nil once its outcome is stored
 	if brought == nil || own == nil || own.Token == 0 {
@@ -211,6 +247,15 @@ func (c *claim) salvage(ctx context.Context, brought *secret.ConsentGrant) error
 	}
 	c.x.Logger.WarnContext(ctx, "the refresh token that an overtaken exchange brought was saved",
 		"secret", c.secret.ID, "generation", c.secret.Decision)
+	_, _, err = c.x.secrets.Update(ctx, c.secret.ID, func(s *secret.Secret) error {
+		if !s.Saved(c.secret.Decision, c.x.now()) {
+			return errVoid
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errVoid) {
+		c.x.Logger.WarnContext(ctx, "an exchange that was kept back stays so", "secret", c.secret.ID, "error", err)
+	}
 	return nil
 }
 
@@ -230,7 +275,7 @@ const keptBack = "the provider may have replaced the refresh token, so it is not
 // is known of it: nothing.
 func (c *claim) neverRevoked(why *ExchangeError) *ExchangeError {
 	lost := c.lostBefore()
-	if _, rotates := c.rotates(); !rotates || why.Reason != events.ReasonGrantEnded || lost == nil {
+	if _, _, rotates := c.rotates(); !rotates || why.Reason != events.ReasonGrantEnded || lost == nil {
 		return why
 	}
 	return failed(events.ReasonUnknown, "the answer to the refresh of %s was lost, and the provider does not take what was sent then: "+

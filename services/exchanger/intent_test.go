@@ -365,23 +365,135 @@ func TestReplayTooLate(t *testing.T) {
 	w.wantRequests(s.ID, 2)
 }
 
-// Somebody who asks does not have to wait; what was lost is still known as that.
-func TestAskedForAfterACrash(t *testing.T) {
+// An exchange that somebody asked for is no licence to send again what may have been
+// replaced: who sent it may live, and the value in use has long to live. Who asks
+// when it is known what may be lost does not have to wait.
+func TestAskedForAroundACrash(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	s := w.rotating(strict())
-	w.dies(s.ID, 2)
-	w.update(s.ID, func(s *secret.Secret) { s.Ask(w.now()) })
-	w.again(s.ID)
-	if got := w.secret(s.ID); got.Status != secret.Pending || got.Authorization.Required || !got.NextAttemptAt.Equal(w.now().Add(time.Second)) {
-		t.Errorf("record: %s", show(got))
+	ask := func(w *world, id string) { w.update(id, func(s *secret.Secret) { s.Ask(w.now()) }) }
+	dies := func(w *world, id string) { w.dies(id, 2) }
+	takenOver := func(w *world, id string) { w.again(id); w.advance(time.Minute) }
+	for name, tt := range map[string]struct {
+		first []func(w *world, id string)
+		grace time.Duration
+		now   bool // it is sent at once
+	}{
+		"before it":             {[]func(*world, string){ask, dies}, 0, false},
+		"before it, with grace": {[]func(*world, string){ask, dies}, 10 * time.Second, true},
+		"before it was known":   {[]func(*world, string){dies, ask}, 0, false},
+		"when it was known":     {[]func(*world, string){dies, takenOver, ask}, 0, true},
+		"again":                 {[]func(*world, string){ask, dies, takenOver, ask}, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := w.rotating(lenient(tt.grace))
+			for _, do := range tt.first {
+				do(w, s.ID)
+			}
+			w.again(s.ID)
+			got := w.secret(s.ID)
+			switch {
+			case !tt.now:
+				if got.Status != secret.Pending || reason(got) != string(events.ReasonUnknown) || !got.NextAttemptAt.Equal(got.LastAttempt()) || got.Asked(w.now()) {
+					t.Errorf("record: %s", show(got))
+				}
+				w.wantRequests(s.ID, 2)
+				w.runDue(w.exchanger(), s.ID)
+			case tt.grace > 0:
+				w.checkServes(s.ID)
+				w.wantRequests(s.ID, 3)
+				return
+			}
+			if got := w.secret(s.ID); got.Status != secret.Pending || got.Authorization.Required || !got.NextAttemptAt.Equal(w.now().Add(time.Second)) {
+				t.Errorf("record: %s", show(got))
+			}
+			w.runDue(w.exchanger(), s.ID)
+			got = w.secret(s.ID)
+			if got.Status != secret.Failed || reason(got) != string(events.ReasonUnknown) || !got.Authorization.Required {
+				t.Errorf("record: %s", show(got))
+			}
+			w.wantRequests(s.ID, 4)
+			w.checkAnnounced(s.ID)
+		})
 	}
-	w.runDue(w.exchanger(), s.ID)
-	got := w.secret(s.ID)
-	if got.Status != secret.Failed || reason(got) != string(events.ReasonUnknown) || !got.Authorization.Required {
-		t.Errorf("record: %s", show(got))
+}
+
+// A provider that was seen to replace refresh tokens is treated so, whatever its
+// descriptor says: what was lost is sent again once, soon, and then kept back; and a
+// refusal is not called the end of the grant.
+func TestRotationThatNobodyDeclared(t *testing.T) {
+	t.Parallel()
+	seen := func(tokens sandbox.RefreshTokens) (*world, *secret.Secret) {
+		w := newWorld(t)
+		s := w.consented(w.exchanger(), sandbox.CodeFlow{RefreshTokens: tokens})
+		w.runDue(w.exchanger(), s.ID)
+		w.clock.Store(w.secret(s.ID).NextAttemptAt.UnixMilli())
+		return w, w.secret(s.ID)
 	}
-	w.wantRequests(s.ID, 4)
+	t.Run("killed, with a grace", func(t *testing.T) {
+		t.Parallel()
+		w, s := seen(lenient(30 * time.Second))
+		w.dies(s.ID, 2)
+		w.again(s.ID)
+		w.checkServes(s.ID)
+		w.wantRequests(s.ID, 4)
+	})
+	t.Run("killed, for long", func(t *testing.T) {
+		t.Parallel()
+		w, s := seen(strict())
+		w.dies(s.ID, 2)
+		w.advance(guessedGrace)
+		w.again(s.ID)
+		w.checkKeptBack(s.ID)
+		w.wantRequests(s.ID, 3)
+	})
+	t.Run("answers lost", func(t *testing.T) {
+		t.Parallel()
+		w, s := seen(lenient(30 * time.Second))
+		w.script(s, sandbox.Step{Times: 2, Fault: sandbox.FaultDropAfterCommit}, sandbox.Step{})
+		x := w.exchanger()
+		w.run(x, w.job(s.ID))
+		if got := w.secret(s.ID); !got.NextAttemptAt.Equal(w.now().Add(replayPause)) {
+			t.Errorf("record: %s", show(got))
+		}
+		w.runDue(x, s.ID)
+		if got := w.secret(s.ID); !got.NextAttemptAt.Equal(got.LastAttempt()) {
+			t.Errorf("record: %s", show(got))
+		}
+		w.wantRequests(s.ID, 4)
+	})
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		w, s := seen(strict())
+		w.dies(s.ID, 2)
+		w.again(s.ID)
+		if got := w.secret(s.ID); reason(got) != string(events.ReasonUnknown) {
+			t.Errorf("record: %s", show(got))
+		}
+		w.runDue(w.exchanger(), s.ID)
+		w.checkUnknown(s.ID)
+	})
+	t.Run("with the next consent", func(t *testing.T) {
+		t.Parallel()
+		w, s := seen(strict())
+		w.consent(s.ID)
+		w.run(w.exchanger(), w.job(s.ID))
+		if !w.grant(s.ID).Consent.Rotated {
+			t.Error("it was forgotten")
+		}
+	})
+	for name, tokens := range map[string]sandbox.RefreshTokens{"none": {}, "the same": {Rotation: sandbox.RotationRepeat}} {
+		t.Run("not replaced, "+name, func(t *testing.T) {
+			t.Parallel()
+			w, s := seen(tokens)
+			w.script(s, sandbox.Step{Times: 1, Status: 503}, sandbox.Step{})
+			w.run(w.exchanger(), w.job(s.ID))
+			if got := w.secret(s.ID); !got.NextAttemptAt.Equal(secondPlace(got)) {
+				t.Errorf("record: %s", show(got))
+			}
+		})
+	}
 }
 
 // Who dies in a replay does not start the grace anew.

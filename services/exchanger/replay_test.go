@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -221,11 +222,51 @@ func TestReplayThatGotLate(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		s := w.rotating(lenient(grace))
-		w.dies(s.ID, 2)
 		w.update(s.ID, func(s *secret.Secret) { s.Ask(w.now()) })
+		w.dies(s.ID, 2)
 		w.redeliver(w.exchanger(asClaimed(w)), s.ID)
-		w.wantRequests(s.ID, 3)
+		w.wantRequests(s.ID, 2)
+		if got := w.secret(s.ID); got.Status != secret.Pending || !got.NextAttemptAt.Equal(got.LastAttempt()) {
+			t.Errorf("record: %s", show(got))
+		}
 	})
+}
+
+// A provider that fails, and asks to be left alone for longer than its grace, may have
+// replaced the refresh token: it is asked once more before the grace is over. One that
+// says that it did nothing is obeyed.
+func TestPatienceBeyondGrace(t *testing.T) {
+	t.Parallel()
+	const grace = 30 * time.Second
+	for _, tt := range []struct {
+		status, then, retryAfter int
+		next                     []time.Duration // after the first request
+	}{
+		{503, 503, 20, []time.Duration{20 * time.Second}},
+		{503, 503, 28, []time.Duration{28 * time.Second}},
+		{503, 503, 60, []time.Duration{28 * time.Second, 15 * time.Minute}}, // the last attempt's place
+		{429, 429, 60, []time.Duration{time.Minute}},
+		{503, 429, 26, []time.Duration{26 * time.Second, 15 * time.Minute}},
+	} {
+		t.Run(fmt.Sprintf("%d, %d, %d s", tt.status, tt.then, tt.retryAfter), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := w.rotating(lenient(grace))
+			patience := map[string]string{"Retry-After": strconv.Itoa(tt.retryAfter)}
+			w.script(s, sandbox.Step{Times: 1, Status: tt.status, Headers: patience}, sandbox.Step{Status: tt.then, Headers: patience})
+			first := w.now()
+			w.run(w.exchanger(), w.job(s.ID))
+			for i, want := range tt.next {
+				if i > 0 {
+					w.runDue(w.exchanger(), s.ID)
+				}
+				if got := w.secret(s.ID).NextAttemptAt.Sub(first); got != want {
+					t.Errorf("attempt %d is after %v, want %v", i+2, got, want)
+				}
+			}
+			w.wantRequests(s.ID, 1+len(tt.next))
+		})
+	}
 }
 
 // However a request is written, and whether or not its connection was used before,

@@ -134,6 +134,26 @@ func TestSalvageInAnyOrder(t *testing.T) {
 	}
 }
 
+// Whoever asked does not wait any longer then.
+func TestSalvageForWhoAsked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.rotating(strict())
+	w.update(s.ID, func(s *secret.Secret) { s.Ask(w.now()) })
+	h := w.hold(s)
+	w.advance(claimLife)
+	w.again(s.ID)
+	if got := w.secret(s.ID); got.Status != secret.Pending || !got.NextAttemptAt.Equal(got.LastAttempt()) {
+		t.Errorf("record: %s", show(got))
+	}
+	if err := h.release(); !errors.Is(err, errFenced) {
+		t.Errorf("error is %v", err)
+	}
+	w.run(w.exchanger(), w.job(s.ID))
+	w.checkServes(s.ID)
+	w.wantRequests(s.ID, 3)
+}
+
 // An exchanger that does not know that its outcome was stored, and finds others past
 // it, has nothing to save.
 func TestNoSalvageOfWhatWasStored(t *testing.T) {
