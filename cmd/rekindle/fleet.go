@@ -126,7 +126,7 @@ func (f *fleet) runExchanger(ctx context.Context, ready func()) error {
 	defer closeApps()
 	x, err := exchanger.New(exchanger.Deps{
 		Name: f.name, State: f.state, Jobs: f.bus, Events: f.bus, Keyring: ring, Client: client,
-		Policy: f.policy, Apps: apps, Workers: f.file.Exchanger.Workers, Reached: f.reached, Logger: f.ops.Logger,
+		Policy: f.policy, Apps: apps, Workers: f.file.Exchanger.Workers, Steady: f.bus.Steady, Reached: f.reached, Logger: f.ops.Logger,
 		Tracer: f.ops.TracerProvider.Tracer(tracerName), Registry: f.ops.Registry,
 	})
 	if err != nil {

@@ -39,6 +39,7 @@ type Bus struct {
 	replicas int
 	lane     limits
 	batches  chan struct{} // slots for atomic batches, see commitBatch
+	steady   steadiness
 }
 
 const (
@@ -102,9 +103,11 @@ func final(err error) bool {
 }
 
 func (b *Bus) options(cfg Config) []nats.Option {
-	tell := cfg.OnConnected
-	if tell == nil {
-		tell = func(bool) {}
+	tell := func(connected bool) {
+		b.steady.connected(connected)
+		if cfg.OnConnected != nil {
+			cfg.OnConnected(connected)
+		}
 	}
 	opts := []nats.Option{
 		nats.Name(cfg.Name), nats.MaxReconnects(-1), nats.ReconnectWait(retryPause),

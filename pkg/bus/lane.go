@@ -72,6 +72,9 @@ type lane struct {
 func (l *lane) run(ctx context.Context, p *puller) error {
 	for {
 		err := l.take(ctx, p)
+		if errors.Is(err, errSilent) {
+			l.b.steady.broke()
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil

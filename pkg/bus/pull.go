@@ -28,6 +28,8 @@ var (
 	errIdle = errors.New("no message")
 	// errEnded: the request is over, and another may be made.
 	errEnded = errors.New("pull request ended")
+	// errSilent: so it is, because the server does not say anything about it.
+	errSilent = fmt.Errorf("%w: the server is silent", errEnded)
 )
 
 // puller takes the messages of a consumer, one pull request at a time.
@@ -74,14 +76,14 @@ func (p *puller) ask(n int) error {
 }
 
 // next waits for the next message. With errIdle it returns the heartbeat,
-// with errEnded or another error nothing. After drain it returns what was on
+// with errEnded, of which errSilent is one, or another error nothing. After drain it returns what was on
 // its way, then an error.
 func (p *puller) next() (*nats.Msg, error) {
 	for {
 		m, err := p.sub.NextMsg(2 * pullHeartbeat)
 		switch {
 		case errors.Is(err, nats.ErrTimeout):
-			return nil, errEnded
+			return nil, errSilent
 		case err != nil:
 			return nil, err
 		case !strings.HasPrefix(m.Subject, p.inbox):

@@ -36,7 +36,9 @@ func (s *State) Get(ctx context.Context, key string) ([]byte, state.Revision, er
 	if err := state.CheckKey(key); err != nil {
 		return nil, 0, err
 	}
+	began := time.Now()
 	m, err := s.last(ctx, key)
+	s.b.steady.asked(began, err)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -69,7 +71,9 @@ func (s *State) Commit(ctx context.Context, writes ...state.Write) (state.Revisi
 	}
 }
 
-func (s *State) publish(ctx context.Context, msgs []*nats.Msg) (state.Revision, error) {
+func (s *State) publish(ctx context.Context, msgs []*nats.Msg) (rev state.Revision, err error) {
+	began := time.Now()
+	defer func() { s.b.steady.asked(began, err) }()
 	if len(msgs) == 1 {
 		return s.put(ctx, msgs[0])
 	}

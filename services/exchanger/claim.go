@@ -19,6 +19,10 @@ import (
 // when the job of a dead exchanger comes to another, the claim has run out.
 const claimLife = 3 * time.Second
 
+// writePatience bounds one write of a grant. What was on its way when the store went
+// away is made again when it is back, before others may think the writer dead.
+const writePatience = claimLife - time.Second
+
 // commitPatience is for how long the outcome of an exchange is held while the
 // store does not take it: from the answer on, or, of one that may be nowhere else,
 // from when the process was told to hurry.
@@ -28,12 +32,12 @@ const commitPatience = 5 * time.Minute
 // nothing.
 type pace struct {
 	renew    time.Duration // how often a claim is renewed while its exchange takes long
-	commit   time.Duration // between two attempts to store an outcome
+	retry    time.Duration // after a renewal or an outcome that was not stored
 	patience time.Duration // commitPatience
 }
 
 func newPace() pace {
-	return pace{renew: time.Second, commit: 250 * time.Millisecond, patience: commitPatience}
+	return pace{renew: time.Second, retry: 250 * time.Millisecond, patience: commitPatience}
 }
 
 // claim is the right to make the exchange of a secret's current decision, or
@@ -85,9 +89,10 @@ func (c *claim) latest() (d uint64) {
 // returns errVoid, because then there is another to claim.
 func (c *claim) take(ctx context.Context) error {
 	now := c.x.now()
+	held := c.held(now)
 	switch open := c.grant.Claim; {
-	case open != nil && open.Live(now):
-		return work.RetryAfter(min(open.Until.Sub(now), claimLife), errBusy)
+	case held > 0:
+		return work.RetryAfter(held, errBusy)
 	case c.latest() > c.secret.Decision:
 		return errBehind
 	case c.latest() == c.secret.Decision:
@@ -112,6 +117,17 @@ func (c *claim) take(ctx context.Context) error {
 		return err
 	}
 	return c.verify(ctx)
+}
+
+// held is for how long yet whoever has the open claim is not to be thought dead: until
+// it has run out, and the store was there for long enough to renew it. Not positive
+// when nobody has one.
+func (c *claim) held(now time.Time) time.Duration {
+	open := c.grant.Claim
+	if open == nil || open.Until.IsZero() {
+		return 0
+	}
+	return max(min(open.Until.Sub(now), claimLife), claimLife-c.x.Steady())
 }
 
 // seize writes the grant in place of what others wrote. After an error the claim
@@ -258,24 +274,28 @@ func (c *claim) whileKept(ctx context.Context, do func(context.Context)) error {
 }
 
 // keep renews the claim until ctx ends. When somebody else has claimed, it says
-// so by lost and returns. Any other failure is not yet a loss.
+// so by lost and returns. Any other failure is not yet a loss, and is tried again as
+// often as it takes: as soon as the store is back others may look at the claim.
 func (c *claim) keep(ctx context.Context, renew func(context.Context) error, lost func(error)) {
-	tick := time.NewTicker(c.x.pace.renew)
-	defer tick.Stop()
+	failing, wait := false, c.x.pace.renew
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(wait):
 		}
 		err := renew(ctx)
-		if errors.Is(err, errFenced) {
+		switch {
+		case errors.Is(err, errFenced):
 			lost(err)
 			return
-		}
-		if err != nil && ctx.Err() == nil {
+		case err == nil:
+			failing, wait = false, c.x.pace.renew
+			continue
+		case !failing && ctx.Err() == nil:
 			c.x.Logger.WarnContext(ctx, "a claim could not be renewed", "secret", c.secret.ID, "error", err)
 		}
+		failing, wait = true, c.x.pace.retry
 	}
 }
 
@@ -300,7 +320,7 @@ func (c *claim) commit(hard context.Context, r *result) error {
 			return err
 		}
 		c.x.Logger.WarnContext(ctx, "the outcome of an exchange could not be stored yet", "secret", c.secret.ID, "error", err)
-		<-time.After(c.x.pace.commit)
+		<-time.After(c.x.pace.retry)
 	}
 }
 
@@ -356,6 +376,8 @@ func (c *claim) put(ctx context.Context, next *secret.Grant) error {
 }
 
 func (c *claim) write(ctx context.Context, next *secret.Grant) error {
+	ctx, cancel := context.WithTimeout(ctx, writePatience)
+	defer cancel()
 	rev, err := c.x.vault.PutGrant(ctx, c.secret.ID, next, c.revision)
 	if err == nil {
 		c.grant, c.revision = next, rev

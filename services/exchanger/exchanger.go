@@ -16,6 +16,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -64,6 +65,9 @@ type Deps struct {
 	// Workers is how many jobs are worked on at a time; 0 means DefaultWorkers.
 	Workers int
 	Now     func() time.Time
+	// Steady is for how long the state has been there without a break, by a clock that
+	// nobody sets; nil means always. Whoever holds a claim cannot renew it meanwhile.
+	Steady func() time.Duration
 	// Reached, if not nil, is told when a step of the refresh cycle has been made,
 	// by its name in docs/refresh-cycle.md. It is where tests let a process die.
 	Reached  func(step Step)
@@ -99,6 +103,9 @@ func New(d Deps) (*Exchanger, error) {
 	}
 	if d.Now == nil {
 		d.Now = time.Now
+	}
+	if d.Steady == nil {
+		d.Steady = func() time.Duration { return math.MaxInt64 }
 	}
 	m := newMetrics(d.Registry)
 	return &Exchanger{

@@ -154,7 +154,7 @@ func (w *world) exchanger(edits ...func(*Exchanger)) *Exchanger {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	x.pace = pace{renew: time.Hour, commit: time.Microsecond, patience: time.Hour}
+	x.pace = pace{renew: time.Hour, retry: time.Microsecond, patience: time.Hour}
 	for _, edit := range edits {
 		edit(x)
 	}
