@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,8 +96,8 @@ func newLane(t *testing.T) *lane {
 		"--egress-allow", "127.0.0.0/8", "--log-format", "json", "--log-level", "debug",
 	}
 	l.exchange()
-	l.serve("scheduler", "rekindle", targetScheduler, "serve")
-	l.serve("api", "rekindle", targetAPI, "serve")
+	l.serve("scheduler", targetScheduler, -clocksOff)
+	l.serve("api", targetAPI, clocksOff)
 	l.watch(nats)
 	l.client = client.New(l.processes["api"].wait(t, "api"), scenarioToken)
 	l.settle()
@@ -145,8 +146,16 @@ func (l *lane) start(name, program string, args ...string) *process {
 	return p
 }
 
-func (l *lane) serve(name, program, target string, args ...string) {
-	p := l.start(name, program, append(append(args, "--target", target), l.flags...)...)
+// clocksOff is how far the clocks of all processes are off, in one direction or the
+// other, and so how far apart: nothing may come of it.
+const clocksOff = 30 * time.Second
+
+// serve starts a process of the fleet on a machine whose clock is ahead by off.
+func (l *lane) serve(name, target string, off time.Duration) {
+	envs := l.envs
+	l.envs = append(slices.Clone(envs), envOff+"="+off.String())
+	p := l.start(name, "rekindle-watched", append([]string{"--target", target}, l.flags...)...)
+	l.envs = envs
 	p.wait(l.t, "ready "+target)
 }
 
@@ -156,7 +165,11 @@ func (l *lane) exchange() {
 	for range 2 {
 		l.launched++
 		name := fmt.Sprintf("exchanger-%d", l.launched)
-		l.serve(name, "rekindle-watched", targetExchanger)
+		off := clocksOff
+		if l.launched%2 == 0 {
+			off = -clocksOff
+		}
+		l.serve(name, targetExchanger, off)
 		l.exchangers = append(l.exchangers, name)
 	}
 }

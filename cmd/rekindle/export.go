@@ -94,7 +94,7 @@ func (s *session) export(ctx context.Context, f exportFlags) error {
 		by = who.Username
 	}
 	return s.writeRows(ctx, exchanger.NewExporter(exchanger.ExportDeps{
-		State: st, Events: b, Keyring: ring, To: to, Property: f.property, HandOver: f.handOver, By: by, Now: time.Now,
+		State: st, Events: b, Keyring: ring, To: to, Property: f.property, HandOver: f.handOver, By: by, Now: b.Now, Steady: b.Steady,
 	}))
 }
 

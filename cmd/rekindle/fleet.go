@@ -95,7 +95,7 @@ func (f *fleet) runNATS(ctx context.Context, ready func()) (err error) {
 }
 
 func (f *fleet) runBus(ctx context.Context, ready func()) (err error) {
-	cfg := bus.Config{URL: f.natsURL, Name: "rekindle " + f.target, Replicas: f.file.NATS.Replicas, Logger: f.ops.Logger}
+	cfg := bus.Config{URL: f.natsURL, Name: "rekindle " + f.target, Replicas: f.file.NATS.Replicas, Local: f.local, Logger: f.ops.Logger}
 	cfg.OnConnected = func(ok bool) { f.connected(ok, "not connected to NATS") }
 	if f.nats != nil {
 		cfg.URL = f.nats.URL()
@@ -108,8 +108,9 @@ func (f *fleet) runBus(ctx context.Context, ready func()) (err error) {
 	if f.state, err = f.bus.State(ctx); err != nil {
 		return err
 	}
+	f.ops.Registry.MustRegister(f.bus.Clock())
 	ready()
-	<-ctx.Done()
+	f.bus.KeepTime(ctx)
 	return nil
 }
 
@@ -125,7 +126,7 @@ func (f *fleet) runExchanger(ctx context.Context, ready func()) error {
 	apps, closeApps := f.exchangerApps(egress)
 	defer closeApps()
 	x, err := exchanger.New(exchanger.Deps{
-		Name: f.name, State: f.state, Jobs: f.bus, Events: f.bus, Keyring: ring, Client: client,
+		Name: f.name, State: f.state, Jobs: f.bus, Events: f.bus, Keyring: ring, Client: client, Now: f.bus.Now,
 		Policy: f.policy, Apps: apps, Workers: f.file.Exchanger.Workers, Steady: f.bus.Steady, Reached: f.reached, Logger: f.ops.Logger,
 		Tracer: f.ops.TracerProvider.Tracer(tracerName), Registry: f.ops.Registry,
 	})
@@ -189,7 +190,7 @@ func (f *fleet) runScheduler(ctx context.Context, ready func()) error {
 	}
 	f.ops.Registry.MustRegister(f.bus.Queues())
 	return scheduler.New(scheduler.Deps{
-		State: f.state, Jobs: f.bus, Lease: leases, Budgets: f.budgets, Logger: f.ops.Logger,
+		State: f.state, Jobs: f.bus, Lease: leases, Budgets: f.budgets, Now: f.bus.Now, Logger: f.ops.Logger,
 		Tracer: f.ops.TracerProvider.Tracer(tracerName), Registerer: f.ops.Registry,
 	}).Run(ctx, ready)
 }
@@ -199,7 +200,7 @@ func (f *fleet) runProjection(ctx context.Context, ready func()) error {
 		Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy, Apps: f.apps,
 	}, api.Deps{
 		State: f.state, Events: f.bus, Tester: f.bus, Ledger: f.bus, Parked: f.bus, Jobs: f.bus,
-		Logger: f.ops.Logger, Metrics: f.ops.Registry,
+		Now: f.bus.Now, Logger: f.ops.Logger, Metrics: f.ops.Registry,
 	})
 	ctx, stop := context.WithCancel(ctx)
 	var waiting sync.WaitGroup
@@ -237,7 +238,7 @@ func (f *fleet) runAPI(ctx context.Context, ready func()) error {
 	mux.Handle("/", reactor.New(reactor.Deps{
 		Service:   f.api,
 		Gate:      auth.NewGate(auth.NewBootstrap(token, auth.Administrator(f.file.Company.Org))),
-		PublicURL: public, Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer,
+		PublicURL: public, Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer, Now: f.bus.Now,
 	}))
 	return serveHTTP(ctx, ln, reactor.NewServer(mux, f.ops.Logger), func() {
 		ready()

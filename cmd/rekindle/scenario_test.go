@@ -15,7 +15,7 @@ import (
 // real processes of both.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"rekindle": main, "nats-server": natsServer, "curl": curl, "rekindle-watched": watchedExchanger,
+		"rekindle": main, "nats-server": natsServer, "curl": curl, "rekindle-watched": watched,
 	})
 }
 

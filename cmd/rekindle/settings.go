@@ -51,6 +51,8 @@ type settings struct {
 	serving func(base string)
 	// reached is nil in the program; tests have it tell of the exchanger's steps.
 	reached func(exchanger.Step)
+	// local is nil in the program; tests have it be the clock of a machine that is wrong.
+	local func() time.Time
 
 	// What the above comes to.
 	allow  []netip.Prefix

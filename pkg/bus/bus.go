@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,7 +27,9 @@ type Config struct {
 	// OnConnected, if not nil, is told when the connection stands and when it is
 	// lost, in the order of events and never twice at a time. It must not block.
 	OnConnected func(connected bool)
-	Logger      *slog.Logger
+	// Local is the clock of this machine; nil means time.Now.
+	Local  func() time.Time
+	Logger *slog.Logger
 }
 
 // Bus is a connection to the fleet's NATS. It reconnects for ever, unless the
@@ -40,6 +43,9 @@ type Bus struct {
 	lane     limits
 	batches  chan struct{} // slots for atomic batches, see commitBatch
 	steady   steadiness
+	clock    clock
+	said     atomic.Int64  // how bad the clock of this machine was said to be, as a level
+	restored chan struct{} // filled when the connection stands again
 }
 
 const (
@@ -65,7 +71,13 @@ func start(ctx context.Context, cfg Config, lane limits) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bus{log: cfg.Logger, replicas: max(1, cfg.Replicas), lane: lane, batches: make(chan struct{}, maxBatches)}
+	if cfg.Local == nil {
+		cfg.Local = time.Now
+	}
+	b := &Bus{
+		log: cfg.Logger, replicas: max(1, cfg.Replicas), lane: lane, batches: make(chan struct{}, maxBatches),
+		clock: clock{local: cfg.Local}, restored: make(chan struct{}, 1),
+	}
 	if err := b.dial(ctx, cfg, addr); err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", addr, err)
 	}
@@ -122,6 +134,10 @@ func (b *Bus) options(cfg Config) []nats.Option {
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			tell(true)
+			select {
+			case b.restored <- struct{}{}:
+			default: // somebody is told already
+			}
 			b.log.Info("connection to NATS restored")
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
@@ -134,14 +150,17 @@ func (b *Bus) options(cfg Config) []nats.Option {
 	return opts
 }
 
-// prepare checks the server and declares the streams. It waits for a cluster
-// that has no leader yet.
+// prepare checks the server, declares the streams and asks for the time. It waits for
+// a cluster that has no leader yet.
 func (b *Bus) prepare(ctx context.Context) error {
 	if v := b.nc.ConnectedServerVersion(); older(v, MinServer) {
 		return fmt.Errorf("the server has version %s, but at least %s is needed: upgrade it", v, MinServer)
 	}
 	for {
 		err := translate(b.declare(ctx))
+		for i := 0; err == nil && i < measurements; i++ {
+			err = b.measure(ctx)
+		}
 		if !errors.Is(err, ErrUnavailable) {
 			return err
 		}

@@ -80,7 +80,7 @@ func (b *Bus) depth(ctx context.Context) (d depth, err error) {
 	d.inFlight = c.CachedInfo().NumAckPending
 	d.parked = parked.CachedInfo().State.Msgs
 	if st := jobs.CachedInfo().State; st.Msgs > 0 {
-		d.oldest = max(0, time.Since(st.FirstTime))
+		d.oldest = max(0, b.Now().Sub(st.FirstTime))
 	}
 	return d, nil
 }

@@ -75,7 +75,7 @@ func TestSilentServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer deaf.Unsubscribe() //nolint:errcheck // the connection is closed after it
+	defer deaf.Unsubscribe()
 	ctx, stop := context.WithCancel(patient(t))
 	defer stop()
 	asked := time.Now()

@@ -23,6 +23,7 @@ const (
 	KeyLate        = "late"        // from due to started
 	KeyLease       = "lease"       // name of a lease
 	KeyMethod      = "method"      // HTTP method
+	KeyOffset      = "offset"      // how far a clock is ahead
 	KeyOrg         = "org"         // organisation in a subject
 	KeyOutcome     = "outcome"     // of a piece of work, from a closed set
 	KeyPath        = "path"        // of a file or a request
@@ -48,7 +49,7 @@ const (
 
 var keys = []string{
 	KeyAddr, KeyAttempt, KeyCode, KeyCompany, KeyCount, KeyDue, KeyEnvironment, KeyError, KeyEvent,
-	KeyGeneration, KeyJob, KeyKey, KeyKind, KeyLate, KeyLease, KeyMethod, KeyOrg, KeyOutcome, KeyPath,
+	KeyGeneration, KeyJob, KeyKey, KeyKind, KeyLate, KeyLease, KeyMethod, KeyOffset, KeyOrg, KeyOutcome, KeyPath,
 	KeyProperty, KeyReason, KeyRequest, KeyRevision, KeySecret, KeyServer, KeySignal, KeySpan, KeyStatus,
 	KeyStream, KeySubject, KeyTarget, KeyTask, KeyTook, KeyTrace, KeyURL, KeyVersion, KeyWorker,
 }

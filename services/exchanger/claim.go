@@ -89,7 +89,7 @@ func (c *claim) latest() (d uint64) {
 // returns errVoid, because then there is another to claim.
 func (c *claim) take(ctx context.Context) error {
 	now := c.x.now()
-	held := c.held(now)
+	held := heldFor(c.grant.Claim, now, c.x.Steady())
 	switch open := c.grant.Claim; {
 	case held > 0:
 		return work.RetryAfter(held, errBusy)
@@ -119,15 +119,14 @@ func (c *claim) take(ctx context.Context) error {
 	return c.verify(ctx)
 }
 
-// held is for how long yet whoever has the open claim is not to be thought dead: until
+// heldFor is for how long yet whoever has an open claim is not to be thought dead: until
 // it has run out, and the store was there for long enough to renew it. Not positive
 // when nobody has one.
-func (c *claim) held(now time.Time) time.Duration {
-	open := c.grant.Claim
+func heldFor(open *secret.Claim, now time.Time, steady time.Duration) time.Duration {
 	if open == nil || open.Until.IsZero() {
 		return 0
 	}
-	return max(min(open.Until.Sub(now), claimLife), claimLife-c.x.Steady())
+	return max(min(open.Until.Sub(now), claimLife), claimLife-steady)
 }
 
 // seize writes the grant in place of what others wrote. After an error the claim

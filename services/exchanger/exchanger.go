@@ -89,6 +89,9 @@ type Exchanger struct {
 	clocks  clocks
 }
 
+// always is for how long a state has been there that was never away.
+func always() time.Duration { return math.MaxInt64 }
+
 // New returns an exchanger. It fails if the keyring cannot seal.
 func New(d Deps) (*Exchanger, error) {
 	sealer, err := seal.NewSealer(d.Keyring.Keyset())
@@ -105,7 +108,7 @@ func New(d Deps) (*Exchanger, error) {
 		d.Now = time.Now
 	}
 	if d.Steady == nil {
-		d.Steady = func() time.Duration { return math.MaxInt64 }
+		d.Steady = always
 	}
 	m := newMetrics(d.Registry)
 	return &Exchanger{

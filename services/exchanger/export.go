@@ -34,6 +34,8 @@ type ExportDeps struct {
 	// By is who does it, for the ledger.
 	By  string
 	Now func() time.Time
+	// Steady is that of Deps.
+	Steady func() time.Duration
 }
 
 // Exporter makes rows of secrets, one at a time: it opens what is hidden of one and
@@ -48,6 +50,9 @@ type Exporter struct {
 
 // NewExporter returns an Exporter.
 func NewExporter(d ExportDeps) *Exporter {
+	if d.Steady == nil {
+		d.Steady = always
+	}
 	return &Exporter{
 		ExportDeps: d, secrets: secret.Store{State: d.State}, vault: secret.Vault{State: d.State},
 		opener: seal.NewOpener(d.Keyring), names: map[string]string{},
@@ -163,15 +168,11 @@ func (e *Exporter) leave(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		left := time.Duration(0)
-		switch {
-		case g.Claim == nil:
-		case g.Claim.Live(e.Now()):
-			left = g.Claim.Until.Sub(e.Now())
-		default:
-			g = over(g, e.Now())
-		}
-		if left == 0 {
+		left := heldFor(g.Claim, e.Now(), e.Steady())
+		if left <= 0 {
+			if g.Claim != nil {
+				g = over(g, e.Now())
+			}
 			if _, err = e.vault.PutGrant(ctx, id, g, rev); !errors.Is(err, state.ErrConflict) {
 				return err
 			}

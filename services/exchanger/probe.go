@@ -79,7 +79,7 @@ func (x *Exchanger) heldTest(s *secret.Secret) (events.TestAnswer, error) {
 func (x *Exchanger) probe(ctx context.Context, c *claim) (events.TestAnswer, error) {
 	now := x.now()
 	busy := events.TestAnswer{Busy: true}
-	if open := c.grant.Claim; open != nil && (c.held(now) > 0 || open.Decision >= c.secret.Decision) {
+	if open := c.grant.Claim; open != nil && (heldFor(open, now, x.Steady()) > 0 || open.Decision >= c.secret.Decision) {
 		return busy, nil // a claim that was left open is not a test's to give up
 	}
 	if err := c.readCredential(ctx); err != nil {

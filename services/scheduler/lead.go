@@ -81,7 +81,7 @@ func (s *Scheduler) feed(ctx context.Context, due chan<- *entry) {
 func (s *Scheduler) next() (*entry, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := s.deps.Now()
 	s.sleepsUntil = awake
 	if !s.failedAt.IsZero() {
 		if pause := s.failedAt.Add(failurePause).Sub(now); pause > 0 {
@@ -101,9 +101,9 @@ func (s *Scheduler) offered(e *entry, r offerResult, at int64) {
 
 // offer offers the job for e, and puts e back into the queue to be offered again.
 func (s *Scheduler) offer(term context.Context, e *entry) {
-	began := time.Now()
+	began := s.deps.Now()
 	accepted, err := s.publish(term, e, began)
-	now := time.Now()
+	now := s.deps.Now()
 	switch {
 	case err == nil:
 		s.works(term, began)

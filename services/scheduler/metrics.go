@@ -156,7 +156,7 @@ func (t *tally) classes() iter.Seq2[class, int] {
 // tally counts the secrets, one page at a time, so that nobody waits long for
 // the index. A secret stays on its page, so none is counted twice or missed.
 func (s *Scheduler) tally() *tally {
-	now := time.Now()
+	now := s.deps.Now()
 	t := new(tally)
 	var ends [8]int64
 	for i, h := range horizons() {

@@ -3,7 +3,6 @@ package scheduler
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -71,7 +70,7 @@ type standing struct {
 func (s *Scheduler) standings() []standing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now().UnixMilli()
+	now := s.deps.Now().UnixMilli()
 	var all []standing
 	for name := range s.deps.Budgets.Hosts {
 		if number, known := s.lanes.x.hosts.numbers[name]; !known || s.lanes.hosts[number] == nil {

@@ -78,6 +78,7 @@ type Deps struct {
 	Jobs       Jobs
 	Lease      Lease
 	Budgets    Budgets               // how much providers are asked
+	Now        func() time.Time      // nil means time.Now
 	Logger     *slog.Logger          // nil means silence
 	Tracer     trace.Tracer          // nil means no traces
 	Registerer prometheus.Registerer // nil means no metrics
@@ -110,6 +111,9 @@ const awake = -1 << 63
 
 // New returns a scheduler with an empty index, and registers its metrics.
 func New(d Deps) *Scheduler {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -182,7 +186,7 @@ func (s *Scheduler) apply(c state.Change) {
 // applyHealth brings the lanes up to date with what is known of a host. Of a
 // record that cannot be read nothing is known, and nothing waits for it.
 func (s *Scheduler) applyHealth(c state.Change) {
-	now := time.Now()
+	now := s.deps.Now()
 	var known *endpoint.Health
 	if c.Value != nil {
 		var err error
