@@ -39,7 +39,7 @@ type fleet struct {
 	ops  *ops.Ops
 
 	// How what the fleet stands on is, beside its tasks.
-	connected, sealing func(ok bool, why string)
+	stored, connected, sealing func(ok bool, why string)
 
 	nats  *natsd.Server // nil when another server is used
 	bus   *bus.Bus
@@ -57,6 +57,9 @@ func (f *fleet) tasks() []run.Task {
 		}
 	}
 	tasks = append(tasks, run.Task{Name: "ops", Run: f.ops.Run})
+	if f.embedded() {
+		f.stored = f.ops.Readiness.Add("store")
+	}
 	add(f.embedded(), "nats", f.runNATS)
 	f.connected = f.ops.Readiness.Add("bus")
 	tasks = append(tasks, run.Task{Name: "bus", Run: f.runBus})
@@ -89,8 +92,9 @@ func (f *fleet) runNATS(ctx context.Context, ready func()) (err error) {
 	if err != nil {
 		return err
 	}
+	f.stored(true, "")
 	ready()
-	err = f.nats.Wait(ctx)
+	err = f.nats.Run(ctx, f.stored)
 	return errors.Join(err, f.nats.Stop())
 }
 

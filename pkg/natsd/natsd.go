@@ -9,6 +9,11 @@
 // survives the death of the process; against the death of the machine, files
 // are synced every [SyncInterval]. Two servers must not share a directory: the
 // second start is refused.
+//
+// A server that has failed to write, because the disk was full for example,
+// refuses every further write until it is started anew, also when there is space
+// again. [Server.Run] does so, at the same address, once the disk takes writes:
+// whoever is connected finds it again, and holds what it could not store till then.
 package natsd
 
 import (
@@ -17,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -41,12 +47,18 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Server is a running embedded server.
+// Server is a running embedded server. Its methods may be called from anywhere,
+// but Stop not before Run has returned.
 type Server struct {
-	ns             *server.Server
-	log            *logger
+	cfg            Config
+	port           int
+	url            string
 	user, password string
 	unlock         func() error
+
+	// Those of the latest start.
+	ns  *server.Server
+	log *logger
 }
 
 // Start starts a server and returns when it accepts connections.
@@ -58,20 +70,24 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{user: "rekindle", password: rand.Text(), unlock: unlock}
-	if err := s.start(ctx, cfg); err != nil {
+	s := &Server{cfg: cfg, port: server.RANDOM_PORT, user: "rekindle", password: rand.Text(), unlock: unlock}
+	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, unlock())
+	}
+	s.url = s.ns.ClientURL()
+	if addr, ok := s.ns.Addr().(*net.TCPAddr); ok {
+		s.port = addr.Port
 	}
 	return s, nil
 }
 
-func (s *Server) start(ctx context.Context, cfg Config) error {
+func (s *Server) start(ctx context.Context) error {
 	ns, err := server.NewServer(&server.Options{
 		ServerName: "rekindle",
 		Host:       "127.0.0.1",
-		Port:       server.RANDOM_PORT,
+		Port:       s.port,
 		Username:   s.user, Password: s.password,
-		JetStream: true, StoreDir: cfg.StoreDir, SyncInterval: SyncInterval,
+		JetStream: true, StoreDir: s.cfg.StoreDir, SyncInterval: SyncInterval,
 		DisableJetStreamBanner: true,
 		NoSigs:                 true, // the process has its own way to stop
 	})
@@ -79,12 +95,12 @@ func (s *Server) start(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("embedded NATS server: %w", err)
 	}
 	s.ns = ns
-	s.log = newLogger(cfg.Logger)
+	s.log = newLogger(s.cfg.Logger)
 	ns.SetLoggerV2(s.log, false, false, false)
 	ns.Start()
 	if err := ready(ctx, ns, s.log); err != nil {
 		s.stop()
-		return fmt.Errorf("embedded NATS server in %s: %w", cfg.StoreDir, err)
+		return fmt.Errorf("embedded NATS server in %s: %w", s.cfg.StoreDir, err)
 	}
 	return nil
 }
@@ -106,23 +122,11 @@ func ready(ctx context.Context, ns *server.Server, log *logger) error {
 	}
 }
 
-// URL is where the server listens.
-func (s *Server) URL() string { return s.ns.ClientURL() }
+// URL is where the server listens, however often it is started anew.
+func (s *Server) URL() string { return s.url }
 
 // Credentials returns the user name and the password that the server admits.
 func (s *Server) Credentials() (user, password string) { return s.user, s.password }
-
-// Wait returns when ctx ends, with nil, or when the server is of no use any
-// more, with the reason: a disk that was full, for example, leaves it refusing
-// every write until it is started anew.
-func (s *Server) Wait(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-s.log.died:
-		return fmt.Errorf("embedded NATS server: %w", s.log.failed())
-	}
-}
 
 // Stop flushes the store, stops the server and waits until it has stopped.
 func (s *Server) Stop() error {
