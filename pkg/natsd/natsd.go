@@ -37,6 +37,10 @@ const SyncInterval = time.Second
 const (
 	startTimeout = 60 * time.Second
 	readyPoll    = 100 * time.Millisecond
+	// maxStore is what the server may be promised of the disk: more than any disk
+	// has. Else it would hold the sizes of streams against three quarters of what
+	// is free when it starts, and refuse those that it has taken before (10047).
+	maxStore = 1 << 60
 )
 
 // Config of an embedded server.
@@ -87,7 +91,7 @@ func (s *Server) start(ctx context.Context) error {
 		Host:       "127.0.0.1",
 		Port:       s.port,
 		Username:   s.user, Password: s.password,
-		JetStream: true, StoreDir: s.cfg.StoreDir, SyncInterval: SyncInterval,
+		JetStream: true, StoreDir: s.cfg.StoreDir, SyncInterval: SyncInterval, JetStreamMaxStore: maxStore,
 		DisableJetStreamBanner: true,
 		NoSigs:                 true, // the process has its own way to stop
 	})

@@ -182,3 +182,16 @@ func TestStartedAnew(t *testing.T) {
 		t.Errorf("now it is at %s, before at %s", r.URL(), url)
 	}
 }
+
+// What streams may grow to is not held against what is free: a server that has taken
+// them once takes them again.
+func TestSizesAreNoReason(t *testing.T) {
+	t.Parallel()
+	s := start(t, t.TempDir())
+	defer stop(t, s)
+	js := connect(t, s)
+	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, MaxBytes: 1 << 58})
+	if err != nil {
+		t.Error(err)
+	}
+}
