@@ -23,10 +23,15 @@ const claimLife = 3 * time.Second
 // away is made again when it is back, before others may think the writer dead.
 const writePatience = claimLife - time.Second
 
-// commitPatience is for how long the outcome of an exchange is held while the
-// store does not take it: from the answer on, or, of one that may be nowhere else,
-// from when the process was told to hurry.
-const commitPatience = 5 * time.Minute
+const (
+	// commitPatience is for how long the outcome of an exchange is held while the
+	// store does not take it: from the answer on, or, of one that may be nowhere else,
+	// from when the process was told to hurry. It is about as long as whoever follows
+	// the store holds out.
+	commitPatience = 30 * time.Minute
+	// commitReminder is how often it is said meanwhile that one is held.
+	commitReminder = time.Minute
+)
 
 // pace is how long is waited in real time, whatever the clock says. Tests wait for
 // nothing.
@@ -88,6 +93,11 @@ func (c *claim) latest() (d uint64) {
 // not claimed again but given up, since its request may have been sent; that
 // returns errVoid, because then there is another to claim.
 func (c *claim) take(ctx context.Context) error {
+	if _, here := c.x.inHand.Load(c.secret.ID); here {
+		// After an outage of the store a job can come again before the outcome is
+		// stored that this exchanger has held meanwhile.
+		return work.RetryAfter(claimLife, errBusy)
+	}
 	now := c.x.now()
 	held := heldFor(c.grant.Claim, now, c.x.Steady())
 	switch open := c.grant.Claim; {
@@ -305,6 +315,7 @@ func (c *claim) keep(ctx context.Context, renew func(context.Context) error, los
 func (c *claim) commit(hard context.Context, r *result) error {
 	ctx := context.WithoutCancel(hard)
 	waits := time.Now()
+	var said time.Time
 	for {
 		err := c.put(ctx, r.in(c.grant))
 		if errors.Is(err, errFenced) {
@@ -318,7 +329,10 @@ func (c *claim) commit(hard context.Context, r *result) error {
 		case time.Since(waits) >= c.x.pace.patience:
 			return err
 		}
-		c.x.Logger.WarnContext(ctx, "the outcome of an exchange could not be stored yet", "secret", c.secret.ID, "error", err)
+		if time.Since(said) >= commitReminder {
+			said = time.Now()
+			c.x.Logger.WarnContext(ctx, "the outcome of an exchange could not be stored yet: it is held, so do not stop this process", "secret", c.secret.ID, "error", err)
+		}
 		<-time.After(c.x.pace.retry)
 	}
 }

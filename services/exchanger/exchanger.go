@@ -87,6 +87,9 @@ type Exchanger struct {
 	health  *health
 	pace    pace
 	clocks  clocks
+	// inHand are the secrets whose exchange this exchanger makes, or whose outcome
+	// it has not stored yet.
+	inHand sync.Map
 }
 
 // always is for how long a state has been there that was never away.

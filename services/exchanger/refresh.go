@@ -154,6 +154,8 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 		if err := c.take(unstopped); err != nil {
 			return "", err
 		}
+		x.inHand.Store(c.secret.ID, nil)
+		defer x.inHand.Delete(c.secret.ID)
 		c.reached(StepClaim)
 		// 2. Exchange: at most one request. What it brings in place of the refresh
 		// token is saved under the claim before the provider is asked anything else.
