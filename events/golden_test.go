@@ -87,7 +87,7 @@ func samples() map[string]events.Event {
 		}),
 		"ExchangeInterrupted": wrap(secretID+".8.interrupted", events.ExchangeInterrupted{
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", Action: "refresh",
-			Generation: 8, WorksUntil: noon().Add(4 * time.Hour),
+			Generation: 8, Cause: events.CauseKeptBack, NextAttemptAt: noon().Add(2 * time.Hour), WorksUntil: noon().Add(4 * time.Hour),
 		}),
 		"ExchangeInterrupted-least": wrap(secretID+".1.interrupted", events.ExchangeInterrupted{
 			Secret: secretID, Property: property, Kind: "token", Action: "exchange", Generation: 1,
@@ -268,7 +268,7 @@ func TestTimesAreUTC(t *testing.T) {
 func TestMembers(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
-		"action", "attempts", "before", "by", "changed", "client_id", "days_left", "decision", "detail", "due_at", "ended",
+		"action", "attempts", "before", "by", "cause", "changed", "client_id", "days_left", "decision", "detail", "due_at", "ended",
 		"handed_over", "imported", "recipient",
 		"environment", "expires_at", "generation", "key", "kind", "name", "next_attempt_at", "outcome", "property", "provider",
 		"reason", "verdict", "reauthorize_by", "refresh_at", "secret", "secret_expires_at", "until", "warnings",

@@ -82,10 +82,10 @@ type ExchangeFailed struct {
 	WorksUntil time.Time `json:"works_until,omitzero"`
 }
 
-// ExchangeInterrupted says: an exchange was begun and nobody knows how it ended,
-// for its exchanger died or was stopped. That takes no attempt away: another
-// exchange is decided, due at once unless the provider may have replaced what was
-// sent. The code of a consent is not sent again.
+// ExchangeInterrupted says: an exchange came to no end that counts; unless Cause says
+// otherwise, it was begun and nobody knows how it ended, for its exchanger died or
+// was stopped. That takes no attempt away: another exchange is decided. The code of a
+// consent is not sent again.
 type ExchangeInterrupted struct {
 	Secret      string `json:"secret"`
 	Property    string `json:"property"`
@@ -95,9 +95,27 @@ type ExchangeInterrupted struct {
 	Action string `json:"action"`
 	// Generation is the version that the value would have had.
 	Generation uint64 `json:"generation"`
+	// Cause is absent when nobody knows how it ended.
+	Cause InterruptionCause `json:"cause,omitempty"`
+	// NextAttemptAt is when the next exchange is, where it is kept back because the
+	// provider may have replaced what was sent; absent where it is due at once.
+	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
 	// WorksUntil is as in ExchangeFailed.
 	WorksUntil time.Time `json:"works_until,omitzero"`
 }
+
+// InterruptionCause is why an exchange came to no end that counts: a closed set.
+type InterruptionCause string
+
+// The causes, besides that nobody knows how it ended.
+const (
+	// CauseVoid: it ended, but something else was decided while it was made, so that
+	// its outcome is of no use.
+	CauseVoid InterruptionCause = "void"
+	// CauseKeptBack: no request was made, because an answer was lost before, and the
+	// provider may have replaced what would be sent.
+	CauseKeptBack InterruptionCause = "kept_back"
+)
 
 // RetryRequested says: somebody asked for another exchange of a secret.
 type RetryRequested struct {

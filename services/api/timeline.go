@@ -221,8 +221,8 @@ func (e *TimelineEntry) read(data events.Data) {
 		e.Action, e.Reason, e.Detail, e.Attempts = d.Action, d.Reason, why.Words(), d.Attempts
 		e.NextAttemptAt, e.WorksUntil = d.NextAttemptAt, d.WorksUntil
 	case events.ExchangeInterrupted:
-		e.Action, e.Generation, e.WorksUntil = d.Action, d.Generation, d.WorksUntil
-		e.Detail = interrupted(d.Action)
+		e.Action, e.Generation, e.Detail = d.Action, d.Generation, interrupted(d)
+		e.NextAttemptAt, e.WorksUntil = d.NextAttemptAt, d.WorksUntil
 	default:
 		e.readConsent(data)
 	}
@@ -252,13 +252,21 @@ func (e *TimelineEntry) readConsent(data events.Data) {
 	}
 }
 
-// interrupted says what comes after an exchange of which nobody knows how it ended.
-func interrupted(action string) string {
+// interrupted says why an exchange came to no end that counts, and what comes after.
+func interrupted(d events.ExchangeInterrupted) string {
 	const unknown = "nobody knows how it ended: its exchanger died or was stopped; "
-	if action == string(secret.Authorize) {
+	switch {
+	case d.Cause == events.CauseVoid:
+		return "its outcome is void, because something else was decided while it was made"
+	case d.Cause == events.CauseKeptBack:
+		return "not made: an answer was lost before, and the provider may have replaced the refresh token, so it is kept back"
+	case d.Action == string(secret.Authorize):
 		return unknown + "a code is not sent twice (RFC 6749 section 4.1.2), so a person may have to consent again"
+	case !d.NextAttemptAt.IsZero():
+		return unknown + "the provider may have replaced the refresh token, so it is kept back"
+	default:
+		return unknown + "it is decided anew when the next is"
 	}
-	return unknown + "it is decided anew when the next is"
 }
 
 // changes says what an update changed.

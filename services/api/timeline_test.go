@@ -206,6 +206,24 @@ func TestTimelineOfEveryEvent(t *testing.T) {
 				Detail: "nobody knows how it ended: its exchanger died or was stopped; a code is not sent twice (RFC 6749 section 4.1.2), so a person may have to consent again",
 			},
 		},
+		{
+			events.ExchangeInterrupted{Action: "refresh", Generation: 7, NextAttemptAt: noon, WorksUntil: later},
+			api.TimelineEntry{
+				Action: "refresh", Generation: 7, NextAttemptAt: noon, WorksUntil: later,
+				Detail: "nobody knows how it ended: its exchanger died or was stopped; the provider may have replaced the refresh token, so it is kept back",
+			},
+		},
+		{
+			events.ExchangeInterrupted{Action: "refresh", Cause: events.CauseKeptBack, NextAttemptAt: noon},
+			api.TimelineEntry{
+				Action: "refresh", NextAttemptAt: noon,
+				Detail: "not made: an answer was lost before, and the provider may have replaced the refresh token, so it is kept back",
+			},
+		},
+		{
+			events.ExchangeInterrupted{Action: "authorize", Cause: events.CauseVoid},
+			api.TimelineEntry{Action: "authorize", Detail: "its outcome is void, because something else was decided while it was made"},
+		},
 		{events.ReauthorizeRequested{By: "ada", Until: later}, api.TimelineEntry{By: "ada", Detail: "the link is open until 2026-11-22 13:00:00 UTC"}},
 		{events.ConsentReceived{}, api.TimelineEntry{Detail: "a person consented in the provider's dialog"}},
 		{events.ConsentReceived{By: "ada"}, api.TimelineEntry{By: "ada", Detail: "the consent of another account, which was held, is accepted"}},

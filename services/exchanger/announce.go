@@ -51,18 +51,17 @@ func (x *Exchanger) announce(ctx context.Context, s *secret.Secret, o *secret.Ou
 // exchange that was interrupted is to be made.
 const interruptedIn = time.Second
 
-// announceInterrupted tells everyone that a decision is given up whose claim was
-// left open. It is said before the record says so, because afterwards nobody
-// would come to it again; that it cannot be said is logged and holds nothing up.
-func (x *Exchanger) announceInterrupted(ctx context.Context, s *secret.Secret) {
+// announceInterrupted tells everyone that the decision e.Generation comes to no end
+// that counts; e says what the record s does not. It is said before the record says
+// so, because afterwards nobody would come to it again; that it cannot be said is
+// logged and holds nothing up.
+func (x *Exchanger) announceInterrupted(ctx context.Context, s *secret.Secret, e events.ExchangeInterrupted) {
 	ctx, cancel := context.WithTimeout(ctx, interruptedIn)
 	defer cancel()
+	e.Secret, e.Property, e.Environment, e.Kind = s.ID, s.Property, s.Environment, string(s.Kind)
+	e.WorksUntil = s.ExpiresAt
 	err := x.Events.Publish(ctx, events.Event{
-		ID: fmt.Sprintf("%s.%d.interrupted", s.ID, s.Decision), Source: Source, Org: s.Org, Time: x.now(),
-		Data: events.ExchangeInterrupted{
-			Secret: s.ID, Property: s.Property, Environment: s.Environment, Kind: string(s.Kind),
-			Action: string(s.Plan().Action), Generation: s.Decision, WorksUntil: s.ExpiresAt,
-		},
+		ID: fmt.Sprintf("%s.%d.interrupted", s.ID, e.Generation), Source: Source, Org: s.Org, Time: x.now(), Data: e,
 	})
 	if err != nil {
 		x.Logger.WarnContext(ctx, "an event could not be published",

@@ -208,15 +208,15 @@ func TestChangeDuringExchange(t *testing.T) {
 		},
 		{
 			"environment deleted, refresh", true, func(w *world, s *secret.Secret) { s.Detach(w.now()) },
-			result{secret.Succeeded, false, []string{"1.succeeded"}, 2, []string{"credential", "grant", "secret"}},
+			result{secret.Succeeded, false, []string{"1.succeeded", "2.interrupted"}, 2, []string{"credential", "grant", "secret"}},
 		},
 		{
 			"asked again, first exchange", false, func(w *world, s *secret.Secret) { s.Ask(w.now()) },
-			result{secret.Succeeded, true, []string{"2.succeeded"}, 2, all},
+			result{secret.Succeeded, true, []string{"1.interrupted", "2.succeeded"}, 2, all},
 		},
 		{
 			"asked again, refresh", true, func(w *world, s *secret.Secret) { s.Ask(w.now()) },
-			result{secret.Succeeded, true, []string{"1.succeeded", "3.succeeded"}, 3, all},
+			result{secret.Succeeded, true, []string{"1.succeeded", "2.interrupted", "3.succeeded"}, 3, all},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

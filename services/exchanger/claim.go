@@ -161,10 +161,12 @@ func (c *claim) giveUp(ctx context.Context) error {
 	}
 	c.x.Logger.WarnContext(ctx, "an exchange was interrupted: its outcome is unknown",
 		"secret", c.secret.ID, "generation", c.secret.Decision, "worker", dead.Holder)
-	c.x.announceInterrupted(ctx, c.secret)
 	now, action := c.x.now(), c.secret.Plan().Action
 	advice := "authorize again"
 	replayAt := c.replayAt(c.lostBefore(), now)
+	c.x.announceInterrupted(ctx, c.secret, events.ExchangeInterrupted{
+		Action: string(action), Generation: c.secret.Decision, NextAttemptAt: replayAt,
+	})
 	if !replayAt.IsZero() {
 		advice = keptBack
 	}

@@ -264,6 +264,9 @@ func (c *claim) salvage(ctx context.Context, brought *secret.ConsentGrant) error
 func (c *claim) postpone(ctx context.Context, at time.Time) error {
 	c.x.Logger.InfoContext(ctx, "a refresh waits: the provider may have replaced the refresh token",
 		"secret", c.secret.ID, "generation", c.secret.Decision, "due", at)
+	c.x.announceInterrupted(ctx, c.secret, events.ExchangeInterrupted{
+		Action: string(c.secret.Plan().Action), Generation: c.secret.Decision, Cause: events.CauseKeptBack, NextAttemptAt: at,
+	})
 	why := c.x.failure(ctx, failed(events.ReasonUnknown, "the answer to a refresh was lost: %s", keptBack), c.x.now())
 	return cmp.Or(c.interrupt(ctx, why, at), errVoid)
 }

@@ -241,6 +241,12 @@ func (x *Exchanger) settle(ctx context.Context, c *claim) (*secret.Secret, error
 	}
 	if errors.Is(err, errVoid) || errors.Is(err, state.ErrNotFound) {
 		x.Logger.InfoContext(ctx, "the outcome of an exchange is void", "secret", id, "generation", o.Decision)
+		if found != nil && found.DeletedAt.IsZero() && found.Generation < o.Decision && !applied(found, o) {
+			// Else another has brought it to its end, and perhaps more since.
+			x.announceInterrupted(ctx, found, events.ExchangeInterrupted{
+				Action: string(o.Action), Generation: o.Decision, Cause: events.CauseVoid,
+			})
+		}
 		return nil, cmp.Or(x.retract(ctx, id, found, o), errVoid)
 	}
 	return s, err
