@@ -92,6 +92,10 @@ func samples() map[string]events.Event {
 		"ExchangeInterrupted-least": wrap(secretID+".1.interrupted", events.ExchangeInterrupted{
 			Secret: secretID, Property: property, Kind: "token", Action: "exchange", Generation: 1,
 		}),
+		"JobParked": wrap(secretID+".8.parked.1", events.JobParked{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", Action: "refresh",
+			Generation: 8, WorksUntil: noon().Add(4 * time.Hour),
+		}),
 		"RetryRequested": wrap(secretID+".9.retry", events.RetryRequested{
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", By: "ada@example.test",
 		}),

@@ -117,6 +117,22 @@ const (
 	CauseKeptBack InterruptionCause = "kept_back"
 )
 
+// JobParked says: what was due for a secret could not be brought to an end, and its
+// job was set aside. Nothing tries again until an administrator requeues it, or
+// something else is decided.
+type JobParked struct {
+	Secret      string `json:"secret"`
+	Property    string `json:"property"`
+	Environment string `json:"environment,omitempty"`
+	Kind        string `json:"kind"`
+	// Action is what was due; see RefreshDue.
+	Action string `json:"action"`
+	// Generation is that of the decision which was due.
+	Generation uint64 `json:"generation"`
+	// WorksUntil is as in ExchangeFailed.
+	WorksUntil time.Time `json:"works_until,omitzero"`
+}
+
 // RetryRequested says: somebody asked for another exchange of a secret.
 type RetryRequested struct {
 	Secret      string `json:"secret"`
@@ -196,6 +212,12 @@ func (ExchangeInterrupted) Type() Type { return TypeExchangeInterrupted }
 
 // About implements Data.
 func (e ExchangeInterrupted) About() string { return e.Secret }
+
+// Type implements Data.
+func (JobParked) Type() Type { return TypeJobParked }
+
+// About implements Data.
+func (e JobParked) About() string { return e.Secret }
 
 // Type implements Data.
 func (SecretTested) Type() Type { return TypeSecretTested }

@@ -12,6 +12,7 @@ const (
 	TypeExchangeSucceeded    Type = "ExchangeSucceeded"
 	TypeExchangeFailed       Type = "ExchangeFailed"
 	TypeExchangeInterrupted  Type = "ExchangeInterrupted"
+	TypeJobParked            Type = "JobParked"
 	TypeRetryRequested       Type = "RetryRequested"
 	TypeSecretTested         Type = "SecretTested"
 	TypeSecretTakenOver      Type = "SecretTakenOver"
@@ -57,6 +58,8 @@ func decoder(t Type) func([]byte) (Data, error) {
 		return decode[ExchangeFailed]
 	case TypeExchangeInterrupted:
 		return decode[ExchangeInterrupted]
+	case TypeJobParked:
+		return decode[JobParked]
 	case TypeSecretTested:
 		return decode[SecretTested]
 	case TypeSecretTakenOver:

@@ -381,7 +381,7 @@ func (l *memoryLane) Offer(_ context.Context, e events.Event) (bool, error) {
 }
 
 // Work implements exchanger.Jobs.
-func (l *memoryLane) Work(ctx, hard context.Context, _ int, handle work.Handler) error {
+func (l *memoryLane) Work(ctx, hard context.Context, _ int, handle, _ work.Handler) error {
 	var working sync.WaitGroup
 	defer working.Wait()
 	for {

@@ -41,24 +41,28 @@ func (l *lane) job(m *nats.Msg) {
 		l.park(m, deliveries, errUnanswered)
 		return
 	}
-	err = l.call(traced(l.hard, m.Header), work.Message{
-		ID: e.ID, Type: string(e.Data.Type()), Subject: e.Data.About(), Data: m.Data, Delivery: deliveries,
-		Answer: l.b.answerTo(m),
-	})
+	given := shown(e, m, deliveries)
+	given.Answer = l.b.answerTo(m)
+	err = l.call(traced(l.hard, m.Header), l.handle, given)
 	l.settle(m, deliveries, err)
+}
+
+// shown is what a handler sees of a job.
+func shown(e events.Event, m *nats.Msg, deliveries int) work.Message {
+	return work.Message{ID: e.ID, Type: string(e.Data.Type()), Subject: e.Data.About(), Data: m.Data, Delivery: deliveries}
 }
 
 // call makes an error of a panic: one bad job must not end the process that
 // works on hundreds of others. What was thrown may hold anything; its type and
 // the stack do not.
-func (l *lane) call(ctx context.Context, m work.Message) (err error) {
+func (l *lane) call(ctx context.Context, handle work.Handler, m work.Message) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.b.log.ErrorContext(ctx, "a job's handler panicked", "secret", m.Subject, "error", fmt.Errorf("panic with a %T\n%s", p, debug.Stack()))
 			err = errPanic
 		}
 	}()
-	return l.handle(ctx, m)
+	return handle(ctx, m)
 }
 
 // settle tells the server what became of a job.
@@ -69,6 +73,10 @@ func (l *lane) settle(m *nats.Msg, deliveries int, err error) {
 		l.ack(m)
 	case l.hard.Err() != nil: // interrupted: nobody's fault, and no pause
 		l.again(m, 0)
+	case deliveries >= l.b.lane.maxDeliveries && errors.Is(err, ErrUnavailable):
+		// Not the job's fault: what is still due then is offered again.
+		l.b.log.Warn("a job is dropped, because the store does not answer", "subject", m.Subject, "attempt", deliveries, "error", err)
+		l.ack(m)
 	case work.Rejected(err), deliveries >= l.b.lane.maxDeliveries:
 		l.park(m, deliveries, err)
 	case retry:
@@ -111,7 +119,19 @@ func (l *lane) park(m *nats.Msg, deliveries int, reason error) {
 		l.again(m, l.b.lane.maxPause)
 		return
 	}
+	l.tell(ctx, m, deliveries)
 	_ = m.Term() //nolint:errcheck // delivered again it is parked again
+}
+
+// tell says that a job was parked, if anybody can read what it is about.
+func (l *lane) tell(ctx context.Context, m *nats.Msg, deliveries int) {
+	e, err := events.Decode(events.Header(m.Header), m.Data)
+	if err != nil || l.parked == nil {
+		return
+	}
+	if err := l.call(traced(ctx, m.Header), l.parked, shown(e, m, deliveries)); err != nil {
+		l.b.log.WarnContext(ctx, "that a job was parked could not be noted: another may be offered", "subject", m.Subject, "error", err)
+	}
 }
 
 // parked returns a message for a person to look at: the job's body and what is

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -165,6 +166,52 @@ func TestFailing(t *testing.T) {
 				t.Errorf("of the panic the log says\n%s", told)
 			}
 		})
+	}
+}
+
+// TestParkedIsTold tells of a job that was set aside what its handler saw of it, and
+// goes on when nobody can note it.
+func TestParkedIsTold(t *testing.T) {
+	t.Parallel()
+	b := connect(t, configFor(t, serve(t)), never())
+	seen, told := make(chan work.Message, 10), make(chan work.Message, 10)
+	startParking(t, b, 1, func(_ context.Context, m work.Message) error {
+		m.Answer = nil
+		seen <- m
+		return work.Reject(errors.New("never"))
+	}, func(_ context.Context, m work.Message) error {
+		told <- m
+		panic("boom")
+	})
+	for range 2 {
+		until(t, "the place is free", func() bool { return offer(t, b, "SE1") })
+		if diff := cmp.Diff(next(t, seen), next(t, told)); diff != "" {
+			t.Errorf("told (-seen +told):\n%s", diff)
+		}
+	}
+}
+
+// TestStoreAway drops a job that a store has failed all the time: that is not its
+// fault, and what is due is offered again.
+func TestStoreAway(t *testing.T) {
+	t.Parallel()
+	lane := never()
+	lane.maxDeliveries, lane.firstPause, lane.maxPause = 3, time.Millisecond, 2*time.Millisecond
+	b := connect(t, configFor(t, serve(t)), lane)
+	calls := make(chan int, 100)
+	startWork(t, b, 1, func(_ context.Context, m work.Message) error {
+		calls <- m.Delivery
+		return fmt.Errorf("record: %w", ErrUnavailable)
+	})
+	offer(t, b, "SE1")
+	for want := range lane.maxDeliveries {
+		if got := next(t, calls); got != want+1 {
+			t.Errorf("delivery %d, want %d", got, want+1)
+		}
+	}
+	until(t, "the place is free", func() bool { return offer(t, b, "SE1") })
+	if all := allParked(t, b); len(all) != 0 {
+		t.Errorf("parked: %v", all[0].Reason)
 	}
 }
 

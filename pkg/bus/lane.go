@@ -38,8 +38,9 @@ func usual() limits {
 // Work takes jobs and hands each to handle, up to workers at a time, until ctx
 // ends; then it takes no more, waits for those in hand and returns nil. Jobs
 // run under hard, not under ctx: what was begun is finished unless hard ends,
-// too. It goes on after interruptions of the connection.
-func (b *Bus) Work(ctx, hard context.Context, workers int, handle work.Handler) error {
+// too. Parked, if not nil, is told of each job that was set aside, perhaps twice, if
+// it can be read. Work goes on after interruptions of the connection.
+func (b *Bus) Work(ctx, hard context.Context, workers int, handle, parked work.Handler) error {
 	p, err := newPuller(b.nc, streamJobs, consumerExchanger)
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", consumerExchanger, translate(err))
@@ -47,7 +48,7 @@ func (b *Bus) Work(ctx, hard context.Context, workers int, handle work.Handler) 
 	defer p.stop()
 	defer context.AfterFunc(ctx, p.drain)()
 
-	l := &lane{b: b, handle: handle, hard: hard, held: map[*nats.Msg]time.Time{}, slots: make(chan struct{}, workers)}
+	l := &lane{b: b, handle: handle, parked: parked, hard: hard, held: map[*nats.Msg]time.Time{}, slots: make(chan struct{}, workers)}
 	beat, stopBeat := context.WithCancel(context.WithoutCancel(hard))
 	var beating sync.WaitGroup
 	beating.Go(func() { l.beat(beat) })
@@ -61,6 +62,7 @@ func (b *Bus) Work(ctx, hard context.Context, workers int, handle work.Handler) 
 type lane struct {
 	b       *Bus
 	handle  work.Handler
+	parked  work.Handler
 	hard    context.Context
 	running sync.WaitGroup
 	slots   chan struct{} // one for each worker that is busy

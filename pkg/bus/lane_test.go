@@ -34,6 +34,12 @@ type working struct {
 
 func startWork(t testing.TB, b *Bus, workers int, handle work.Handler) *working {
 	t.Helper()
+	return startParking(t, b, workers, handle, nil)
+}
+
+// startParking has parked told of what is set aside.
+func startParking(t testing.TB, b *Bus, workers int, handle, parked work.Handler) *working {
+	t.Helper()
 	w := &working{err: make(chan error, 1)}
 	var ctx, hard context.Context
 	ctx, w.soft = context.WithCancel(t.Context())
@@ -41,7 +47,7 @@ func startWork(t testing.TB, b *Bus, workers int, handle work.Handler) *working 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.err <- b.Work(ctx, hard, workers, handle)
+		w.err <- b.Work(ctx, hard, workers, handle, parked)
 	}()
 	t.Cleanup(func() {
 		w.soft()

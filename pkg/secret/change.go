@@ -11,7 +11,7 @@ import "time"
 // What another system keeps fresh is pending until it is taken over, with nothing
 // decided, so that a program that does not know of that sends nothing either.
 func (s *Secret) Ask(now time.Time) {
-	s.UpdatedAt = moment(now)
+	s.UpdatedAt, s.Parked = moment(now), nil
 	if s.ConsentWaits() {
 		return
 	}

@@ -20,6 +20,8 @@ func (s *Secret) Explain(now time.Time) string {
 		return sentences(s.explainDeleted())
 	case !s.Elsewhere.IsZero():
 		return sentences(s.explainElsewhere(), s.meanwhile(now))
+	case s.SetAside():
+		return sentences(s.explainParked(), s.meanwhile(now))
 	case s.ConsentWaits() && a.Accept:
 		return sentences("The consent of another account was accepted at "+when(a.ConsentedAt)+" and is being put to use", s.meanwhile(now))
 	case s.ConsentWaits():
@@ -52,6 +54,12 @@ func (s *Secret) explainElsewhere() string {
 		return "It was staged at " + when(s.Elsewhere) + " and waits for the hand-over: the system that it came from keeps it fresh" + rest
 	}
 	return "It was handed over at " + when(s.Elsewhere) + ": another system keeps it fresh" + rest
+}
+
+// explainParked is about a secret that waits for an administrator.
+func (s *Secret) explainParked() string {
+	return fmt.Sprintf("What is due, %s, could not be brought to an end, and its job was set aside at %s. "+
+		"Nothing tries again until an administrator requeues it (rekindle parked), or somebody retries the secret", s.Parked.Action, when(s.Parked.At))
 }
 
 // explainPending is about a secret that somebody waits for.

@@ -55,6 +55,10 @@ func TestExplain(t *testing.T) {
 		want string
 	}{
 		{"works", plain, "All is well: the value in use works until T+4h and is refreshed at T+30m."},
+		{"set aside", edited(func(s *secret.Secret) {
+			s.NextAttemptAt, s.Parked = at(-time.Hour), &secret.Parked{Action: secret.Refresh, At: at(-30 * time.Minute)}
+		}), "What is due, refresh, could not be brought to an end, and its job was set aside at T-30m. Nothing tries again until an administrator " +
+			"requeues it (rekindle parked), or somebody retries the secret. As it is, the value in use works until T+4h."},
 		{"works for ever", edited(func(s *secret.Secret) {
 			s.Kind, s.ExpiresAt, s.RefreshAt, s.NextAttemptAt = secret.Token, time.Time{}, time.Time{}, time.Time{}
 		}), "All is well: the value in use does not end."},

@@ -106,6 +106,10 @@ type Secret struct {
 	// handed over. Zero when it is this fleet's own.
 	Elsewhere time.Time `json:"elsewhere_since,omitzero"`
 
+	// Parked is the last job of the secret that was set aside; nil when there is
+	// none, or a person has dealt with it.
+	Parked *Parked `json:"parked,omitempty"`
+
 	// Authorization is how matters stand with the person whose consent the
 	// secret needs; nil for kinds that need none.
 	Authorization *Authorization `json:"authorization,omitempty"`

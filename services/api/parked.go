@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"time"
 
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -136,6 +137,7 @@ func (s *Service) requeue(ctx context.Context, m *work.Parked) error {
 	if err != nil {
 		return err
 	}
+	began := s.now()
 	accepted, err := s.deps.Jobs.Offer(ctx, job)
 	if err != nil {
 		return unavailable(err)
@@ -144,8 +146,28 @@ func (s *Service) requeue(ctx context.Context, m *work.Parked) error {
 		return s.laneTaken(ctx, m)
 	}
 	s.deps.Logger.InfoContext(ctx, "a parked message was requeued", "secret", m.Secret, "job", job.ID)
+	if err := s.unpark(ctx, m, began); err != nil {
+		return err
+	}
 	err = s.deps.Parked.Discard(ctx, m.ID)
 	if errors.Is(err, state.ErrNotFound) { // somebody else was as fast
+		return nil
+	}
+	return unavailable(err)
+}
+
+// unpark lets the scheduler offer again what a job kept it from that was parked
+// before the time upTo: a later one is that of a requeue, which failed at once.
+func (s *Service) unpark(ctx context.Context, m *work.Parked, upTo time.Time) error {
+	errNothing := errors.New("nothing is set aside")
+	_, _, err := s.secrets.Update(ctx, m.Secret, func(record *secret.Secret) error {
+		if record.Parked == nil || record.Parked.At.After(upTo) {
+			return errNothing
+		}
+		record.Parked = nil
+		return nil
+	})
+	if errors.Is(err, errNothing) || errors.Is(err, state.ErrNotFound) {
 		return nil
 	}
 	return unavailable(err)
@@ -206,6 +228,9 @@ func (s *Service) newJob(ctx context.Context, m *work.Parked) (events.Event, err
 func (s *Service) DiscardParked(ctx context.Context, who Caller, id string) error {
 	m, err := s.ParkedMessage(ctx, who, id)
 	if err != nil {
+		return err
+	}
+	if err := s.unpark(ctx, m, s.now()); err != nil {
 		return err
 	}
 	err = s.deps.Parked.Discard(ctx, m.ID)

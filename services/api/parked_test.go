@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -73,6 +74,42 @@ func TestRequeueOfADeletedSecret(t *testing.T) {
 	}
 	if job := w.Parked.Jobs()[0].Data.(events.RefreshDue); job.Action != string(secret.Erase) {
 		t.Errorf("the job is to %s", job.Action)
+	}
+}
+
+// TestSetAsideNoMore: what a parked job kept from the scheduler it may offer again,
+// whatever a person does with the message; but not what was parked since.
+func TestSetAsideNoMore(t *testing.T) {
+	t.Parallel()
+	acts := map[string]func(w *world, id string) error{
+		"requeue": func(w *world, id string) error { return w.requeue(t, id) },
+		"discard": func(w *world, id string) error { return w.Service.DiscardParked(t.Context(), apitest.Caller(), id) },
+	}
+	for name, act := range acts {
+		for _, later := range []bool{false, true} {
+			w := newWorld(t)
+			store := secret.Store{State: w.State}
+			made := must[*secret.Secret](t)(newToken(t, w.Service, w.property.ID, "", "s"))
+			at := made.Plan().At
+			if later {
+				at = at.Add(24 * time.Hour)
+			}
+			_, _, err := store.Update(t.Context(), made.ID, func(s *secret.Secret) error {
+				if !s.Park(s.Decision, at) {
+					t.Error("nothing is due")
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := act(w, w.park(made.ID, "")); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if s, _, err := store.Get(t.Context(), made.ID); err != nil || s.SetAside() != later {
+				t.Errorf("%s, parked later: %t: set aside is %t, %v", name, later, s.SetAside(), err)
+			}
+		}
 	}
 }
 

@@ -46,6 +46,7 @@ type more struct {
 	failure, refreshFailure *secret.Failure
 	authorization           *secret.Authorization
 	warnings                []secret.Warning
+	parked                  *secret.Parked
 	elsewhere               int64               // Unix milliseconds, 0 for none
 	signing                 *secret.Credentials // of a kind that signs
 }
@@ -73,7 +74,7 @@ func newRow(s *secret.Secret) *row {
 	}
 	rare := more{
 		failure: s.StatusDetails, refreshFailure: s.RefreshStatusDetails, authorization: s.Authorization,
-		warnings: s.Warnings, elsewhere: millis(s.Elsewhere),
+		parked: s.Parked, warnings: s.Warnings, elsewhere: millis(s.Elsewhere),
 	}
 	if signs(c) {
 		rare.signing = c
@@ -85,7 +86,8 @@ func newRow(s *secret.Secret) *row {
 }
 
 func (m *more) empty() bool {
-	return m.failure == nil && m.refreshFailure == nil && m.authorization == nil && len(m.warnings) == 0 && m.elsewhere == 0 && m.signing == nil
+	return m.failure == nil && m.refreshFailure == nil && m.authorization == nil && m.parked == nil &&
+		len(m.warnings) == 0 && m.elsewhere == 0 && m.signing == nil
 }
 
 // signs reports whether credentials have what a row has no place for.
@@ -115,7 +117,7 @@ func (r *row) fill(s *secret.Secret) {
 	}
 	if m := r.more; m != nil {
 		s.StatusDetails, s.RefreshStatusDetails, s.Authorization = m.failure, m.refreshFailure, m.authorization
-		s.Warnings, s.Elsewhere = m.warnings, moment(m.elsewhere)
+		s.Parked, s.Warnings, s.Elsewhere = m.parked, m.warnings, moment(m.elsewhere)
 	}
 	r.fillCredentials(&s.Credentials, &look)
 }

@@ -80,6 +80,7 @@ func TestRowKeepsTheRecord(t *testing.T) {
 		{"just a warning", func(s *secret.Secret) {
 			*s = secret.Secret{Warnings: []secret.Warning{{Code: "short_life", Detail: "it is short"}}}
 		}},
+		{"just a parked job", func(s *secret.Secret) { *s = secret.Secret{Parked: &secret.Parked{Decision: 7}} }},
 		{"no failure", func(s *secret.Secret) { s.StatusDetails, s.RefreshStatusDetails, s.Authorization = nil, nil, nil }},
 	}
 	for _, tt := range tests {

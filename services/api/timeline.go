@@ -220,6 +220,9 @@ func (e *TimelineEntry) read(data events.Data) {
 		why := secret.Failure{Reason: string(d.Reason), Detail: d.Detail}
 		e.Action, e.Reason, e.Detail, e.Attempts = d.Action, d.Reason, why.Words(), d.Attempts
 		e.NextAttemptAt, e.WorksUntil = d.NextAttemptAt, d.WorksUntil
+	case events.JobParked:
+		e.Action, e.Generation, e.WorksUntil = d.Action, d.Generation, d.WorksUntil
+		e.Detail = "it could not be brought to an end: nothing tries again until an administrator requeues its job (rekindle parked)"
 	case events.ExchangeInterrupted:
 		e.Action, e.Generation, e.Detail = d.Action, d.Generation, interrupted(d)
 		e.NextAttemptAt, e.WorksUntil = d.NextAttemptAt, d.WorksUntil

@@ -224,6 +224,13 @@ func TestTimelineOfEveryEvent(t *testing.T) {
 			events.ExchangeInterrupted{Action: "authorize", Cause: events.CauseVoid},
 			api.TimelineEntry{Action: "authorize", Detail: "its outcome is void, because something else was decided while it was made"},
 		},
+		{
+			events.JobParked{Action: "refresh", Generation: 7, WorksUntil: later},
+			api.TimelineEntry{
+				Action: "refresh", Generation: 7, WorksUntil: later,
+				Detail: "it could not be brought to an end: nothing tries again until an administrator requeues its job (rekindle parked)",
+			},
+		},
 		{events.ReauthorizeRequested{By: "ada", Until: later}, api.TimelineEntry{By: "ada", Detail: "the link is open until 2026-11-22 13:00:00 UTC"}},
 		{events.ConsentReceived{}, api.TimelineEntry{Detail: "a person consented in the provider's dialog"}},
 		{events.ConsentReceived{By: "ada"}, api.TimelineEntry{By: "ada", Detail: "the consent of another account, which was held, is accepted"}},

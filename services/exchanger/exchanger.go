@@ -37,9 +37,9 @@ const Source = "/rekindle/exchanger"
 const DefaultWorkers = 256
 
 // Jobs hands out jobs. Work returns when ctx has ended and what was begun is
-// finished, or hard has ended, too.
+// finished, or hard has ended, too. Parked is told of each job that was set aside.
 type Jobs interface {
-	Work(ctx, hard context.Context, workers int, handle work.Handler) error
+	Work(ctx, hard context.Context, workers int, handle, parked work.Handler) error
 }
 
 // Events announces. The same event published twice is to be stored once.
@@ -145,7 +145,7 @@ func (x *Exchanger) Run(ctx, hard context.Context, ready func()) error {
 	select {
 	case <-caughtUp:
 		ready()
-		err = x.Jobs.Work(working, hard, x.Workers, x.Handle)
+		err = x.Jobs.Work(working, hard, x.Workers, x.Handle, x.Parked)
 	case <-working.Done():
 	}
 	if err == nil && ctx.Err() == nil {

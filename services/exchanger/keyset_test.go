@@ -169,7 +169,7 @@ type jobs struct {
 	workers   int
 }
 
-func (j *jobs) Work(ctx, hard context.Context, workers int, handle work.Handler) error {
+func (j *jobs) Work(ctx, hard context.Context, workers int, handle, _ work.Handler) error {
 	j.ctx, j.hard, j.workers = ctx, hard, workers
 	return handle(hard, work.Message{})
 }

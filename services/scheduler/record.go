@@ -50,6 +50,9 @@ func planOf(id uid, s *secret.Secret) *plan {
 			refresh: ordinal(statuses(), s.RefreshStatus),
 		},
 	}
+	if s.SetAside() {
+		p.action = rest // until a person has dealt with it
+	}
 	if p.action != rest {
 		p.due = next.At.UnixMilli()
 	}

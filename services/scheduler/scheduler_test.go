@@ -176,6 +176,34 @@ func TestOtherMembersChangeWhileOffered(t *testing.T) {
 	})
 }
 
+// What is parked is not offered again until a person requeues it, or something else
+// is due.
+func TestParkedIsNotOffered(t *testing.T) {
+	for name, test := range map[string]struct {
+		edit func(w *world, s *secret.Secret)
+		want string
+	}{
+		"requeued": {func(_ *world, s *secret.Secret) { s.Parked = nil }, "refresh@0s refresh@1h0m0s"},
+		"retried":  {func(w *world, s *secret.Secret) { s.Ask(w.at(time.Hour)) }, "refresh@0s exchange@1h0m0s"},
+		"deleted":  {func(w *world, s *secret.Secret) { s.Delete(w.at(time.Hour)) }, "refresh@0s erase@1h0m0s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				id := w.create(0)
+				w.start()
+				w.until(time.Second)
+				w.update(id, func(s *secret.Secret) { s.Park(s.Decision, w.at(time.Second)) })
+				w.jobs.done(id)
+				w.until(time.Hour)
+				w.expect(id, "refresh@0s")
+				w.update(id, func(s *secret.Secret) { test.edit(w, s) })
+				w.until(time.Hour + time.Second)
+				w.expect(id, test.want)
+			})
+		})
+	}
+}
+
 func TestErased(t *testing.T) {
 	inWorld(t, func(w *world) {
 		id := w.create(time.Hour)
