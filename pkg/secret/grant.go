@@ -174,6 +174,9 @@ func (s *Secret) Apply(o *Outcome, now time.Time) bool {
 	default:
 		s.succeed(o, now)
 	}
+	if o.Replay {
+		s.ReplayAt = later(o.RetryAt, now)
+	}
 	s.Decision++
 	if o.Action == Authorize && !s.ConsentWaits() {
 		s.deployAttached(now)

@@ -69,6 +69,12 @@ func (s *Secret) planExchange() Next {
 	}
 }
 
+// Replays reports whether what is next is to send again what was lost, within the
+// provider's grace: it can wait for nothing.
+func (s *Secret) Replays() bool {
+	return !s.ReplayAt.IsZero() && s.ReplayAt.Equal(s.Plan().At)
+}
+
 // NextAttempt is when the next refresh begins that nobody has to ask for, or an
 // exchange that somebody asked for and that has to wait; zero when there is none.
 // Unlike RefreshAt, which is when the value in use was to be refreshed, it follows

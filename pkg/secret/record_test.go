@@ -43,8 +43,8 @@ func fullSecret() *secret.Secret {
 		CreatedAt: noon(), UpdatedAt: noon().Add(time.Millisecond), CreatedBy: person, UpdatedBy: person,
 		ActivatedAt: noon(), ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		Generation: 6, Decision: 8, NextAttemptAt: noon().Add(20*time.Hour + 40*time.Minute), Attempts: 1, RefreshLate: true,
-		AskedAt: noon().Add(-time.Hour),
-		Parked:  &secret.Parked{Decision: 8, Action: secret.Refresh, At: noon()},
+		AskedAt: noon().Add(-time.Hour), ReplayAt: noon().Add(-time.Minute),
+		Parked: &secret.Parked{Decision: 8, Action: secret.Refresh, At: noon()},
 		Authorization: &secret.Authorization{
 			AskedUntil: noon().Add(time.Hour), ConsentedAt: noon(), Accept: true, HeldAt: noon(), Failure: failure(), ForceConsent: true,
 			AuthorizedAt: noon(), Scopes: []string{"read"}, Account: "fingerprint", Strikes: 1, AliveAt: noon().Add(time.Minute), EndedAt: noon().Add(time.Hour), ReauthorizeBy: noon().Add(year),

@@ -95,6 +95,9 @@ type Secret struct {
 	// AskedAt is when somebody asked for an exchange last; zero when that was not
 	// noted.
 	AskedAt time.Time `json:"asked_at,omitzero"`
+	// ReplayAt is when a refresh token whose answer was lost is sent again, within the
+	// provider's grace, if that is what is next.
+	ReplayAt time.Time `json:"replay_at,omitzero"`
 	// Attempts counts the failed attempts of the refresh that is under way.
 	Attempts int `json:"attempts,omitempty"`
 	// RefreshLate tells that one of them began a step or more after its time,

@@ -52,7 +52,7 @@ type more struct {
 }
 
 // newRow packs a record that is not deleted, without what no use case shows: its
-// trace, and when somebody asked for an exchange last.
+// trace, when somebody asked for an exchange last, and when a replay is to be.
 func newRow(s *secret.Secret) *row {
 	c := &s.Credentials
 	look := shape{

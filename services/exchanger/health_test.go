@@ -284,6 +284,29 @@ func TestCodesWaitForPausesOnly(t *testing.T) {
 	}
 }
 
+// A replay within a grace waits for nobody: when the breaker or the pause is over, so is
+// the grace.
+func TestReplaysWaitForNobody(t *testing.T) {
+	t.Parallel()
+	for name, said := range map[string]func(h *endpoint.Health, now time.Time) bool{
+		"open":   func(h *endpoint.Health, now time.Time) bool { return h.Trip(now, false) },
+		"paused": func(h *endpoint.Health, now time.Time) bool { return h.Wait(0, now, time.Minute) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := w.rotating(lenient(10 * time.Second))
+			w.script(s, sandbox.Step{Times: 1, Fault: sandbox.FaultDropAfterCommit}, sandbox.Step{})
+			x := w.exchanger()
+			w.run(x, w.job(s.ID))
+			x.health.note(t.Context(), acme, func(h *endpoint.Health) bool { return said(h, w.now()) })
+			w.runDue(x, s.ID)
+			w.checkServes(s.ID)
+			w.wantRequests(s.ID, 3)
+		})
+	}
+}
+
 // Whoever tests a secret learns until when nothing is sent.
 func TestTestWhileHeld(t *testing.T) {
 	t.Parallel()

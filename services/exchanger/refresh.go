@@ -195,11 +195,12 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 
 // admit is until when the exchange is not to be made; a time that has passed when
 // it may be. The code of a consent waits for no breaker: it is good for minutes. A
-// decision that is only to be given up asks nobody.
+// replay waits for nobody: the grace it comes in is seconds. A decision that is only
+// to be given up asks nobody.
 func (x *Exchanger) admit(ctx context.Context, c *claim, due secret.Next) (until time.Time) {
 	asked := c.secret.Endpoint()
 	switch {
-	case asked.Host == "" || c.latest() >= c.secret.Decision:
+	case asked.Host == "" || c.latest() >= c.secret.Decision || c.secret.Replays():
 		return time.Time{}
 	case due.Action == secret.Authorize:
 		return x.health.paused(asked)

@@ -254,11 +254,11 @@ func TestPatienceBeyondGrace(t *testing.T) {
 			s := w.rotating(lenient(grace))
 			patience := map[string]string{"Retry-After": strconv.Itoa(tt.retryAfter)}
 			w.script(s, sandbox.Step{Times: 1, Status: tt.status, Headers: patience}, sandbox.Step{Status: tt.then, Headers: patience})
-			first := w.now()
-			w.run(w.exchanger(), w.job(s.ID))
+			first, x := w.now(), w.exchanger()
+			w.run(x, w.job(s.ID))
 			for i, want := range tt.next {
 				if i > 0 {
-					w.runDue(w.exchanger(), s.ID)
+					w.runDue(x, s.ID)
 				}
 				if got := w.secret(s.ID).NextAttemptAt.Sub(first); got != want {
 					t.Errorf("attempt %d is after %v, want %v", i+2, got, want)

@@ -63,6 +63,15 @@ func planOf(id uid, s *secret.Secret) *plan {
 	return p
 }
 
+// waitsFor is whose turn and patience what is next has to wait for: nobody's, where
+// that is to send again what was lost, for the grace it comes in is seconds.
+func waitsFor(s *secret.Secret) secret.Endpoint {
+	if s.Replays() {
+		return secret.Endpoint{}
+	}
+	return s.Endpoint()
+}
+
 // class is how a secret stands, in ordinals of kinds and statuses.
 type class struct{ kind, status, refresh uint8 }
 

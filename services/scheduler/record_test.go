@@ -3,7 +3,9 @@ package scheduler
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
+	"github.com/rekindle-dev/rekindle/pkg/endpoint"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
@@ -72,6 +74,34 @@ func FuzzApply(f *testing.F) {
 			t.Error("still known after it was removed")
 		}
 	})
+}
+
+// A replay within a grace is offered when it is due, whatever its provider asked for.
+func TestReplaysWaitForNobody(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	health := endpoint.Health{Host: "acme"}
+	health.Wait(0, now, time.Hour)
+	paused, err := json.Marshal(&health)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for replays, want := range map[time.Duration]bool{0: true, time.Second: false} {
+		s := New(Deps{})
+		s.applyHealth(state.Change{Key: state.EndpointKey("acme"), Value: paused})
+		record := secret.Secret{
+			ID: secret.NewID(secret.PrefixSecret), Kind: "oauth2-acme", Status: secret.Succeeded, Environment: "EN1", Deployed: "EN1",
+			Decision: 3, NextAttemptAt: now, ReplayAt: now.Add(replays),
+		}
+		value, err := json.Marshal(&record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.apply(state.Change{Key: state.SecretKey(record.ID), Value: value})
+		if e, _ := s.next(); (e != nil) != want {
+			t.Errorf("offered: %t, want %t", e != nil, want)
+		}
+	}
 }
 
 func (e *entry) queued() bool { return e.place >= 0 }

@@ -175,7 +175,7 @@ func (s *Scheduler) apply(c state.Change) {
 		s.update(func() { s.lanes.x.remove(id) })
 		return
 	}
-	p, asked := planOf(id, record), record.Endpoint()
+	p, asked := planOf(id, record), waitsFor(record)
 	s.update(func() {
 		p.org = s.lanes.x.orgs.number(record.Org)
 		p.host, p.client = s.lanes.x.hosts.number(asked.Host), endpoint.Client(asked.Client)
