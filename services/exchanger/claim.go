@@ -108,7 +108,10 @@ func (c *claim) take(ctx context.Context) error {
 	case c.latest() == c.secret.Decision:
 		return c.giveUp(ctx)
 	case open != nil:
-		c.grant = over(c.grant, now) // of an earlier decision: what it sent is not to be forgotten
+		// Of an earlier decision: what it sent is not to be forgotten.
+		if err := c.end(ctx, now); err != nil {
+			return err
+		}
 	}
 	if err := c.adopt(ctx); err != nil {
 		return err
@@ -149,15 +152,21 @@ func (c *claim) seize(ctx context.Context, next *secret.Grant) error {
 	return err
 }
 
-// giveUp ends a decision without an outcome. That its claim is over is written
-// first: until then its holder may still bring it to its end, and from then on
-// it is fenced.
+// end writes that the claim of another is over, unless that was written: until then
+// its holder may still bring it to its end, and from then on it is fenced. When that
+// was stays known, for whoever asks again.
+func (c *claim) end(ctx context.Context, now time.Time) error {
+	if c.grant.Claim.Until.IsZero() {
+		return nil
+	}
+	return c.seize(ctx, over(c.grant, now))
+}
+
+// giveUp ends a decision without an outcome, after its claim.
 func (c *claim) giveUp(ctx context.Context) error {
 	dead := c.grant.Claim
-	if !dead.Until.IsZero() {
-		if err := c.seize(ctx, over(c.grant, c.x.now())); err != nil {
-			return err
-		}
+	if err := c.end(ctx, c.x.now()); err != nil {
+		return err
 	}
 	c.x.Logger.WarnContext(ctx, "an exchange was interrupted: its outcome is unknown",
 		"secret", c.secret.ID, "generation", c.secret.Decision, "worker", dead.Holder)

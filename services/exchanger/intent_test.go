@@ -383,6 +383,7 @@ func TestAskedForAroundACrash(t *testing.T) {
 		"before it was known":   {[]func(*world, string){dies, ask}, 0, false},
 		"when it was known":     {[]func(*world, string){dies, takenOver, ask}, 0, true},
 		"again":                 {[]func(*world, string){ask, dies, takenOver, ask}, 0, true},
+		"before and after":      {[]func(*world, string){dies, ask, takenOver, ask}, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
