@@ -73,7 +73,7 @@ func (x *Exchanger) bear(ctx context.Context, c *claim, send func(TokenRequest) 
 	if !refused || why.ProviderTime.IsZero() {
 		return ahead, err
 	}
-	theirs := time.Until(why.ProviderTime).Round(time.Second)
+	theirs := why.ProviderTime.Sub(x.now()).Round(time.Second)
 	if theirs.Abs() <= clockSkew {
 		theirs = 0 // what iat is dated back by
 	}

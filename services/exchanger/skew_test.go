@@ -32,7 +32,7 @@ func newStrictEndpoint(w *world, t *testing.T) *strictEndpoint {
 		at := func(claim string) time.Time { return time.Unix(int64(claims[claim].(float64)), 0) }
 		ahead := time.Duration(e.ahead.Load())
 		theirs := w.now().Add(ahead)
-		rw.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+		rw.Header().Set("Date", theirs.Format(http.TimeFormat))
 		if e.mute.Load() {
 			rw.Header()["Date"] = nil
 		}
