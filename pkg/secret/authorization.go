@@ -66,39 +66,39 @@ type Authorized struct {
 	// ReauthorizeBy is when it ends, by the provider's answer or rule; zero when
 	// neither says.
 	ReauthorizeBy time.Time `json:"reauthorize_by,omitzero"`
-	Warnings      Warnings  `json:"warnings"`
+	Reminders     Reminders `json:"warnings"`
 	// Scopes are those that were granted, as far as is known.
 	Scopes []string `json:"scopes,omitempty"`
 	// Account is the fingerprint of the account, empty when it is not known.
 	Account string `json:"account,omitempty"`
 }
 
-// Warnings say how long before the end of a grant it is announced.
-type Warnings struct {
+// Reminders say how long before the end of a grant it is announced.
+type Reminders struct {
 	// Months is how many calendar months before the first notice is.
 	Months int `json:"months,omitempty"`
 	// Before is how long before each further notice is, longest first.
 	Before []time.Duration `json:"before,omitempty"`
 }
 
-// DefaultWarnings are three months, 30, 14, 7 and 1 days.
-func DefaultWarnings() Warnings {
+// DefaultReminders are three months, 30, 14, 7 and 1 days.
+func DefaultReminders() Reminders {
 	const day = 24 * time.Hour
-	return Warnings{Months: 3, Before: []time.Duration{30 * day, 14 * day, 7 * day, day}}
+	return Reminders{Months: 3, Before: []time.Duration{30 * day, 14 * day, 7 * day, day}}
 }
 
 // Notices returns when the end, at by, of what began at from is announced, in
 // order. None is in the first half of its life: what lives for a week would be
 // announced from its first moment on.
-func (w Warnings) Notices(from, by time.Time) []time.Time {
+func (r Reminders) Notices(from, by time.Time) []time.Time {
 	if by.IsZero() {
 		return nil
 	}
 	var at []time.Time
-	if w.Months > 0 {
-		at = append(at, monthsBefore(by, w.Months))
+	if r.Months > 0 {
+		at = append(at, monthsBefore(by, r.Months))
 	}
-	for _, before := range w.Before {
+	for _, before := range r.Before {
 		at = append(at, by.Add(-before))
 	}
 	half := moment(from.Add(by.Sub(from) / 2))
@@ -240,7 +240,7 @@ func (s *Secret) authorized(o *Outcome) {
 	a.AuthorizedAt, a.AliveAt, a.EndedAt, a.Scopes = found.At, alive, time.Time{}, found.Scopes
 	a.Account = found.Account
 	a.Strikes, a.Imported = 0, 0
-	notices := found.Warnings.Notices(found.At, by)
+	notices := found.Reminders.Notices(found.At, by)
 	gone := passed(notices, o.At)
 	a.Required = gone > 0
 	if same {

@@ -15,37 +15,37 @@ const day = 24 * time.Hour
 
 func TestNotices(t *testing.T) {
 	t.Parallel()
-	standard := secret.DefaultWarnings()
+	standard := secret.DefaultReminders()
 	tests := []struct {
-		name     string
-		warnings secret.Warnings
-		from, by string
-		want     []string
+		name      string
+		reminders secret.Reminders
+		from, by  string
+		want      []string
 	}{
 		{
 			"LinkedIn, a leap year", standard, "2023-06-15T08:30:00.123Z", "2024-06-14T08:30:00.123Z",
 			[]string{"2024-03-14T08:30:00.123Z", "2024-05-15T08:30:00.123Z", "2024-05-31T08:30:00.123Z", "2024-06-07T08:30:00.123Z", "2024-06-13T08:30:00.123Z"},
 		},
-		{"to the end of February", secret.Warnings{Months: 3}, "2024-05-31T12:00:00Z", "2025-05-31T12:00:00Z", []string{"2025-02-28T12:00:00Z"}},
-		{"to the end of a leap February", secret.Warnings{Months: 3}, "2023-05-31T12:00:00Z", "2024-05-30T12:00:00Z", []string{"2024-02-29T12:00:00Z"}},
-		{"from February", secret.Warnings{Months: 3}, "2023-02-28T12:00:00Z", "2024-02-29T12:00:00Z", []string{"2023-11-29T12:00:00Z"}},
-		{"over the new year", secret.Warnings{Months: 3}, "2024-01-31T12:00:00Z", "2025-01-31T12:00:00Z", []string{"2024-10-31T12:00:00Z"}},
-		{"a month of 30 days", secret.Warnings{Months: 1}, "2024-01-01T12:00:00Z", "2024-12-31T12:00:00Z", []string{"2024-11-30T12:00:00Z"}},
+		{"to the end of February", secret.Reminders{Months: 3}, "2024-05-31T12:00:00Z", "2025-05-31T12:00:00Z", []string{"2025-02-28T12:00:00Z"}},
+		{"to the end of a leap February", secret.Reminders{Months: 3}, "2023-05-31T12:00:00Z", "2024-05-30T12:00:00Z", []string{"2024-02-29T12:00:00Z"}},
+		{"from February", secret.Reminders{Months: 3}, "2023-02-28T12:00:00Z", "2024-02-29T12:00:00Z", []string{"2023-11-29T12:00:00Z"}},
+		{"over the new year", secret.Reminders{Months: 3}, "2024-01-31T12:00:00Z", "2025-01-31T12:00:00Z", []string{"2024-10-31T12:00:00Z"}},
+		{"a month of 30 days", secret.Reminders{Months: 1}, "2024-01-01T12:00:00Z", "2024-12-31T12:00:00Z", []string{"2024-11-30T12:00:00Z"}},
 		{
 			"half a year", standard, "2024-01-01T00:00:00Z", "2024-06-29T00:00:00Z", // the first is not before half of it
 			[]string{"2024-03-31T00:00:00Z", "2024-05-30T00:00:00Z", "2024-06-15T00:00:00Z", "2024-06-22T00:00:00Z", "2024-06-28T00:00:00Z"},
 		},
 		{"a week", standard, "2024-01-01T00:00:00Z", "2024-01-08T00:00:00Z", []string{"2024-01-04T12:00:00Z", "2024-01-07T00:00:00Z"}},
 		{"16 hours", standard, "2024-01-01T00:00:00Z", "2024-01-01T16:00:00Z", []string{"2024-01-01T08:00:00Z"}},
-		{"shortest first", secret.Warnings{Before: []time.Duration{day, 7 * day}}, "2024-01-01T00:00:00Z", "2024-03-01T00:00:00Z", []string{"2024-02-23T00:00:00Z", "2024-02-29T00:00:00Z"}},
-		{"no warnings", secret.Warnings{}, "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z", nil},
+		{"shortest first", secret.Reminders{Before: []time.Duration{day, 7 * day}}, "2024-01-01T00:00:00Z", "2024-03-01T00:00:00Z", []string{"2024-02-23T00:00:00Z", "2024-02-29T00:00:00Z"}},
+		{"no reminders", secret.Reminders{}, "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z", nil},
 	}
 	for _, test := range tests {
 		var want []time.Time
 		for _, s := range test.want {
 			want = append(want, at(s))
 		}
-		if diff := cmp.Diff(want, test.warnings.Notices(at(test.from), at(test.by))); diff != "" {
+		if diff := cmp.Diff(want, test.reminders.Notices(at(test.from), at(test.by))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
 	}
@@ -61,7 +61,7 @@ func TestNoticesInTheSecondHalf(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		life := time.Duration(rapid.Int64Range(1, int64(3*year/time.Millisecond)).Draw(t, "life")) * time.Millisecond
 		from := noon().Add(time.Duration(rapid.Int64Range(0, int64(4*year/time.Millisecond)).Draw(t, "from")) * time.Millisecond)
-		got := secret.DefaultWarnings().Notices(from, from.Add(life))
+		got := secret.DefaultReminders().Notices(from, from.Add(life))
 		last := from.Add(life / 2).Truncate(time.Millisecond).Add(-1)
 		for _, at := range got {
 			if !at.After(last) || !at.Equal(at.Truncate(time.Millisecond)) || at.Location() != time.UTC {
@@ -170,7 +170,7 @@ func TestSecondClock(t *testing.T) {
 	t.Parallel()
 	now := notices()[0].Add(day)
 	found := func(given time.Time, life time.Duration) *secret.Authorized {
-		a := &secret.Authorized{At: given, Warnings: secret.DefaultWarnings()}
+		a := &secret.Authorized{At: given, Reminders: secret.DefaultReminders()}
 		if life > 0 {
 			a.ReauthorizeBy = given.Add(life)
 		}
@@ -187,10 +187,10 @@ func TestSecondClock(t *testing.T) {
 	}{
 		{"refreshed", nil, secret.Refresh, found(noon(), year), noon().Add(year), notices()[1:], true},
 		{"nothing found out", nil, secret.Refresh, nil, noon().Add(year), notices()[1:], true},
-		{"consented again", nil, secret.Authorize, found(now, year), now.Add(year), secret.DefaultWarnings().Notices(now, now.Add(year)), false},
+		{"consented again", nil, secret.Authorize, found(now, year), now.Add(year), secret.DefaultReminders().Notices(now, now.Add(year)), false},
 		{"consented to what does not end", nil, secret.Authorize, found(now, 0), time.Time{}, nil, false},
-		{"consented again until the same day", nil, secret.Authorize, found(now, noon().Add(year).Sub(now)), noon().Add(year), secret.DefaultWarnings().Notices(now, noon().Add(year)), false},
-		{"the end was put off", nil, secret.Refresh, found(noon(), 2*year), noon().Add(2 * year), secret.DefaultWarnings().Notices(noon(), noon().Add(2*year)), false},
+		{"consented again until the same day", nil, secret.Authorize, found(now, noon().Add(year).Sub(now)), noon().Add(year), secret.DefaultReminders().Notices(now, noon().Add(year)), false},
+		{"the end was put off", nil, secret.Refresh, found(noon(), 2*year), noon().Add(2 * year), secret.DefaultReminders().Notices(noon(), noon().Add(2*year)), false},
 		{
 			// In ten days, as is now known. What would have been said before is said at once.
 			"the end has come near", nil, secret.Refresh, found(noon(), now.Add(10*day).Sub(noon())), now.Add(10 * day),
@@ -265,7 +265,7 @@ func TestObserved(t *testing.T) {
 			given, rule := noon(), time.Duration(0)
 			use := func(action secret.Action, now time.Time) {
 				o := &secret.Outcome{Decision: s.Decision, Action: action, At: now, Environment: env}
-				o.Authorized = &secret.Authorized{At: given, Warnings: secret.DefaultWarnings()}
+				o.Authorized = &secret.Authorized{At: given, Reminders: secret.DefaultReminders()}
 				if rule > 0 {
 					o.Authorized.ReauthorizeBy = given.Add(rule)
 				}
@@ -330,7 +330,7 @@ func TestLostAnswersTeachNothing(t *testing.T) {
 			}
 			s.Apply(&secret.Outcome{
 				Decision: s.Decision, Action: action, At: now, Environment: env,
-				Authorized: &secret.Authorized{At: given, Warnings: secret.DefaultWarnings()},
+				Authorized: &secret.Authorized{At: given, Reminders: secret.DefaultReminders()},
 			}, now)
 		}
 		over := given.Add(17 * time.Hour)
@@ -354,7 +354,7 @@ func TestForeseenEnds(t *testing.T) {
 	s, given := waiting(env), noon()
 	use := func(action secret.Action, now time.Time) {
 		s.Apply(&secret.Outcome{Decision: s.Decision, Action: action, At: now, Environment: env, Authorized: &secret.Authorized{
-			At: given, ReauthorizeBy: given.Add(365 * day), Warnings: secret.DefaultWarnings(),
+			At: given, ReauthorizeBy: given.Add(365 * day), Reminders: secret.DefaultReminders(),
 		}}, now)
 	}
 	for range 3 {

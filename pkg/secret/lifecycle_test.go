@@ -123,7 +123,7 @@ const year = 365 * 24 * time.Hour
 func with(o *secret.Outcome, action secret.Action) *secret.Outcome {
 	o.Action = action
 	if o.Failure == nil {
-		o.Authorized = &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Warnings: secret.DefaultWarnings()}
+		o.Authorized = &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Reminders: secret.DefaultReminders()}
 	}
 	return o
 }

@@ -105,7 +105,7 @@ func (f *fleet) answer(o *secret.Outcome) {
 	case f.doing == secret.Authorize && !f.held.IsZero():
 		f.given, f.held = f.held, time.Time{}
 	}
-	o.Authorized = &secret.Authorized{At: f.given, ReauthorizeBy: f.given.Add(3 * day), Warnings: secret.DefaultWarnings()}
+	o.Authorized = &secret.Authorized{At: f.given, ReauthorizeBy: f.given.Add(3 * day), Reminders: secret.DefaultReminders()}
 }
 
 // Hold closes the claim of a code that was another account's.

@@ -61,7 +61,7 @@ func fullGrant() *secret.Grant {
 			Decision: 7, Action: secret.Authorize, Answered: true, Ended: true, Foreign: true,
 			RetryAt: noon().Add(time.Minute), Down: true, Replay: true, Held: true,
 			Warnings: warnings(), ForceConsent: true,
-			Authorized: &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Warnings: secret.DefaultWarnings(), Scopes: []string{"read"}, Account: "fingerprint"},
+			Authorized: &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Reminders: secret.DefaultReminders(), Scopes: []string{"read"}, Account: "fingerprint"},
 			StartedAt:  noon().Add(-time.Second), At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
 			ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		},

@@ -72,7 +72,7 @@ func (w *consentWorld) exchange(t *testing.T, id string, what func(*secret.Secre
 }
 
 func authorized(s *secret.Secret, o *secret.Outcome) {
-	o.Authorized = &secret.Authorized{At: s.Authorization.ConsentedAt, Warnings: secret.DefaultWarnings()}
+	o.Authorized = &secret.Authorized{At: s.Authorization.ConsentedAt, Reminders: secret.DefaultReminders()}
 	o.ExpiresAt, o.RefreshAt = secret.Dates(o.At, time.Hour, 30*time.Minute)
 }
 

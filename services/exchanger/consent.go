@@ -212,7 +212,7 @@ func (x *Exchanger) granted(c *claim, app App, consent *secret.ConsentGrant, tok
 		g.offset = 0
 	}
 	g.authorized = &secret.Authorized{
-		At: consent.AuthorizedAt, ReauthorizeBy: consent.EndsAt, Warnings: app.warnings(), Scopes: consent.Scopes,
+		At: consent.AuthorizedAt, ReauthorizeBy: consent.EndsAt, Reminders: app.reminders(), Scopes: consent.Scopes,
 		Account: consent.Account,
 	}
 	g.warnOfScopes(app.Provider.Asked(c.secret.Credentials.Scopes), consent.Scopes)
@@ -311,11 +311,11 @@ func (a App) endsAt(consent *secret.ConsentGrant, tokens Tokens, now time.Time) 
 // near reports whether two moments are the same but for rounding.
 func near(a, b time.Time) bool { return a.Sub(b).Abs() <= rounding }
 
-// warnings say when the end of a consent is announced.
-func (a App) warnings() secret.Warnings {
+// reminders say when the end of a consent is announced.
+func (a App) reminders() secret.Reminders {
 	c := a.Provider.Consent
 	if c.WarnMonths == 0 && len(c.Reminders) == 0 {
-		return secret.DefaultWarnings()
+		return secret.DefaultReminders()
 	}
-	return secret.Warnings{Months: c.WarnMonths, Before: c.Reminders}
+	return secret.Reminders{Months: c.WarnMonths, Before: c.Reminders}
 }

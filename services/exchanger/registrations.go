@@ -116,7 +116,7 @@ func notice(name string, reg provider.Registration, now time.Time) (due *announc
 	}
 	// Nobody says when a client secret began. With the zero time as its beginning
 	// the first half of its life is long over, and no notice falls into it.
-	for _, at := range secret.DefaultWarnings().Notices(time.Time{}, end) {
+	for _, at := range secret.DefaultReminders().Notices(time.Time{}, end) {
 		if at.After(now) {
 			return due, at
 		}

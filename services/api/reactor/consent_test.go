@@ -81,7 +81,7 @@ func (c *conversation) exchanged(t *testing.T, how, id string) {
 			fallthrough
 		default:
 			o.ExpiresAt, o.RefreshAt = secret.Dates(at, 60*24*time.Hour, 7*24*time.Hour)
-			o.Authorized = &secret.Authorized{At: at, ReauthorizeBy: at.AddDate(0, 0, 365), Warnings: secret.DefaultWarnings()}
+			o.Authorized = &secret.Authorized{At: at, ReauthorizeBy: at.AddDate(0, 0, 365), Reminders: secret.DefaultReminders()}
 		}
 		s.Apply(o, at)
 		return nil
