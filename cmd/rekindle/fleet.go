@@ -124,7 +124,7 @@ func (f *fleet) runExchanger(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer f.announceRegistrations(ctx)()
-	egress := exchanger.EgressConfig{Allow: f.allow, Timeout: time.Duration(f.file.Exchanger.Timeout)}
+	egress := exchanger.EgressConfig{Allow: f.allow, Timeout: time.Duration(f.file.Exchanger.Timeout), Now: f.bus.Now}
 	client := exchanger.NewClient(egress)
 	defer client.Close()
 	apps, closeApps := f.exchangerApps(egress)

@@ -152,5 +152,7 @@ func (c *Client) as(app App) *Client {
 	if app.Identity == nil {
 		return c
 	}
-	return &Client{timeout: c.timeout, secure: app.Identity.transport, plain: c.plain}
+	shows := *c
+	shows.secure = app.Identity.transport
+	return &shows
 }

@@ -65,6 +65,28 @@ func newClientKey(t testing.TB, alg string) (*ClientKey, string) {
 	return key, told
 }
 
+// What an app signs is good by the clock that the client is given, whatever the
+// machine's says.
+func TestAssertionByTheGivenClock(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	var claims map[string]any
+	e := newEndpoint(t, func(w http.ResponseWriter, r *http.Request) {
+		_, claims = verifyJWT(t, seal.NewPlaintext(r.PostFormValue("client_assertion")))
+		succeed(w, r)
+	})
+	e.Start()
+	c := newClientFor(t, EgressConfig{Allow: loopback, Now: func() time.Time { return now }})
+	app := newApp(t, e.URL, func(d *provider.Descriptor) { d.AuthStyle = provider.AuthPrivateKeyJWT })
+	app.Key, _ = newClientKey(t, "RS256")
+	if _, err := c.Refresh(t.Context(), app, seal.NewPlaintext("r"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := claims["exp"], float64(now.Add(assertionLife).Unix()); got != want {
+		t.Errorf("it ends at %v, want %v", got, want)
+	}
+}
+
 // An app that signs sends an assertion, a new one with each request, and nothing
 // else that proves who it is.
 func assertedClient(t *testing.T) {

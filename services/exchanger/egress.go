@@ -35,6 +35,8 @@ type EgressConfig struct {
 	// not the machine's own. It is asked for addresses alone, and only for those
 	// that may be reached: names are not looked up.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Now is the clock of what apps sign; nil means time.Now.
+	Now func() time.Time
 
 	resolver *net.Resolver // nil: the system's
 }
@@ -61,6 +63,9 @@ func (c EgressConfig) withDefaults() EgressConfig {
 	if c.MaxConnsPerHost <= 0 {
 		c.MaxConnsPerHost = defaultMaxConnsPerHost
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	return c
 }
 
@@ -86,12 +91,13 @@ type Client struct {
 	timeout time.Duration
 	secure  *http.Transport // https
 	plain   *http.Transport // http
+	now     func() time.Time
 }
 
 // NewClient returns a Client; Close it when done.
 func NewClient(cfg EgressConfig) *Client {
 	cfg = cfg.withDefaults()
-	return &Client{timeout: cfg.Timeout, secure: cfg.secure(), plain: newTransport(cfg, gate{allow: cfg.Allow})}
+	return &Client{timeout: cfg.Timeout, secure: cfg.secure(), plain: newTransport(cfg, gate{allow: cfg.Allow}), now: cfg.Now}
 }
 
 // secure is how https is spoken.

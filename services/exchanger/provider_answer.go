@@ -187,7 +187,7 @@ func (c *Client) introspect(ctx context.Context, app App, access seal.Plaintext)
 	r, err := app.sign(TokenRequest{
 		URL: app.Provider.IntrospectURL, Fields: []Field{{"token", access}},
 		Options: map[string]string{"token_type_hint": "access_token"}, Rename: map[string]string{"grant_type": ""},
-	})
+	}, c.now())
 	if err != nil {
 		return 0
 	}

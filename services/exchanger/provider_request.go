@@ -60,7 +60,7 @@ func (c *Client) Refresh(ctx context.Context, app App, refreshToken seal.Plainte
 // says. Over is the reason when only a person can help.
 func (c *Client) grant(ctx context.Context, app App, over events.Reason, r TokenRequest) (Tokens, error) {
 	d := app.Provider
-	r, err := app.sign(r)
+	r, err := app.sign(r, c.now())
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -122,8 +122,9 @@ func (a App) without(setting string) error {
 		a.label(), a.Provider.Name, setting)
 }
 
-// sign adds to a request who sends it, and how the provider wants it written.
-func (a App) sign(r TokenRequest) (TokenRequest, error) {
+// sign adds to a request who sends it at the time now, and how the provider wants it
+// written.
+func (a App) sign(r TokenRequest, now time.Time) (TokenRequest, error) {
 	switch a.Provider.AuthStyle {
 	case provider.AuthParams:
 		r.Style = InParams
@@ -133,7 +134,7 @@ func (a App) sign(r TokenRequest) (TokenRequest, error) {
 		if a.Key == nil {
 			return r, a.without("private_key_file")
 		}
-		proof, err := a.Key.assertion(a.ClientID, a.Provider.TokenURL, time.Now())
+		proof, err := a.Key.assertion(a.ClientID, a.Provider.TokenURL, now)
 		if err != nil {
 			return r, err
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -193,7 +194,7 @@ func TestShippedProvidersAreSupported(t *testing.T) {
 	all := provider.Defaults()
 	for _, name := range all.Names() {
 		d, _ := all.Get(name)
-		if _, err := (App{Provider: d}).sign(TokenRequest{}); err != nil {
+		if _, err := (App{Provider: d}).sign(TokenRequest{}, time.Now()); err != nil {
 			t.Error(err)
 		}
 	}
