@@ -304,6 +304,17 @@ func TestReplaysWaitForNobody(t *testing.T) {
 			w.checkServes(s.ID)
 			w.wantRequests(s.ID, 3)
 		})
+		t.Run(name+", after a death", func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := w.rotating(lenient(10 * time.Second))
+			w.dies(s.ID, 2)
+			x := w.exchanger()
+			x.health.note(t.Context(), acme, func(h *endpoint.Health) bool { return said(h, w.now()) })
+			w.run(x, w.job(s.ID))
+			w.checkServes(s.ID)
+			w.wantRequests(s.ID, 3)
+		})
 	}
 }
 

@@ -84,6 +84,14 @@ func (c *claim) inGrace(lost *secret.Claim, at time.Time) bool {
 	return at.Before(c.graceEnds(lost))
 }
 
+// replays reports whether the exchange sends again what was lost, within the grace:
+// because that was decided, or because whoever sent it has died.
+func (c *claim) replays() bool {
+	lost := c.lostBefore()
+	_, most, _ := c.rotates()
+	return c.secret.Replays() || lost != nil && lost.Replays < most && c.inGrace(lost, c.x.now())
+}
+
 // graceEnds is when the grace counts as over for what was lost.
 func (c *claim) graceEnds(lost *secret.Claim) time.Time {
 	grace, _, _ := c.rotates()

@@ -200,7 +200,7 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 func (x *Exchanger) admit(ctx context.Context, c *claim, due secret.Next) (until time.Time) {
 	asked := c.secret.Endpoint()
 	switch {
-	case asked.Host == "" || c.latest() >= c.secret.Decision || c.secret.Replays():
+	case asked.Host == "" || c.latest() >= c.secret.Decision || c.replays():
 		return time.Time{}
 	case due.Action == secret.Authorize:
 		return x.health.paused(asked)
