@@ -30,7 +30,7 @@ build: ## Build bin/rekindle
 	go build -ldflags '-X main.version=$(version)' -o bin/rekindle ./cmd/rekindle
 
 test: ## Test everything, in a minute
-	go test -timeout 4m work
+	go test -timeout 10m work
 
 check: tidied generated lint race build $(e2e) ## All that a change must pass: lint, race detector, go.mod, generated files
 
@@ -50,7 +50,7 @@ bench-short: ## See that the bench runs and its counts come out, in seconds
 
 race: ## Test under the race detector, each module by its own go.mod
 	for m in $(modules); do \
-		GOWORK=off CGO_ENABLED=1 go -C $$m test -race -timeout 8m ./... || exit; \
+		GOWORK=off CGO_ENABLED=1 go -C $$m test -race -timeout 20m ./... || exit; \
 	done
 
 # Go fuzzes one target at a time.
@@ -86,7 +86,7 @@ generated:
 	test "$$before" = "$$(state)" || { echo 'generated files were stale: commit what go generate has written' >&2; exit 1; }
 
 test/e2e:
-	GOWORK=off go -C $@ test -count=1 -timeout 8m ./... # its inputs are outside of its module, where the test cache does not look
+	GOWORK=off go -C $@ test -count=1 -timeout 15m ./... # its inputs are outside of its module, where the test cache does not look
 
 clean: ## Delete what was built; ./data stays
 	rm -rf bin
