@@ -73,9 +73,9 @@ func (l *lane) settle(m *nats.Msg, deliveries int, err error) {
 		l.ack(m)
 	case l.hard.Err() != nil: // interrupted: nobody's fault, and no pause
 		l.again(m, 0)
-	case deliveries >= l.b.lane.maxDeliveries && errors.Is(err, ErrUnavailable):
+	case deliveries >= l.b.lane.maxDeliveries && (retry || errors.Is(err, ErrUnavailable)):
 		// Not the job's fault: what is still due then is offered again.
-		l.b.log.Warn("a job is dropped, because the store does not answer", "subject", m.Subject, "attempt", deliveries, "error", err)
+		l.b.log.Warn("a job is dropped, because what it waits for does not come", "subject", m.Subject, "attempt", deliveries, "error", err)
 		l.ack(m)
 	case work.Rejected(err), deliveries >= l.b.lane.maxDeliveries:
 		l.park(m, deliveries, err)

@@ -135,7 +135,6 @@ func TestFailing(t *testing.T) {
 	}{
 		"panic": {func() error { panic("boom") }, "the handler panicked"},
 		"error": {func() error { return errors.New("no luck") }, "no luck"},
-		"retry": {func() error { return work.RetryAfter(time.Millisecond, errors.New("busy")) }, "busy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -191,27 +190,35 @@ func TestParkedIsTold(t *testing.T) {
 	}
 }
 
-// TestStoreAway drops a job that a store has failed all the time: that is not its
-// fault, and what is due is offered again.
-func TestStoreAway(t *testing.T) {
+// TestNotTheJobsFault drops a job for which something else was never ready: that is
+// not its fault, and what is due is offered again.
+func TestNotTheJobsFault(t *testing.T) {
 	t.Parallel()
-	lane := never()
-	lane.maxDeliveries, lane.firstPause, lane.maxPause = 3, time.Millisecond, 2*time.Millisecond
-	b := connect(t, configFor(t, serve(t)), lane)
-	calls := make(chan int, 100)
-	startWork(t, b, 1, func(_ context.Context, m work.Message) error {
-		calls <- m.Delivery
-		return fmt.Errorf("record: %w", ErrUnavailable)
-	})
-	offer(t, b, "SE1")
-	for want := range lane.maxDeliveries {
-		if got := next(t, calls); got != want+1 {
-			t.Errorf("delivery %d, want %d", got, want+1)
-		}
-	}
-	until(t, "the place is free", func() bool { return offer(t, b, "SE1") })
-	if all := allParked(t, b); len(all) != 0 {
-		t.Errorf("parked: %v", all[0].Reason)
+	for name, err := range map[string]error{
+		"the store does not answer": fmt.Errorf("record: %w", ErrUnavailable),
+		"somebody else is at work":  work.RetryAfter(time.Millisecond, errors.New("busy")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lane := never()
+			lane.maxDeliveries, lane.firstPause, lane.maxPause = 3, time.Millisecond, 2*time.Millisecond
+			b := connect(t, configFor(t, serve(t)), lane)
+			calls := make(chan int, 100)
+			startWork(t, b, 1, func(_ context.Context, m work.Message) error {
+				calls <- m.Delivery
+				return err
+			})
+			offer(t, b, "SE1")
+			for want := range lane.maxDeliveries {
+				if got := next(t, calls); got != want+1 {
+					t.Errorf("delivery %d, want %d", got, want+1)
+				}
+			}
+			until(t, "the place is free", func() bool { return offer(t, b, "SE1") })
+			if all := allParked(t, b); len(all) != 0 {
+				t.Errorf("parked: %v", all[0].Reason)
+			}
+		})
 	}
 }
 

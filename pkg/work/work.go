@@ -82,8 +82,9 @@ type Parked struct {
 // than after d. The reason err is for logs.
 //
 // Each delivery counts, also those that were asked for: a message that asks too
-// often is set aside. A message that waits keeps its place in the queue. What has to wait longer
-// than moments belongs in the state, as a due time, with nil for an answer.
+// often is dropped, and whoever published it has to do so again as long as it is due.
+// A message that waits keeps its place in the queue. What has to wait longer than
+// moments belongs in the state, as a due time, with nil for an answer.
 func RetryAfter(d time.Duration, err error) error { return &verdict{after: d, err: err} }
 
 // Reject returns an error that sets the message aside for a person, with err
