@@ -341,7 +341,7 @@ func TestCut(t *testing.T) {
 func TestHostsNamedAreBounded(t *testing.T) {
 	t.Parallel()
 	s, now := New(Deps{Budgets: Budgets{Hosts: map[string]Budget{"quiet": {Rate: 1}}}}), time.Now()
-	if all := s.standings(); len(all) != 1 || all[0].host != "quiet" {
+	if all := s.standings(); len(all) != 2 || all[0].host != "quiet" || all[1] != (standing{host: otherHosts, nearest: never}) {
 		t.Errorf("without anything to tell: %+v", all)
 	}
 	const hosts = 3 * maxNamed

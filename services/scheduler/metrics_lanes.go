@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,7 +28,7 @@ func newQueues(s *Scheduler) *queues {
 		scheduler: s,
 		waiting:   gauge("rekindle_budget_waiting", "Secrets that are due and wait until their provider may be asked."),
 		drain:     gauge("rekindle_budget_drain_seconds", "How long it will take to be done with what waits, by the rate that is allowed or observed."),
-		nearest:   gauge("rekindle_budget_nearest_expiry_seconds", "From now to the first end of a value among what waits; absent when nothing is still to be saved."),
+		nearest:   gauge("rekindle_budget_nearest_expiry_seconds", "From now to the first end of a value among what waits; +Inf when nothing is still to be saved."),
 		open:      gauge("rekindle_breaker_open", "1 while the host is left alone because it fails, and until it has answered again, else 0."),
 	}
 }
@@ -48,9 +49,7 @@ func (q *queues) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(q.waiting, float64(s.waiting))
 		gauge(q.drain, s.drain)
-		if s.nearest != never {
-			gauge(q.nearest, float64(s.nearest)/1000)
-		}
+		gauge(q.nearest, s.toNearest())
 		gauge(q.open, float64(s.open))
 	}
 }
@@ -64,9 +63,17 @@ type standing struct {
 	open    int     // 1 or 0
 }
 
+// toNearest is nearest in seconds.
+func (s standing) toNearest() float64 {
+	if s.nearest == never {
+		return math.Inf(1)
+	}
+	return float64(s.nearest) / 1000
+}
+
 // standings are those of the hosts that have a budget of their own, and of those
 // where something waits or fails: the longest queues by name, then one for all
-// the others.
+// the others, which is there when there are none: what is asked for must exist.
 func (s *Scheduler) standings() []standing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,15 +95,13 @@ func (s *Scheduler) standings() []standing {
 	slices.SortFunc(all, func(a, b standing) int {
 		return cmp.Or(cmp.Compare(b.open, a.open), cmp.Compare(b.waiting, a.waiting), cmp.Compare(a.host, b.host))
 	})
-	if len(all) <= maxNamed {
-		return all
-	}
+	named := min(len(all), maxNamed)
 	other := standing{host: otherHosts, nearest: never}
-	for _, at := range all[maxNamed:] {
+	for _, at := range all[named:] {
 		other.waiting += at.waiting
 		other.drain, other.nearest, other.open = max(other.drain, at.drain), min(other.nearest, at.nearest), max(other.open, at.open)
 	}
-	return append(all[:maxNamed], other)
+	return append(all[:named], other)
 }
 
 // standing is how the host stands, but for its name.
