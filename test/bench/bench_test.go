@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -25,9 +26,12 @@ func TestShort(t *testing.T) {
 			o := options{
 				program: program, dir: t.TempDir(), parts: []string{part}, progress: t.Output(), profile: true,
 				secrets: 2000, rate: 200, steady: 3 * time.Second, listing: time.Second, burst: 500, concurrency: 64,
-				bare: time.Second, settle: time.Second, several: 100, outage: 2 * time.Second,
+				bare: time.Second, settle: time.Second, several: 100, outage: 1200 * time.Millisecond,
+				order: orderRandom, patience: 40 * time.Second,
 			}
-			if err := run(t.Context(), o, &out); err != nil {
+			ctx, stop := context.WithTimeout(t.Context(), 90*time.Second)
+			defer stop()
+			if err := run(ctx, o, &out); err != nil {
 				t.Fatal(err)
 			}
 			t.Log(out.String())

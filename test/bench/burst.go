@@ -13,13 +13,10 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// burstPatience is how long what falls due at once may take.
-const burstPatience = 10 * time.Minute
-
 // measureBurst has many secrets fall due at once, and holds how fast they are
 // refreshed against a bare loop.
 func (r *rig) measureBurst() error {
-	if err := r.endpoint.drained(r.ctx, r.table.from.Add(r.steady+r.listing), burstPatience); err != nil {
+	if err := r.endpoint.drained(r.ctx, r.table.from.Add(r.steady+r.listing), r.patience); err != nil {
 		return err
 	}
 	before, err := r.process.scrape(r.ctx)
@@ -35,7 +32,7 @@ func (r *rig) measureBurst() error {
 		return err
 	}
 	own := ownTime()
-	if err := r.endpoint.drained(r.ctx, r.table.at.Add(time.Second), burstPatience); err != nil {
+	if err := r.endpoint.drained(r.ctx, r.table.at.Add(time.Second), r.patience); err != nil {
 		return err
 	}
 	after, done, err := r.finished()
@@ -62,21 +59,25 @@ func (r *rig) measureBurst() error {
 	return nil
 }
 
-// finished waits until the fleet has done a job for every request there was.
+// finished waits until nothing is due and no job is left. To wait for as many jobs as
+// there were requests would be in vain after an exchange that was made again.
 func (r *rig) finished() (metrics, time.Time, error) {
-	requests := float64(r.endpoint.requests())
-	ctx, cancel := context.WithTimeout(r.ctx, burstPatience)
+	ctx, cancel := context.WithTimeout(r.ctx, r.patience)
 	defer cancel()
 	for {
 		after, err := r.process.scrape(ctx)
 		if err != nil {
 			return nil, time.Time{}, err
 		}
-		if after.value("rekindle_jobs_total", "result", "done") >= requests {
+		var left float64
+		for _, name := range []string{"rekindle_overdue_secrets", "rekindle_jobs_waiting", "rekindle_jobs_in_flight", "rekindle_queues_unreadable"} {
+			left += after.value(name)
+		}
+		if left == 0 {
 			return after, time.Now(), nil
 		}
 		if err := pause(ctx, 20*time.Millisecond); err != nil {
-			return nil, time.Time{}, err
+			return nil, time.Time{}, fmt.Errorf("%v secrets or jobs were left of what was due at once: %w", left, err)
 		}
 	}
 }

@@ -142,13 +142,6 @@ func (e *endpoint) check(t timetable) error {
 	return nil
 }
 
-// requests is how many there were in all.
-func (e *endpoint) requests() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.total
-}
-
 // waiting is how many secrets were due before the time and have not been asked for.
 func (e *endpoint) waiting(before time.Time) (n int) {
 	e.mu.Lock()

@@ -108,7 +108,10 @@ func (r *rig) load() error {
 func (r *rig) plan(from time.Time) {
 	wanted := int(float64(r.rate) * (r.steady + r.listing).Seconds())
 	most := (r.secrets - 1 - r.burst) / r.rate * r.rate
-	r.table = timetable{secrets: r.secrets, steady: min(wanted, most), burst: r.burst, rate: r.rate, from: from, at: from}
+	r.table = timetable{
+		random: r.order == orderRandom, first: time.Now().Add(-5 * time.Minute),
+		secrets: r.secrets, steady: min(wanted, most), burst: r.burst, rate: r.rate, from: from, at: from,
+	}
 	if wanted > most { // then they come round again
 		r.endpoint.period = time.Duration(most/r.rate) * time.Second
 	}
@@ -132,7 +135,7 @@ func (r *rig) measureStart() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := r.endpoint.drained(r.ctx, r.table.from.Add(-time.Second), startPatience); err != nil {
+	if err := r.endpoint.drained(r.ctx, r.table.from.Add(-time.Second), r.patience); err != nil {
 		return err
 	}
 	seen := r.endpoint.take()

@@ -66,14 +66,19 @@ func (s *store) close() error {
 }
 
 // timetable says when secrets are due. One is due when the fleet starts; then come
-// those of the steady phase, one after another, and those of the burst. Who is due
-// when has nothing to do with where its records are: a store that has a cache does
-// not find in it what is due next.
+// those of the steady phase, one after another, and those of the burst.
+//
+// They come in the order in which their records are in the store, as tokens of equal
+// lifetimes do: each refresh puts a secret behind those that were refreshed before.
+// Or they come in no order, as if each had a lifetime of its own, and then a store
+// that keeps what was read last does not have what is due next.
 type timetable struct {
+	random  bool
 	secrets int // in all
 	steady  int // how many of them fall due one after another
 	burst   int // how many at once
 	rate    int
+	first   time.Time // of the one that is due at the start
 	from    time.Time // of the steady phase
 	at      time.Time // of the burst
 }
@@ -81,8 +86,14 @@ type timetable struct {
 // stride goes through all secrets in no order, if it is prime to their number.
 const stride = 7_368_787 // a prime
 
-// turn is the place of the secret i among those that fall due.
-func (t timetable) turn(i int) int { return i * stride % t.secrets }
+// turn is the place of the secret i among those that fall due. In no order, the
+// first is in the middle of the store.
+func (t timetable) turn(i int) int {
+	if t.random {
+		return (i + t.secrets/2) * stride % t.secrets
+	}
+	return i
+}
 
 // falls reports whether this run lives to see the secret fall due.
 func (t timetable) falls(i int) bool { return t.turn(i) <= t.steady+t.burst }
@@ -90,7 +101,7 @@ func (t timetable) falls(i int) bool { return t.turn(i) <= t.steady+t.burst }
 func (t timetable) due(i int) time.Time {
 	switch turn := t.turn(i); {
 	case turn == 0:
-		return t.from.Add(-5 * time.Minute)
+		return t.first
 	case turn <= t.steady:
 		return t.from.Add(time.Duration(turn-1) * time.Second / time.Duration(t.rate)).Truncate(time.Millisecond)
 	case turn <= t.steady+t.burst:
@@ -240,7 +251,7 @@ func (l *loader) secret(i int) error {
 // reschedule writes the record of a secret again, now that it is known when it
 // falls due.
 func (l *loader) reschedule(i int) error {
-	if !l.table.falls(i) {
+	if !l.table.falls(i) || l.table.turn(i) == 0 {
 		return nil
 	}
 	s, _ := l.exchanged(i)

@@ -19,8 +19,10 @@
 // credentials of those that do not fall due, are all the same sealed bytes: nothing
 // here opens them.
 //
-// The store is as it is after an import: no record has been overwritten yet. What
-// changes then, the steady phase shows.
+// The store is as it is after an import: of those that do not fall due no record has
+// been overwritten yet. What changes then, the steady phase shows. In which order
+// secrets fall due, beside that of their records, decides how much of the store is
+// in memory: -order.
 //
 // # What it asserts
 //
@@ -67,13 +69,21 @@ type options struct {
 	burst       int           // secrets that fall due at once, for throughput
 	concurrency int           // of the bare loop; the exchanger's workers are the same
 	bare        time.Duration // how long it runs
+	order       string        // in which secrets fall due
 	settle      time.Duration // of quiet before a measurement
+	patience    time.Duration // how long anything is waited for
 	profile     bool          // whether profiles are taken and explained
 
 	several  int           // secrets that fall due per second while processes are killed
 	outage   time.Duration // from one kill to the next
 	progress io.Writer
 }
+
+// The orders in which secrets fall due; see timetable.
+const (
+	orderStore  = "store"
+	orderRandom = "random"
+)
 
 // The parts of a run.
 const (
@@ -114,13 +124,14 @@ func run(ctx context.Context, o options, out io.Writer) error {
 }
 
 func parse(args []string) (options, error) {
-	o := options{progress: os.Stderr, settle: 5 * time.Second, outage: 10 * time.Second}
+	o := options{progress: os.Stderr, settle: 5 * time.Second, patience: 10 * time.Minute, outage: 10 * time.Second}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	parts := f.String("parts", partFleet+","+partSeveral, "what to measure")
 	f.StringVar(&o.program, "rekindle", "bin/rekindle", "the program to measure")
 	f.StringVar(&o.dir, "dir", "", "where to put data: 6 GB for a million secrets (default: the system's directory for temporary files)")
 	f.IntVar(&o.secrets, "secrets", 10_000, "how many secrets the fleet keeps")
 	f.IntVar(&o.rate, "rate", 1000, "how many of them fall due per second")
+	f.StringVar(&o.order, "order", orderStore, "in which they do: \""+orderStore+"\", in which their records are kept, or \""+orderRandom+"\"")
 	f.DurationVar(&o.steady, "steady", 30*time.Second, "for how long")
 	f.DurationVar(&o.listing, "listing", 10*time.Second, "for how long lists are asked for")
 	f.IntVar(&o.burst, "burst", 4000, "how many fall due at once, to see the throughput")
@@ -135,6 +146,8 @@ func parse(args []string) (options, error) {
 	switch {
 	case f.NArg() > 0:
 		return o, fmt.Errorf("what is %q?", f.Arg(0))
+	case o.order != orderStore && o.order != orderRandom:
+		return o, fmt.Errorf("what order is %q?", o.order)
 	case o.burst < 1 || o.rate < 1 || o.secrets < o.burst+o.rate+1:
 		return o, errors.New("want more secrets than fall due at once and in a second, together")
 	}

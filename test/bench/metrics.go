@@ -28,6 +28,9 @@ func (p *process) scrape(ctx context.Context) (metrics, error) {
 	return m, err
 }
 
+// fetchPatience is how long an answer may take, the longest profile included.
+const fetchPatience = 2 * time.Minute
+
 // fetch returns the body of an answer of 200, the caller's to close.
 func fetch(ctx context.Context, url, bearer string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -37,7 +40,7 @@ func fetch(ctx context.Context, url, bearer string) (io.ReadCloser, error) {
 	if bearer != "" {
 		req.Header.Set("Authorization", "Bearer "+bearer)
 	}
-	resp, err := (&http.Client{}).Do(req)
+	resp, err := (&http.Client{Timeout: fetchPatience}).Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -48,13 +51,10 @@ func fetch(ctx context.Context, url, bearer string) (io.ReadCloser, error) {
 	return resp.Body, nil
 }
 
-// value is the sum of a counter or gauge over the label values, of those that
-// have the label if one is given.
-func (m metrics) value(name string, label ...string) (sum float64) {
+// value is the sum of a counter or gauge over the label values.
+func (m metrics) value(name string) (sum float64) {
 	for _, one := range m[name].GetMetric() {
-		if has(one, label) {
-			sum += one.GetCounter().GetValue() + one.GetGauge().GetValue() + one.GetUntyped().GetValue()
-		}
+		sum += one.GetCounter().GetValue() + one.GetGauge().GetValue() + one.GetUntyped().GetValue()
 	}
 	return sum
 }

@@ -19,12 +19,10 @@ import (
 // token is the administrator's bearer token in every fleet that is measured.
 const token = "bench-administrator-of-a-fleet-on-loopback"
 
-// startPatience is how long a process may take to be ready.
-const startPatience = 5 * time.Minute
-
 // process is a running rekindle.
 type process struct {
 	name      string
+	patience  time.Duration
 	cmd       *exec.Cmd
 	log       string
 	started   time.Time
@@ -37,7 +35,7 @@ type process struct {
 // returns when it is ready. What it logs goes to a file, as it would on a machine
 // of its own: reading it along would be work that counts as the fleet's.
 func launch(ctx context.Context, o options, name, dir string, flags ...string) (*process, error) {
-	p := &process{name: name, log: filepath.Join(o.dir, name+".log"), done: make(chan struct{})}
+	p := &process{name: name, patience: o.patience, log: filepath.Join(o.dir, name+".log"), done: make(chan struct{})}
 	log, err := os.Create(p.log)
 	if err != nil {
 		return nil, err
@@ -69,7 +67,7 @@ func launch(ctx context.Context, o options, name, dir string, flags ...string) (
 func (p *process) await(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(startPatience)
+	deadline := time.After(p.patience)
 	for {
 		select {
 		case <-ctx.Done():
@@ -77,7 +75,7 @@ func (p *process) await(ctx context.Context) error {
 		case <-p.done:
 			return fmt.Errorf("%s ended at its start:\n%s", p.name, p.tail())
 		case <-deadline:
-			return fmt.Errorf("%s is not ready after %v:\n%s", p.name, startPatience, p.tail())
+			return fmt.Errorf("%s is not ready after %v:\n%s", p.name, p.patience, p.tail())
 		case <-tick.C:
 		}
 		if ready, err := p.read(); ready || err != nil {
@@ -137,7 +135,7 @@ func (p *process) stop() error {
 	select {
 	case <-p.done:
 		return nil
-	case <-time.After(startPatience):
+	case <-time.After(p.patience):
 		p.kill()
 		return fmt.Errorf("%s did not end when it was asked to", p.name)
 	}

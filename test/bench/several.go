@@ -67,7 +67,7 @@ func (c *crowd) load(ctx context.Context) error {
 	whole := time.Duration(len(outages())) * c.outage
 	from := time.Now().Add(4 * c.settle).Truncate(time.Second)
 	steady := int(whole.Seconds() * float64(c.several))
-	c.table = timetable{secrets: 1 + steady, steady: steady, rate: c.several, from: from, at: from.Add(whole)}
+	c.table = timetable{first: from.Add(-5 * time.Minute), secrets: 1 + steady, steady: steady, rate: c.several, from: from, at: from.Add(whole)}
 	c.endpoint.due = c.table.dues()
 	l, err := newLoader(c.store, c.dir, c.endpoint.url, c.table)
 	if err != nil {
@@ -103,7 +103,7 @@ func (c *crowd) kill(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.endpoint.drained(ctx, c.table.at, time.Minute)
+	return c.endpoint.drained(ctx, c.table.at, c.patience)
 }
 
 // report says how late the values of the secrets were in their places, by what
@@ -132,13 +132,13 @@ func (c *crowd) late(ctx context.Context) ([][]time.Duration, error) {
 		return nil, err
 	}
 	late := make([][]time.Duration, len(outages()))
-	left := c.table.steady
-	ctx, stop := context.WithTimeout(ctx, time.Minute)
+	seen := make(map[string]bool, c.table.steady)
+	ctx, stop := context.WithTimeout(ctx, c.patience)
 	defer stop()
 	err = st.Follow(ctx, []string{state.SecretKey("*")}, func(change state.Change) {
 		var s secret.Secret
 		var i int
-		if json.Unmarshal(change.Value, &s) != nil || s.Generation < 2 {
+		if json.Unmarshal(change.Value, &s) != nil || s.Generation < 2 || seen[s.ID] {
 			return
 		}
 		if _, err := fmt.Sscanf(s.Credentials.ClientID, clientPrefix+"%d", &i); err != nil || c.table.turn(i) == 0 {
@@ -147,11 +147,11 @@ func (c *crowd) late(ctx context.Context) ([][]time.Duration, error) {
 		due := c.table.due(i)
 		during := int(due.Sub(c.table.from) / c.outage)
 		late[during] = append(late[during], s.ActivatedAt.Sub(due))
-		if left--; left == 0 {
+		if seen[s.ID] = true; len(seen) == c.table.steady {
 			stop()
 		}
 	}, func() {})
-	if left > 0 {
+	if left := c.table.steady - len(seen); left > 0 {
 		return nil, fmt.Errorf("%d secrets that were due were not refreshed: %w", left, err)
 	}
 	return late, nil
