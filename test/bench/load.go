@@ -154,7 +154,7 @@ func newLoader(s *store, dir, tokenURL string, t timetable) (*loader, error) {
 	}
 	// It does not open: it is bound to another secret. It has the right length.
 	l.unopened, err = l.sealer.Seal(seal.LongLived, seal.Binding{Secret: "none", Field: "client_secret", Generation: 1}, seal.NewPlaintext(clientSecret))
-	for range 2 + t.secrets/1000 {
+	for range 3 + t.secrets/1000 {
 		l.properties = append(l.properties, secret.NewID(secret.PrefixProperty))
 		l.environments = append(l.environments, secret.NewID(secret.PrefixEnvironment))
 	}
