@@ -29,7 +29,7 @@ demo: build ## Watch a fleet and a sandbox keep a few secrets fresh, in seconds
 build: ## Build bin/rekindle
 	go build -ldflags '-X main.version=$(version)' -o bin/rekindle ./cmd/rekindle
 
-test: ## Test everything, in a minute
+test: ## Test everything, in minutes
 	go test -timeout 10m work
 
 check: tidied generated lint race build $(e2e) ## All that a change must pass: lint, race detector, go.mod, generated files
