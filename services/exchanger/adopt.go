@@ -3,27 +3,28 @@ package exchanger
 import (
 	"context"
 	"fmt"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
 )
 
-// adopt makes a consent that was imported the one in use, from the claim on that is
-// about to be made: the refresh token that came with it is then one like any other,
-// and is sent, lost and replaced by the same rules. The api can seal it and not put
-// it into the grant, which exchangers alone write.
-func (c *claim) adopt(ctx context.Context) error {
-	a := c.secret.Authorization
-	if a == nil || a.Imported == 0 || c.grant.Consent != nil && c.grant.Consent.Generation >= a.Imported {
-		return nil
+// adopted is the grant with a consent that was imported as the one in use, from the
+// claim on that is about to be made: the refresh token that came with it is then one
+// like any other, and is sent, lost and replaced by the same rules. The api can seal it
+// and not put it into the grant, which exchangers alone write.
+func adopted(ctx context.Context, v secret.Vault, s *secret.Secret, g *secret.Grant) (*secret.Grant, error) {
+	a := s.Authorization
+	if a == nil || a.Imported == 0 || g.Consent != nil && g.Consent.Generation >= a.Imported {
+		return g, nil
 	}
-	consent, err := c.x.vault.Consent(ctx, c.secret.ID)
+	consent, err := v.Consent(ctx, s.ID)
 	if err != nil {
-		return fmt.Errorf("consent: %w", err)
+		return nil, fmt.Errorf("consent: %w", err)
 	}
 	if consent.Imported == nil || consent.Imported.Generation != a.Imported {
-		return fmt.Errorf("consent: %w", errBehind)
+		return nil, fmt.Errorf("consent: %w", errBehind)
 	}
-	next := *c.grant
+	next := *g
 	next.Consent = consent.Imported
 	next.Lost = stillLost(&next)
-	c.grant = &next
-	return nil
+	return &next, nil
 }

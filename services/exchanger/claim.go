@@ -113,9 +113,11 @@ func (c *claim) take(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := c.adopt(ctx); err != nil {
+	ours, err := adopted(ctx, c.x.vault, c.secret, c.grant)
+	if err != nil {
 		return err
 	}
+	c.grant = ours
 	if at := c.replayAt(c.lostBefore(), now); !at.IsZero() && !c.refused() {
 		return c.postpone(ctx, at)
 	}

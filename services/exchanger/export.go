@@ -231,20 +231,19 @@ func (e *Exporter) sealCredential(ctx context.Context, s *secret.Secret, x *Expo
 
 // sealConsent puts the consent in use into the row, if there is one.
 func (e *Exporter) sealConsent(ctx context.Context, s *secret.Secret, x *Exported) error {
-	c := &claim{x: &Exchanger{vault: e.vault}, secret: s}
-	var err error
-	if c.grant, _, err = e.vault.Grant(ctx, s.ID); err != nil {
+	g, _, err := e.vault.Grant(ctx, s.ID)
+	if err != nil {
 		return err
 	}
-	if err = c.adopt(ctx); err != nil {
+	if g, err = adopted(ctx, e.vault, s, g); err != nil {
 		return err
 	}
-	use := c.grant.Consent
+	use := g.Consent
 	if use == nil || len(use.Sealed) == 0 {
 		x.Doubt = "nobody has consented to it, or the provider gave no refresh token"
 		return nil
 	}
-	if c.grant.Lost != nil {
+	if g.Lost != nil {
 		x.Doubt = "the answer to its last refresh was lost: the provider may have replaced the refresh token"
 	}
 	members := map[string]any{
@@ -298,7 +297,7 @@ func (e *Exporter) nameOf(ctx context.Context, key string) (string, error) {
 
 // announce puts it into the ledger that what is hidden of a secret was read.
 func (e *Exporter) announce(ctx context.Context, s *secret.Secret) error {
-	now := e.Now().UTC().Truncate(time.Millisecond)
+	now := moment(e.Now())
 	return e.Events.Publish(ctx, events.Event{
 		ID: fmt.Sprintf("%s.exported.%d", s.ID, now.UnixMilli()), Source: exportSource, Org: s.Org, Time: now,
 		Data: events.SecretExported{
