@@ -54,7 +54,7 @@ func (x *Exchanger) exchange(ctx context.Context, c *claim, due secret.Next) (*r
 	if err != nil || r == nil {
 		return nil, cmp.Or(lost, err)
 	}
-	r.outcome.StartedAt = started.UTC().Truncate(time.Millisecond)
+	r.outcome.StartedAt = moment(started)
 	x.record(ctx, c.secret, r.outcome, x.Now().Sub(started))
 	return r, nil
 }
@@ -137,16 +137,16 @@ func (x *Exchanger) attempt(ctx context.Context, c *claim, action secret.Action)
 	retryAt, replay := c.retryAt(why, lost, now)
 	ended := why.Reason == events.ReasonGrantEnded || why.Reason == events.ReasonAdminPolicy && c.uses() != nil
 	left := x.health.failed(ctx, c.secret.Endpoint(), why, begun, c.probe)
-	failed := &result{outcome: &secret.Outcome{
+	told := &result{outcome: &secret.Outcome{
 		Decision: c.secret.Decision, Action: action, At: now, Failure: x.failure(ctx, c.neverRevoked(why), now),
 		Answered: why.Status != 0, Ended: ended, Foreign: why.Foreign, Replay: replay && !ended,
 		RetryAt: cmp.Or(retryAt, left), Down: retryAt.IsZero() && !left.IsZero(),
 		ForceConsent: why.Reason == events.ReasonNoRefreshToken,
 	}, lost: lost}
 	if r != nil {
-		failed.consent = r.consent
+		told.consent = r.consent
 	}
-	return failed, nil
+	return told, nil
 }
 
 // try opens the credentials, gets the value they stand for, holds it against
@@ -319,7 +319,7 @@ func (x *Exchanger) failure(ctx context.Context, e *ExchangeError, at time.Time)
 	}
 	f := &secret.Failure{ID: secret.NewUUID(), Reason: string(e.Reason), Detail: e.Detail, RequestID: id, At: at}
 	if e.RetryAfter > 0 {
-		f.RetryAt = at.Add(e.RetryAfter).Truncate(time.Millisecond)
+		f.RetryAt = moment(at.Add(e.RetryAfter))
 	}
 	return f
 }
