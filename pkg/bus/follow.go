@@ -39,9 +39,9 @@ func (s *State) Follow(ctx context.Context, patterns []string, apply func(state.
 	if err := state.CheckPatterns(patterns); err != nil {
 		return err
 	}
-	f := &follower{s: s, apply: apply, caughtUp: caughtUp}
+	f := &follower{b: s.b, stream: s.of(patterns[0]), apply: apply, caughtUp: caughtUp}
 	for _, p := range patterns {
-		f.subjects = append(f.subjects, s.prefix+p)
+		f.subjects = append(f.subjects, f.prefix+p)
 	}
 	for {
 		err := translate(f.session(ctx))
@@ -65,7 +65,8 @@ func (s *State) Follow(ctx context.Context, patterns []string, apply func(state.
 
 // follower is one call of Follow, over all interruptions.
 type follower struct {
-	s        *State
+	b *Bus
+	stream
 	subjects []string
 	apply    func(state.Change)
 	caughtUp func() // nil when it has been called
@@ -122,7 +123,7 @@ func (f *follower) session(ctx context.Context) error {
 // one: a consumer of the latter kind stands still for a heartbeat wherever a
 // record was overwritten since it was made.
 func (f *follower) open(ctx context.Context) (pending uint64, p *puller, err error) {
-	info, err := f.s.s.Info(ctx)
+	info, err := f.s.Info(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -135,7 +136,7 @@ func (f *follower) open(ctx context.Context) (pending uint64, p *puller, err err
 	case !f.heard.IsZero() && time.Since(f.heard) > maxAway:
 		return 0, nil, errAway
 	}
-	c, err := f.s.js.CreateConsumer(ctx, streamState, jetstream.ConsumerConfig{
+	c, err := f.js.CreateConsumer(ctx, f.name, jetstream.ConsumerConfig{
 		FilterSubjects: f.subjects, AckPolicy: jetstream.AckNonePolicy,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.last + 1,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: followIdle,
@@ -143,7 +144,7 @@ func (f *follower) open(ctx context.Context) (pending uint64, p *puller, err err
 	if err != nil {
 		return 0, nil, err
 	}
-	p, err = newPuller(f.s.b.nc, streamState, c.CachedInfo().Name)
+	p, err = newPuller(f.b.nc, f.name, c.CachedInfo().Name)
 	return c.CachedInfo().NumPending, p, err
 }
 
@@ -160,7 +161,7 @@ func (f *follower) message(m *nats.Msg, delivered uint64) error {
 	if f.last > f.start {
 		f.ready()
 	}
-	c := state.Change{Key: strings.TrimPrefix(m.Subject, f.s.prefix), Revision: state.Revision(f.last)}
+	c := state.Change{Key: strings.TrimPrefix(m.Subject, f.prefix), Revision: state.Revision(f.last)}
 	if gone := removed(m.Header); !gone {
 		c.Value = m.Data
 		if c.Value == nil { // nil would mean that it is gone

@@ -102,8 +102,8 @@ func TestFollowLostConsumer(t *testing.T) {
 		key := fmt.Sprintf("a.%d", i)
 		commit(t, st, put(key, "v"))
 		f.expectChanges(t, key)
-		for name := range st.s.ConsumerNames(patient(t)).Name() {
-			if err := st.js.DeleteConsumer(patient(t), streamState, name); err != nil {
+		for name := range st.rest.s.ConsumerNames(patient(t)).Name() {
+			if err := st.rest.js.DeleteConsumer(patient(t), streamState, name); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -139,7 +139,7 @@ func TestFollowEnds(t *testing.T) {
 		{follower{last: uint64(rev) + 1, heard: time.Now()}, errRewind},
 		{follower{last: uint64(rev), heard: time.Now().Add(-maxAway - time.Minute)}, errAway},
 	} {
-		tc.follower.s, tc.follower.subjects = st, []string{prefixState + "a.*"}
+		tc.follower.b, tc.follower.stream, tc.follower.subjects = st.b, st.rest, []string{prefixState + "a.*"}
 		if _, _, err := tc.follower.open(patient(t)); !errors.Is(err, tc.want) {
 			t.Errorf("got error %v, want %v", err, tc.want)
 		}
@@ -156,7 +156,7 @@ func TestFollowEnds(t *testing.T) {
 // followed by another or by a heartbeat.
 func TestFollowGap(t *testing.T) {
 	t.Parallel()
-	f := &follower{s: &State{stream: stream{prefix: prefixState}}}
+	f := &follower{stream: stream{prefix: prefixState}}
 	second := &nats.Msg{Subject: prefixState + "a.1", Reply: "$JS.ACK.KV_state.x.1.9.2.1700000000000000000.0", Sub: &nats.Subscription{}}
 	if err := f.message(second, 1); !errors.Is(err, errGap) {
 		t.Errorf("a message out of turn: got error %v, want %v", err, errGap)

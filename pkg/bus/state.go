@@ -12,23 +12,36 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
-// State is the bucket "state". It is a KV bucket to other clients of NATS; here
-// it is used as the stream that it is, because an atomic commit and a marker
-// with a lifetime have no call in the KV interface.
+// State is the buckets "state" and "vault"; the key says which of them a record is
+// in. They are KV buckets to other clients of NATS; here they are used as the
+// streams that they are, because an atomic commit and a marker with a lifetime have
+// no call in the KV interface.
 type State struct {
-	b *Bus
-	stream
+	b           *Bus
+	rest, vault stream
 }
 
 var _ state.Store = (*State)(nil)
 
 // State returns the fleet's state.
 func (b *Bus) State(ctx context.Context) (*State, error) {
-	s, err := b.open(ctx, streamState, prefixState)
+	rest, err := b.open(ctx, streamState, prefixState)
 	if err != nil {
 		return nil, err
 	}
-	return &State{b, s}, nil
+	vault, err := b.open(ctx, streamVault, prefixVault)
+	if err != nil {
+		return nil, err
+	}
+	return &State{b, rest, vault}, nil
+}
+
+// of returns where the key, or the pattern, belongs.
+func (s *State) of(key string) stream {
+	if state.InVault(key) {
+		return s.vault
+	}
+	return s.rest
 }
 
 // Get implements state.Store.
@@ -37,7 +50,7 @@ func (s *State) Get(ctx context.Context, key string) ([]byte, state.Revision, er
 		return nil, 0, err
 	}
 	began := time.Now()
-	m, err := s.last(ctx, key)
+	m, err := s.of(key).last(ctx, key)
 	s.b.steady.asked(began, err)
 	if err != nil {
 		return nil, 0, err
@@ -75,7 +88,7 @@ func (s *State) publish(ctx context.Context, msgs []*nats.Msg) (rev state.Revisi
 	began := time.Now()
 	defer func() { s.b.steady.asked(began, err) }()
 	if len(msgs) == 1 {
-		return s.put(ctx, msgs[0])
+		return s.rest.put(ctx, msgs[0]) // its subject says where it goes
 	}
 	return s.b.commitBatch(ctx, msgs)
 }
@@ -85,7 +98,7 @@ func (s *State) publish(ctx context.Context, msgs []*nats.Msg) (rev state.Revisi
 const markerTTL = time.Hour
 
 func (s *State) message(w state.Write) *nats.Msg {
-	m := s.stream.message(w.Key, w.Value, uint64(w.Expect))
+	m := s.of(w.Key).message(w.Key, w.Value, uint64(w.Expect))
 	if w.Value == nil {
 		m.Header.Set(headerOperation, operationDelete)
 		m.Header.Set(jetstream.MsgTTLHeader, markerTTL.String())
@@ -103,7 +116,7 @@ func (s *State) expectMarkers(ctx context.Context, writes []state.Write, msgs []
 			continue
 		}
 		expect := "0"
-		last, err := s.last(ctx, w.Key)
+		last, err := s.of(w.Key).last(ctx, w.Key)
 		switch {
 		case errors.Is(err, state.ErrNotFound):
 		case err != nil:

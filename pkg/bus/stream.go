@@ -21,12 +21,13 @@ const (
 type stream struct {
 	js     jetstream.JetStream
 	s      jetstream.Stream
+	name   string
 	prefix string
 }
 
 func (b *Bus) open(ctx context.Context, name, prefix string) (stream, error) {
 	s, err := b.js.Stream(ctx, name)
-	return stream{b.js, s, prefix}, translate(err)
+	return stream{b.js, s, name, prefix}, translate(err)
 }
 
 func (s stream) last(ctx context.Context, key string) (*jetstream.RawStreamMsg, error) {

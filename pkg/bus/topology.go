@@ -17,6 +17,7 @@ import (
 // Names of the streams and of the durable consumer.
 const (
 	streamState  = "KV_state"
+	streamVault  = "KV_vault"
 	streamLeases = "KV_leases"
 	streamEvents = "EVENTS"
 	streamJobs   = "JOBS"
@@ -25,6 +26,7 @@ const (
 	consumerExchanger = "exchanger"
 
 	prefixState  = "$KV.state."
+	prefixVault  = "$KV.vault."
 	prefixLeases = "$KV.leases."
 )
 
@@ -51,40 +53,47 @@ const AckWait = 4 * time.Second
 const maxAckPending = 20_000
 
 func (b *Bus) streams() []jetstream.StreamConfig {
-	return []jetstream.StreamConfig{{
-		Name: streamState, Description: "records of the fleet, last per key",
-		Subjects: []string{prefixState + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: maxRecord,
-		// What the bucket needs to be one for other clients too: rollups, no
-		// deletion behind its back, the last record served by every replica.
+	return []jetstream.StreamConfig{
+		bucket(streamState, prefixState, "records of the fleet, last per key"),
+		bucket(streamVault, prefixVault, "grants and artifacts, last per key"),
+		{
+			Name: streamLeases, Description: "who leads",
+			// On file, though a lease is worth nothing after a minute: a stream in
+			// memory is gone with its server, and nobody declares it again.
+			Subjects: []string{prefixLeases + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: 1 << 10,
+			AllowRollup: true, DenyDelete: true, Discard: jetstream.DiscardNew,
+			AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
+		}, {
+			Name: streamEvents, Description: "facts, for everyone",
+			Subjects: []string{events.AllEvents}, MaxAge: keepEvents, MaxBytes: maxEvents, MaxMsgSize: 2 * events.MaxBody,
+			Duplicates: eventsDuplicates, AllowDirect: true,
+		}, {
+			Name: streamJobs, Description: "orders for exchangers, one per secret",
+			Subjects: []string{events.AllJobs}, Retention: jetstream.WorkQueuePolicy, MaxMsgSize: 2 * events.MaxBody,
+			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+		}, {
+			Name: streamParked, Description: "what needs a person",
+			Subjects: []string{events.AllParked}, MaxAge: keepParked, MaxBytes: maxParked, MaxMsgsPerSubject: maxParkedPer, MaxMsgSize: 4 * events.MaxBody,
+			AllowDirect: true,
+		}}
+}
+
+// bucket is a KV bucket, with what it takes to be one for other clients, too: rollups,
+// no deletion behind its back, the last record served by every replica.
+func bucket(name, prefix, description string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: name, Description: description,
+		Subjects: []string{prefix + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: maxRecord,
 		AllowRollup: true, DenyDelete: true, AllowDirect: true, Discard: jetstream.DiscardNew,
 		AllowAtomicPublish: true, AllowMsgTTL: true,
-	}, {
-		Name: streamLeases, Description: "who leads",
-		// On file, though a lease is worth nothing after a minute: a stream in
-		// memory is gone with its server, and nobody declares it again.
-		Subjects: []string{prefixLeases + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: 1 << 10,
-		AllowRollup: true, DenyDelete: true, Discard: jetstream.DiscardNew,
-		AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
-	}, {
-		Name: streamEvents, Description: "facts, for everyone",
-		Subjects: []string{events.AllEvents}, MaxAge: keepEvents, MaxBytes: maxEvents, MaxMsgSize: 2 * events.MaxBody,
-		Duplicates: eventsDuplicates, AllowDirect: true,
-	}, {
-		Name: streamJobs, Description: "orders for exchangers, one per secret",
-		Subjects: []string{events.AllJobs}, Retention: jetstream.WorkQueuePolicy, MaxMsgSize: 2 * events.MaxBody,
-		MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
-	}, {
-		Name: streamParked, Description: "what needs a person",
-		Subjects: []string{events.AllParked}, MaxAge: keepParked, MaxBytes: maxParked, MaxMsgsPerSubject: maxParkedPer, MaxMsgSize: 4 * events.MaxBody,
-		AllowDirect: true,
-	}}
+	}
 }
 
 // topologyVersion is noted on every stream and on the consumer. Raise it with
 // every change of what is declared here: while two versions of the program run
 // side by side, the older one leaves alone what the newer has declared.
 const (
-	topologyVersion = 1
+	topologyVersion = 2
 	topologyKey     = "rekindle-topology"
 )
 

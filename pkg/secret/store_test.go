@@ -33,9 +33,11 @@ func create(t *testing.T, st state.Store, s *secret.Secret) {
 // wants fails the test unless exactly these records exist.
 func wants(t *testing.T, st state.Store, keys ...string) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
 	got, want := make(map[string]bool), make(map[string]bool)
-	st.Follow(ctx, []string{">"}, func(c state.Change) { got[c.Key] = true }, cancel)
+	for _, patterns := range [][]string{{">"}, {state.GrantKey("*"), state.ArtifactKey("*", "*")}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		st.Follow(ctx, patterns, func(c state.Change) { got[c.Key] = true }, cancel)
+	}
 	for _, key := range keys {
 		want[key] = true
 	}

@@ -46,6 +46,14 @@ const KeysetKey = "keyset.fleet"
 // with a provider.
 func RegistrationKey(provider string) string { return "registration." + provider }
 
+// InVault reports whether what is under a key, or under a pattern, is kept in the
+// vault: records that exchangers alone write and read, and that nobody follows at
+// his start. No commit and no follower has to do with both the vault and the rest.
+func InVault(key string) bool {
+	kind, _ := Split(key)
+	return kind == "grant" || kind == "artifact"
+}
+
 // Split returns the kind of record a key is for, and the rest of the key.
 func Split(key string) (kind, rest string) {
 	kind, rest, _ = strings.Cut(key, ".")

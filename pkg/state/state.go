@@ -17,6 +17,11 @@
 //	keyset.fleet            the public keys everything is sealed to
 //	endpoint.<host>         how a provider's host fares, and whom it asked for patience
 //	registration.<provider> what was announced of the end of an app's client secret
+//
+// Grants and artifacts are kept in the vault, apart from all else: they are most of
+// what there is, exchangers alone write and read them, and a process that starts
+// reads whatever is kept together with the records that it follows. The vault has
+// revisions of its own, and no commit writes to it and to the rest ([InVault]).
 package state
 
 import (
@@ -24,9 +29,9 @@ import (
 	"errors"
 )
 
-// Revision is the store's counter of writes, over all keys. It orders changes
-// and makes compare-and-swap; it is not a version of anything. 0 stands for a
-// record that does not exist.
+// Revision is the store's counter of writes, over all keys of the vault or over
+// all others. It orders the changes of either and makes compare-and-swap; it is not
+// a version of anything. 0 stands for a record that does not exist.
 type Revision uint64
 
 // What a store may answer. Everything else is a failure of the store, after
@@ -93,7 +98,8 @@ type Store interface {
 	// changed several times faster than it is told, the last change is told for
 	// all of them. Records that were removed before are not told. Apply and
 	// caughtUp are called from one goroutine. A pattern is a key in which "*"
-	// stands for one part, or a last ">" for one or more; patterns must not
-	// overlap. What [CheckPatterns] refuses is ErrMalformed.
+	// stands for one part, or a last ">" for one or more; as the first part they
+	// stand for nothing that is in the vault. Patterns must not overlap, and be all
+	// of the vault or none. What [CheckPatterns] refuses is ErrMalformed.
 	Follow(ctx context.Context, patterns []string, apply func(Change), caughtUp func()) error
 }

@@ -70,6 +70,7 @@ func TestChecks(t *testing.T) {
 		"no pattern":         state.CheckPatterns(nil),
 		"> inside":           state.CheckPatterns([]string{"a", ">.a"}),
 		"part of a part":     state.CheckPatterns([]string{"a.b*"}),
+		"two places":         state.CheckPatterns([]string{"secret.*", "grant.*"}),
 		"no write":           state.CheckWrites(nil),
 		"many writes":        state.CheckWrites(make([]state.Write, state.MaxCommit+1)),
 		"bad key":            state.CheckWrites([]state.Write{{Key: "a b", Value: value}}),
@@ -77,6 +78,7 @@ func TestChecks(t *testing.T) {
 		"blind removal":      state.CheckWrites([]state.Write{{Key: "a"}}),
 		"empty value":        state.CheckWrites([]state.Write{{Key: "a", Value: []byte{}, Expect: 1}}),
 		"large value":        state.CheckWrites([]state.Write{{Key: "a", Value: make([]byte, state.MaxValue+1)}}),
+		"torn commit":        state.CheckWrites([]state.Write{{Key: state.GrantKey("a"), Value: value}, {Key: state.SecretKey("a"), Value: value}}),
 		"second is at fault": state.CheckWrites([]state.Write{{Key: "a", Value: value}, {Key: "b"}}),
 	} {
 		if !errors.Is(err, state.ErrMalformed) {
@@ -87,6 +89,8 @@ func TestChecks(t *testing.T) {
 		"key":      state.CheckKey("aZ09-_=.b"),
 		"long key": state.CheckKey(strings.Repeat("a", state.MaxKey)),
 		"patterns": state.CheckPatterns([]string{"*", "a.>", "b.*.c", "d", "e.*.>"}),
+		"vault":    state.CheckPatterns([]string{"grant.*", "artifact.>"}),
+		"commit":   state.CheckWrites([]state.Write{{Key: state.GrantKey("a"), Value: value}, {Key: state.ArtifactKey("b", "a"), Value: value}}),
 		"writes":   state.CheckWrites([]state.Write{{Key: "a", Value: make([]byte, state.MaxValue)}, {Key: "b", Expect: 1}}),
 	} {
 		if err != nil {

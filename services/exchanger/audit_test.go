@@ -180,12 +180,13 @@ func (a *audit) requested(id string) {
 // dump returns all records.
 func (a *audit) dump(t rapid.TB) map[string][]byte {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	all := map[string][]byte{}
-	err := a.Follow(ctx, []string{">"}, func(c state.Change) { all[c.Key] = c.Value }, cancel)
-	if !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
+	for _, patterns := range [][]string{{">"}, {state.GrantKey("*"), state.ArtifactKey("*", "*")}} {
+		ctx, cancel := context.WithCancel(context.Background())
+		err := a.Follow(ctx, patterns, func(c state.Change) { all[c.Key] = c.Value }, cancel)
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
 	}
 	return all
 }

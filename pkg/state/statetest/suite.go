@@ -32,6 +32,7 @@ func Suite(t *testing.T, open func(t *testing.T) state.Store) {
 		{"all or nothing", testAtomic},
 		{"mixed commit", testMixed},
 		{"largest", testLargest},
+		{"vault", testVault},
 		{"malformed", testMalformed},
 		{"ended context", testEndedContext},
 		{"bytes are not shared", testOwnership},
@@ -278,6 +279,38 @@ func testMalformed(t *testing.T, st state.Store) {
 	// Every letter a key may have.
 	commit(t, st, put("aZ09-_=.x=2E_-", "v", 0))
 	expect(t, st, "aZ09-_=.x=2E_-", "v")
+}
+
+// testVault holds that the vault and the rest are two, which no commit and no
+// follower spans, and that either is a store.
+func testVault(t *testing.T, st state.Store) {
+	secret, grant, artifact := state.SecretKey("SE1"), state.GrantKey("SE1"), state.ArtifactKey("EN1", "SE1")
+	refuse(t, st, state.ErrMalformed, put(secret, "v", 0), put(grant, "v", 0))
+	refuse(t, st, state.ErrMalformed, put(artifact, "v", 0), put(secret, "v", 0))
+	for _, key := range []string{secret, grant, artifact} {
+		expect(t, st, key, "")
+	}
+	rest, vault := follow(t, st, ">"), follow(t, st, "grant.*", "artifact.*.*")
+	rest.caughtUp(t)
+	vault.caughtUp(t)
+	first := commit(t, st, put(grant, "one", 0))
+	vault.expect(t, grant, "one", first)
+	rest.expect(t, secret, "v", commit(t, st, put(secret, "v", 0)))
+	last := commit(t, st, put(grant, "two", first), put(artifact, "a", 0))
+	vault.expect(t, grant, "two", last-1)
+	vault.expect(t, artifact, "a", last)
+	refuse(t, st, state.ErrConflict, put(grant, "late", first))
+	refuse(t, st, state.ErrConflict, remove(grant, last), put(artifact, "late", last))
+	removed := commit(t, st, remove(grant, last-1))
+	vault.expect(t, grant, "", removed)
+	expect(t, st, grant, "")
+	expect(t, st, secret, "v")
+	commit(t, st, put(grant, "again", 0))
+	expect(t, st, grant, "again")
+
+	late := follow(t, st, ">")
+	late.expect(t, secret, "v", expect(t, st, secret, "v"))
+	late.caughtUp(t)
 }
 
 func testEndedContext(t *testing.T, st state.Store) {
