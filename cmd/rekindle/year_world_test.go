@@ -413,7 +413,7 @@ func (l *memoryLane) do(ctx context.Context, e events.Event, handle work.Handler
 type alone struct{}
 
 // Hold implements scheduler.Lease.
-func (alone) Hold(ctx context.Context, _ string, lead func(context.Context) error) error {
+func (alone) Hold(ctx context.Context, _ string, _ <-chan struct{}, lead func(context.Context) error) error {
 	if err := lead(ctx); err != nil {
 		return err
 	}

@@ -17,6 +17,9 @@ const (
 	leaseTTL = 2 * time.Second
 	// leaseRenew is how often the leader renews, and how often the others look.
 	leaseRenew = 500 * time.Millisecond
+	// leaseCourtesy is how long a lease has to be free before somebody takes it who
+	// would rather have another lead: long enough for others to look twice.
+	leaseCourtesy = 2 * leaseRenew
 	// leaseTrust is for how long after its last renewal the leader trusts its
 	// lease. It is shorter than the server's TTL, and counts from before the
 	// request that renewed it.
@@ -47,10 +50,10 @@ func (b *Bus) Leases(ctx context.Context, holder string) (*Leases, error) {
 // Hold waits for the lease, calls lead with a context that ends when the lease
 // is lost, and begins again when lead has returned, until ctx ends. An error
 // of lead ends it, too, except for that of a lost lease; so does a connection
-// that is closed for good.
-func (l *Leases) Hold(ctx context.Context, name string, lead func(context.Context) error) error {
+// that is closed for good. Until able is closed, whoever waits as well goes first.
+func (l *Leases) Hold(ctx context.Context, name string, able <-chan struct{}, lead func(context.Context) error) error {
 	for {
-		held, err := l.acquire(ctx, name)
+		held, err := l.acquire(ctx, name, able)
 		if err != nil {
 			return err
 		}
@@ -80,9 +83,9 @@ type lease struct {
 }
 
 // acquire waits until the lease is ours.
-func (l *Leases) acquire(ctx context.Context, name string) (lease, error) {
+func (l *Leases) acquire(ctx context.Context, name string, able <-chan struct{}) (lease, error) {
 	for {
-		held, err := l.take(ctx, name)
+		held, err := l.take(ctx, name, able)
 		if err == nil {
 			return held, nil
 		}
@@ -99,7 +102,7 @@ func (l *Leases) acquire(ctx context.Context, name string) (lease, error) {
 }
 
 // take takes the lease if nobody holds it.
-func (l *Leases) take(ctx context.Context, name string) (lease, error) {
+func (l *Leases) take(ctx context.Context, name string, able <-chan struct{}) (lease, error) {
 	var free state.Revision
 	switch last, err := l.last(ctx, name); {
 	case errors.Is(err, state.ErrNotFound):
@@ -109,6 +112,12 @@ func (l *Leases) take(ctx context.Context, name string) (lease, error) {
 		free = state.Revision(last.Sequence)
 	default:
 		return lease{}, state.ErrConflict
+	}
+	select {
+	case <-able:
+	case <-time.After(leaseCourtesy): // if another has taken it since, the write says so
+	case <-ctx.Done():
+		return lease{}, ctx.Err()
 	}
 	return l.write(ctx, name, free, time.Now().Add(leaseTrust))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,10 +28,19 @@ type candidate struct {
 	err  chan error // holds what Hold returned
 }
 
+// candidates returns n that are able to lead.
 func candidates(t *testing.T, s *natsd.Server, n int) ([]*candidate, <-chan term) {
 	t.Helper()
+	able := make(chan struct{})
+	close(able)
+	return candidatesOf(t, s, slices.Repeat([]<-chan struct{}{able}, n)...)
+}
+
+// candidatesOf returns one candidate for each channel, able when it is closed.
+func candidatesOf(t *testing.T, s *natsd.Server, able ...<-chan struct{}) ([]*candidate, <-chan term) {
+	t.Helper()
 	terms := make(chan term, 100)
-	all := make([]*candidate, n)
+	all := make([]*candidate, len(able))
 	for i := range all {
 		ctx, stop := context.WithCancel(t.Context())
 		c := &candidate{connect(t, configFor(t, s), usual()), stop, make(chan error, 1)}
@@ -42,7 +52,7 @@ func candidates(t *testing.T, s *natsd.Server, n int) ([]*candidate, <-chan term
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			c.err <- l.Hold(ctx, "lead", func(ctx context.Context) error {
+			c.err <- l.Hold(ctx, "lead", able[i], func(ctx context.Context) error {
 				me := term{i, ctx, make(chan error, 1)}
 				terms <- me
 				select {
@@ -97,6 +107,20 @@ func TestLease(t *testing.T) {
 	}
 	if !resigned || second.who == first.who {
 		t.Error("the second leader did not take what the first had given back")
+	}
+}
+
+// TestLeaseCourtesy has candidates that are not able to lead yet, and one that
+// becomes it. Who is not able leads while nobody else is there, and not after that.
+func TestLeaseCourtesy(t *testing.T) {
+	t.Parallel()
+	heirs, never := make(chan struct{}), make(chan struct{})
+	all, terms := candidatesOf(t, serve(t), heirs, never, never, never, never, heirs)
+	first := next(t, terms)
+	close(heirs)
+	all[first.who].stop()
+	if second := next(t, terms); second.who != 0 && second.who != 5 {
+		t.Error("one leads that is not able to, though another is")
 	}
 }
 

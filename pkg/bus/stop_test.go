@@ -155,7 +155,7 @@ func TestRefusedLater(t *testing.T) {
 	s.start(t)
 	for name, err := range map[string]error{
 		"work": next(t, w.err), "follow": next(t, f.err),
-		"hold": l.Hold(patient(t), "lead", func(context.Context) error { return nil }),
+		"hold": l.Hold(patient(t), "lead", nil, func(context.Context) error { return nil }),
 	} {
 		if !errors.Is(err, nats.ErrAuthorization) {
 			t.Errorf("%s: got error %v, want %v", name, err, nats.ErrAuthorization)

@@ -92,7 +92,7 @@ type lease struct {
 	lose context.CancelFunc
 }
 
-func (l *lease) Hold(ctx context.Context, _ string, lead func(context.Context) error) error {
+func (l *lease) Hold(ctx context.Context, _ string, _ <-chan struct{}, lead func(context.Context) error) error {
 	for {
 		select {
 		case l.free <- struct{}{}:

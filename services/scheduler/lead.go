@@ -112,7 +112,7 @@ func (s *Scheduler) offer(term context.Context, e *entry) {
 		if accepted {
 			result = offerAccepted
 		}
-		s.offered(e, result, now.Add(e.pause(accepted)).UnixMilli())
+		s.offered(e, result, now.Add(s.pause(e, accepted)).UnixMilli())
 	case term.Err() != nil: // the term is over; whether it was queued matters to nobody
 		s.offered(e, offerFailed, e.due)
 	default:
@@ -131,6 +131,21 @@ func (s *Scheduler) count(e *entry, accepted bool, now time.Time) {
 	if !e.accepted { // what is accepted again was lost in between, not late
 		s.metrics.lateness.Observe(max(0, now.Sub(e.dueAt()).Seconds()))
 	}
+}
+
+// pause notes that the entry was offered, and returns the pause until it is offered
+// again. What an accepted job brings about is told behind all that is still to be
+// read: to offer it before would be in vain.
+func (s *Scheduler) pause(e *entry, accepted bool) time.Duration {
+	pause := e.pause(accepted)
+	select {
+	case <-s.complete:
+	default:
+		if accepted {
+			return lastPause
+		}
+	}
+	return pause
 }
 
 // pause notes that the entry was offered, and returns the pause until it is

@@ -19,13 +19,15 @@
 //     reason, and comes back; and since a queue keeps one job for each secret,
 //     an offer too many is refused.
 //   - The index holds nothing of its own. It is derived from the records, which
-//     store every due time, so a start is a replay, and what fell due meanwhile
-//     is offered then.
+//     store every due time, so a start is a replay. What fell due meanwhile is
+//     offered as it is read: each record is the last of its secret, and what has
+//     been read is true whatever is still to come.
 //
 // # Several schedulers
 //
 // Every scheduler follows the records; only the one that holds the lease offers
-// jobs. The others can therefore go on where it stopped, at once. The lease saves
+// jobs. The others can therefore go on where it stopped, at once; one that still
+// reads the records leads only if there is none that has read them. The lease saves
 // work and no more: two schedulers that both think they hold it offer the same
 // jobs, and the second offer is refused.
 //
@@ -68,8 +70,8 @@ type Jobs interface {
 type Lease interface {
 	// Hold waits until the lease is ours, calls lead with a context that ends
 	// when the lease is lost, and waits again when lead has returned, until ctx
-	// ends.
-	Hold(ctx context.Context, name string, lead func(context.Context) error) error
+	// ends. Until able is closed, whoever waits as well goes first.
+	Hold(ctx context.Context, name string, able <-chan struct{}, lead func(context.Context) error) error
 }
 
 // Deps is what a scheduler works with. The first three are required.
@@ -91,6 +93,9 @@ type Scheduler struct {
 
 	// wake ends the sleep of the leader.
 	wake chan struct{}
+
+	// complete is closed when the index is.
+	complete chan struct{}
 
 	mu    sync.Mutex
 	lanes *lanes
@@ -121,7 +126,7 @@ func New(d Deps) *Scheduler {
 		d.Tracer = noop.Tracer{}
 	}
 	s := &Scheduler{
-		deps: d, wake: make(chan struct{}, 1), sleepsUntil: awake,
+		deps: d, wake: make(chan struct{}, 1), complete: make(chan struct{}), sleepsUntil: awake,
 		lanes: newLanes(d.Budgets), names: map[string]string{},
 	}
 	s.metrics = newMetrics(d.Registerer, s)
@@ -134,31 +139,42 @@ func New(d Deps) *Scheduler {
 func (s *Scheduler) Run(ctx context.Context, ready func()) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	caughtUp := make(chan struct{})
-
-	var following sync.WaitGroup
-	following.Go(func() {
-		err := s.deps.State.Follow(ctx, []string{state.SecretKey("*"), state.EndpointKeys}, s.apply, func() { close(caughtUp) })
-		stop(fmt.Errorf("follow the records: %w", err))
+	var working sync.WaitGroup
+	hosts := make(chan struct{}) // closed when it is known how they fare
+	working.Go(func() {
+		err := s.deps.State.Follow(ctx, []string{state.EndpointKeys}, s.applyHealth, func() { close(hosts) })
+		stop(fmt.Errorf("follow the hosts: %w", err))
 	})
-	select {
-	case <-caughtUp: // before, an index with gaps would lead
-		ready()
-		err := s.deps.Lease.Hold(ctx, leaseName, s.lead)
-		stop(fmt.Errorf("hold the lease: %w", err))
-	case <-ctx.Done():
+	working.Go(func() {
+		err := s.deps.State.Follow(ctx, []string{state.SecretKey("*")}, s.apply, func() { close(s.complete) })
+		stop(fmt.Errorf("follow the secrets: %w", err))
+	})
+	if within(ctx, hosts) {
+		working.Go(func() {
+			err := s.deps.Lease.Hold(ctx, leaseName, s.complete, s.lead)
+			stop(fmt.Errorf("hold the lease: %w", err))
+		})
+		if within(ctx, s.complete) {
+			ready()
+		}
 	}
-	following.Wait()
+	working.Wait()
 	return context.Cause(ctx)
+}
+
+// within reports whether done is closed before ctx ends.
+func within(ctx context.Context, done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // apply brings the index up to date with a change. A record that cannot be read
 // is as good as gone: there is no telling what is due.
 func (s *Scheduler) apply(c state.Change) {
-	if state.IsEndpoint(c.Key) {
-		s.applyHealth(c)
-		return
-	}
 	_, name := state.Split(c.Key)
 	id, ok := parseID(name)
 	if !ok {

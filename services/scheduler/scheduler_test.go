@@ -104,6 +104,74 @@ func TestOverdueAtStart(t *testing.T) {
 	})
 }
 
+// reading is a Follower that is not done with one kind of record before it is told
+// to be.
+type reading struct {
+	scheduler.Follower
+	kind string
+	done <-chan struct{}
+}
+
+func (r reading) Follow(ctx context.Context, patterns []string, apply func(state.Change), caughtUp func()) error {
+	if kind, _ := state.Split(patterns[0]); kind != r.kind {
+		return r.Follower.Follow(ctx, patterns, apply, caughtUp)
+	}
+	return r.Follower.Follow(ctx, patterns, apply, func() {
+		select {
+		case <-r.done:
+			caughtUp()
+		case <-ctx.Done():
+		}
+	})
+}
+
+// Before it is known which hosts have asked for patience, nothing is sent to any.
+func TestNothingIsOfferedBeforeHostsAreKnown(t *testing.T) {
+	inWorld(t, func(w *world) {
+		id := w.create(0)
+		done := make(chan struct{})
+		r := w.start(func(d *scheduler.Deps) { d.State = reading{d.State, "endpoint", done} })
+		w.until(time.Second)
+		w.expect(id, "")
+		if r.ready {
+			t.Error("ready before anything may be offered")
+		}
+		close(done)
+		w.until(2 * time.Second)
+		w.expect(id, "refresh@1s")
+		if !r.ready {
+			t.Error("not ready when everything had been read")
+		}
+	})
+}
+
+// What is due is offered while the records are still read, once: what becomes of it
+// is told only behind them.
+func TestOfferedWhileRecordsAreRead(t *testing.T) {
+	inWorld(t, func(w *world) {
+		due, later := w.create(0), w.create(2*time.Second)
+		done := make(chan struct{})
+		r := w.start(func(d *scheduler.Deps) { d.State = reading{d.State, "secret", done} })
+		w.until(time.Second)
+		w.refreshed(due, time.Hour)
+		w.until(20 * time.Second)
+		w.expect(due, "refresh@0s")
+		w.expect(later, "refresh@2s")
+		if r.ready {
+			t.Error("ready before all records were read")
+		}
+		close(done)
+		w.until(50 * time.Second)
+		if !r.ready {
+			t.Error("not ready when all records had been read")
+		}
+		w.jobs.done(later) // the job is lost
+		w.until(70 * time.Second)
+		w.expect(due, "refresh@0s")
+		w.expect(later, "refresh@2s refresh@1m2s refresh@1m8s?")
+	})
+}
+
 func TestOfferedAgainUntilTheRecordChanges(t *testing.T) {
 	inWorld(t, func(w *world) {
 		id := w.create(0)
@@ -271,7 +339,7 @@ func (f failing) Follow(ctx context.Context, _ []string, _ func(state.Change), c
 	return f.wait(ctx)
 }
 
-func (f failing) Hold(ctx context.Context, _ string, _ func(context.Context) error) error {
+func (f failing) Hold(ctx context.Context, _ string, _ <-chan struct{}, _ func(context.Context) error) error {
 	return f.wait(ctx)
 }
 
