@@ -30,7 +30,7 @@ func (i *importer) row(ctx context.Context, line transfer.Line) (transfer.Result
 		result.Error = err.Error()
 		return result, nil
 	}
-	done, err := i.deliver(ctx, row)
+	done, err := i.deliver(ctx, row, line.Number)
 	switch {
 	case err == nil:
 		result.ID, result.Result, result.ExchangeAt = done.ID.ID, done.Attributes.Result, done.Attributes.ExchangeAt
@@ -65,12 +65,12 @@ func (i *importer) decode(line transfer.Line) (transfer.Row, error) {
 	return row, i.opener.Open(&row)
 }
 
-// deliver sends a row until the server has taken it in or refused it. To send it
+// deliver sends the row of a line until the server has taken it in or refused it. To send it
 // again does no harm.
-func (i *importer) deliver(ctx context.Context, row transfer.Row) (client.Imported, error) {
+func (i *importer) deliver(ctx context.Context, row transfer.Row, line int) (client.Imported, error) {
 	began, pause := i.now(), firstPause
 	for {
-		done, err := i.send(ctx, row)
+		done, err := i.send(ctx, row, line)
 		wait, passing := passes(err)
 		if !passing || i.now().Sub(began) > rowPatience {
 			return done, err
@@ -84,14 +84,18 @@ func (i *importer) deliver(ctx context.Context, row transfer.Row) (client.Import
 	}
 }
 
-// send sends a row once.
-func (i *importer) send(ctx context.Context, row transfer.Row) (client.Imported, error) {
+// send sends the row of a line once.
+func (i *importer) send(ctx context.Context, row transfer.Row, line int) (client.Imported, error) {
 	property, err := i.places.find(ctx, row.Property, "")
 	if err != nil {
 		return client.Imported{}, err
 	}
 	order := client.Import{Mode: i.mode(), Elsewhere: i.stage, Name: row.Name, Grant: row.Grant}
-	if !i.stage && !i.dryRun {
+	switch {
+	case i.stage || i.dryRun:
+	case i.report.lines > 0:
+		order.ExchangeIn = transfer.Turn(line, i.report.lines, i.over)
+	default:
 		order.ExchangeIn = transfer.Smear(property, row.Name, i.over)
 	}
 	if !i.takeOver {

@@ -114,8 +114,16 @@ func (p *Pipeline) collect(ctx context.Context, order <-chan running) error {
 	return nil
 }
 
-// Smear returns a place within a window for the first exchange of a secret: the same
-// for the same secret, and spread evenly over many.
+// Turn returns a place within a window for the first exchange of the secret of a
+// line: the lines have theirs in their order. So the records of those that are due
+// one after another lie together in the store, which reads and keeps in memory whole
+// blocks of it.
+func Turn(line, lines int, over time.Duration) time.Duration {
+	return time.Duration(float64(over) * float64(line-1) / float64(lines))
+}
+
+// Smear does what [Turn] does where nobody knows how many lines there are. The place
+// is the same for the same secret, and places are spread evenly over many.
 func Smear(property, name string, over time.Duration) time.Duration {
 	sum := sha256.Sum256([]byte("rekindle.smear.v1\x00" + property + "\x00" + name))
 	const parts = 1 << 32

@@ -222,6 +222,28 @@ func TestSmear(t *testing.T) {
 	}
 }
 
+// TestTurn: lines are due in their order, evenly, and all within the window.
+func TestTurn(t *testing.T) {
+	t.Parallel()
+	const window, n = 24 * time.Hour, 1_000_000
+	last := time.Duration(-1)
+	for line := 1; line <= n; line += 999 {
+		at := transfer.Turn(line, n, window)
+		if at < last || at >= window {
+			t.Fatalf("line %d: place %v behind %v", line, at, last)
+		}
+		last = at
+	}
+	for line, want := range map[int]time.Duration{1: 0, n / 2: 12*time.Hour - window/n, n: window - window/n} {
+		if got := transfer.Turn(line, n, window).Round(time.Microsecond); got != want {
+			t.Errorf("line %d: place %v, want %v", line, got, want)
+		}
+	}
+	if transfer.Turn(n, n, 0) != 0 {
+		t.Error("a window of nothing is at once")
+	}
+}
+
 // FuzzJournal: whatever a journal holds, it can be opened and written.
 func FuzzJournal(f *testing.F) {
 	f.Add([]byte("{\"mode\":\"create\",\"target\":\"t\"}\n\n{\"line\":32}\n"))
