@@ -312,6 +312,10 @@ func (l *loader) put(key string, value any) error {
 	if err != nil {
 		return err
 	}
-	_, err = l.store.js.PublishMsgAsync(&nats.Msg{Subject: "$KV.state." + key, Data: body}, jetstream.WithStallWait(time.Minute))
+	bucket := "$KV.state."
+	if state.InVault(key) {
+		bucket = "$KV.vault."
+	}
+	_, err = l.store.js.PublishMsgAsync(&nats.Msg{Subject: bucket + key, Data: body}, jetstream.WithStallWait(time.Minute))
 	return err
 }
