@@ -5,6 +5,7 @@
 // # Streams
 //
 //	KV_state  the truth: last record per key, followed by whoever needs to know
+//	KV_vault  the same for grants and artifacts, which are exchangers' business
 //	EVENTS    facts in the past tense, kept for 30 days
 //	JOBS      orders for exchangers: a work queue that holds at most one job per
 //	          secret and refuses a second, which is what makes exchanges of one

@@ -63,19 +63,23 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 			Subjects: []string{prefixLeases + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: 1 << 10,
 			AllowRollup: true, DenyDelete: true, Discard: jetstream.DiscardNew,
 			AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
-		}, {
+		},
+		{
 			Name: streamEvents, Description: "facts, for everyone",
 			Subjects: []string{events.AllEvents}, MaxAge: keepEvents, MaxBytes: maxEvents, MaxMsgSize: 2 * events.MaxBody,
 			Duplicates: eventsDuplicates, AllowDirect: true,
-		}, {
+		},
+		{
 			Name: streamJobs, Description: "orders for exchangers, one per secret",
 			Subjects: []string{events.AllJobs}, Retention: jetstream.WorkQueuePolicy, MaxMsgSize: 2 * events.MaxBody,
 			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
-		}, {
+		},
+		{
 			Name: streamParked, Description: "what needs a person",
 			Subjects: []string{events.AllParked}, MaxAge: keepParked, MaxBytes: maxParked, MaxMsgsPerSubject: maxParkedPer, MaxMsgSize: 4 * events.MaxBody,
 			AllowDirect: true,
-		}}
+		},
+	}
 }
 
 // bucket is a KV bucket, with what it takes to be one for other clients, too: rollups,

@@ -290,6 +290,11 @@ func testVault(t *testing.T, st state.Store) {
 	for _, key := range []string{secret, grant, artifact} {
 		expect(t, st, key, "")
 	}
+	for _, patterns := range [][]string{{">", "grant.*"}, {"secret.*", "artifact.>"}, {"grant.*", "*.a"}} {
+		if err := st.Follow(patient(t), patterns, nil, nil); !errors.Is(err, state.ErrMalformed) {
+			t.Errorf("patterns %q: got error %v, want ErrMalformed", patterns, err)
+		}
+	}
 	rest, vault := follow(t, st, ">"), follow(t, st, "grant.*", "artifact.*.*")
 	rest.caughtUp(t)
 	vault.caughtUp(t)
