@@ -90,6 +90,9 @@ func bucket(name, prefix, description string) jetstream.StreamConfig {
 		Subjects: []string{prefix + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: maxRecord,
 		AllowRollup: true, DenyDelete: true, AllowDirect: true, Discard: jetstream.DiscardNew,
 		AllowAtomicPublish: true, AllowMsgTTL: true,
+		// The least there is: no write has a message id, and a server that starts
+		// reads whatever came within this time to learn the ids.
+		Duplicates: 100 * time.Millisecond,
 	}
 }
 
