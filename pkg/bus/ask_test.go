@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/pkg/work"
 )
 
@@ -226,7 +227,7 @@ func TestForgedAnswerSubject(t *testing.T) {
 	handle, calls := visits()
 	startWork(t, b, 1, handle)
 	for _, subject := range []string{
-		"", "$JS.API.STREAM.DELETE.KV_state", prefixState + "keyset.fleet", events.JobSubject("SE2"),
+		"", "$JS.API.STREAM.DELETE.KV_state", prefixOf(state.Main) + "keyset.fleet", events.JobSubject("SE2"),
 		events.NewAnswerSubject() + ".more", events.Root + ".answer.*", "_INBOX.x",
 	} {
 		m, err := job(t.Context(), question("SE1"))

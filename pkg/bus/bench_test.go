@@ -85,7 +85,7 @@ func BenchmarkFollowReplay(b *testing.B) {
 	st := openState(b, bus)
 	value := make([]byte, 1500)
 	for i := range records {
-		m := nats.NewMsg(prefixState + state.SecretKey(fmt.Sprint("SE", i)))
+		m := nats.NewMsg(prefixOf(state.Main) + state.SecretKey(fmt.Sprint("SE", i)))
 		m.Data = value
 		if _, err := bus.js.PublishMsgAsync(m); err != nil {
 			b.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
 const (
@@ -85,7 +87,7 @@ func (c *clock) measured(asked, told, server time.Time) (step, offset time.Durat
 // measure asks the server for the time.
 func (b *Bus) measure(ctx context.Context) error {
 	asked := b.clock.local()
-	s, err := b.js.Stream(ctx, streamState)
+	s, err := b.js.Stream(ctx, streamOf(state.Main))
 	told := b.clock.local()
 	if err != nil {
 		return translate(err)

@@ -151,7 +151,7 @@ func TestDeclareAgain(t *testing.T) {
 	b := open(t)
 	change := func(change func(*jetstream.StreamConfig)) jetstream.StreamConfig {
 		t.Helper()
-		s, err := b.js.Stream(patient(t), streamState)
+		s, err := b.js.Stream(patient(t), streamOf(state.Main))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +163,7 @@ func TestDeclareAgain(t *testing.T) {
 		if err := b.declare(patient(t)); err != nil {
 			t.Fatal(err)
 		}
-		if s, err = b.js.Stream(patient(t), streamState); err != nil {
+		if s, err = b.js.Stream(patient(t), streamOf(state.Main)); err != nil {
 			t.Fatal(err)
 		}
 		return s.CachedInfo().Config

@@ -6,6 +6,7 @@
 //
 //	KV_state  the truth: last record per key, followed by whoever needs to know
 //	KV_vault  the same for grants and artifacts, which are exchangers' business
+//	KV_hosts  the same for what is known of the hosts that tokens come from
 //	EVENTS    facts in the past tense, kept for 30 days
 //	JOBS      orders for exchangers: a work queue that holds at most one job per
 //	          secret and refuses a second, which is what makes exchanges of one

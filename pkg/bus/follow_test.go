@@ -102,8 +102,8 @@ func TestFollowLostConsumer(t *testing.T) {
 		key := fmt.Sprintf("a.%d", i)
 		commit(t, st, put(key, "v"))
 		f.expectChanges(t, key)
-		for name := range st.rest.s.ConsumerNames(patient(t)).Name() {
-			if err := st.rest.js.DeleteConsumer(patient(t), streamState, name); err != nil {
+		for name := range st.streams[state.Main].s.ConsumerNames(patient(t)).Name() {
+			if err := st.streams[state.Main].js.DeleteConsumer(patient(t), streamOf(state.Main), name); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -139,7 +139,7 @@ func TestFollowEnds(t *testing.T) {
 		{follower{last: uint64(rev) + 1, heard: time.Now()}, errRewind},
 		{follower{last: uint64(rev), heard: time.Now().Add(-maxAway - time.Minute)}, errAway},
 	} {
-		tc.follower.b, tc.follower.stream, tc.follower.subjects = st.b, st.rest, []string{prefixState + "a.*"}
+		tc.follower.b, tc.follower.stream, tc.follower.subjects = st.b, st.streams[state.Main], []string{prefixOf(state.Main) + "a.*"}
 		if _, _, err := tc.follower.open(patient(t)); !errors.Is(err, tc.want) {
 			t.Errorf("got error %v, want %v", err, tc.want)
 		}
@@ -156,8 +156,8 @@ func TestFollowEnds(t *testing.T) {
 // followed by another or by a heartbeat.
 func TestFollowGap(t *testing.T) {
 	t.Parallel()
-	f := &follower{stream: stream{prefix: prefixState}}
-	second := &nats.Msg{Subject: prefixState + "a.1", Reply: "$JS.ACK.KV_state.x.1.9.2.1700000000000000000.0", Sub: &nats.Subscription{}}
+	f := &follower{stream: stream{prefix: prefixOf(state.Main)}}
+	second := &nats.Msg{Subject: prefixOf(state.Main) + "a.1", Reply: "$JS.ACK.KV_state.x.1.9.2.1700000000000000000.0", Sub: &nats.Subscription{}}
 	if err := f.message(second, 1); !errors.Is(err, errGap) {
 		t.Errorf("a message out of turn: got error %v, want %v", err, errGap)
 	}
@@ -215,7 +215,7 @@ func TestBatchRefused(t *testing.T) {
 		o.JetStreamLimits.MaxBatchInflightPerStream, o.JetStreamLimits.MaxBatchTimeout = 1, 300*time.Millisecond
 	})
 	st := openState(t, connect(t, s.config(t), usual()))
-	begun := nats.NewMsg(prefixState + "a.0")
+	begun := nats.NewMsg(prefixOf(state.Main) + "a.0")
 	begun.Header.Set(headerBatchID, "never ended")
 	begun.Header.Set(headerBatchSeq, "1")
 	if _, err := st.b.nc.RequestMsgWithContext(patient(t), begun); err != nil {

@@ -12,37 +12,30 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
-// State is the buckets "state" and "vault"; the key says which of them a record is
-// in. They are KV buckets to other clients of NATS; here they are used as the
-// streams that they are, because an atomic commit and a marker with a lifetime have
-// no call in the KV interface.
+// State is the buckets of the state. They are KV buckets to other clients of NATS;
+// here they are used as the streams that they are, because an atomic commit and a
+// marker with a lifetime have no call in the KV interface.
 type State struct {
-	b           *Bus
-	rest, vault stream
+	b       *Bus
+	streams map[state.Bucket]stream
 }
 
 var _ state.Store = (*State)(nil)
 
 // State returns the fleet's state.
 func (b *Bus) State(ctx context.Context) (*State, error) {
-	rest, err := b.open(ctx, streamState, prefixState)
-	if err != nil {
-		return nil, err
+	s := &State{b, map[state.Bucket]stream{}}
+	for _, bucket := range state.Buckets() {
+		var err error
+		if s.streams[bucket], err = b.open(ctx, streamOf(bucket), prefixOf(bucket)); err != nil {
+			return nil, err
+		}
 	}
-	vault, err := b.open(ctx, streamVault, prefixVault)
-	if err != nil {
-		return nil, err
-	}
-	return &State{b, rest, vault}, nil
+	return s, nil
 }
 
-// of returns where the key, or the pattern, belongs.
-func (s *State) of(key string) stream {
-	if state.InVault(key) {
-		return s.vault
-	}
-	return s.rest
-}
+// of returns where what is under the key, or the pattern, is.
+func (s *State) of(key string) stream { return s.streams[state.BucketOf(key)] }
 
 // Get implements state.Store.
 func (s *State) Get(ctx context.Context, key string) ([]byte, state.Revision, error) {
@@ -88,7 +81,7 @@ func (s *State) publish(ctx context.Context, msgs []*nats.Msg) (rev state.Revisi
 	began := time.Now()
 	defer func() { s.b.steady.asked(began, err) }()
 	if len(msgs) == 1 {
-		return s.rest.put(ctx, msgs[0]) // its subject says where it goes
+		return s.streams[state.Main].put(ctx, msgs[0]) // its subject says where it goes
 	}
 	return s.b.commitBatch(ctx, msgs)
 }

@@ -16,8 +16,6 @@ import (
 
 // Names of the streams and of the durable consumer.
 const (
-	streamState  = "KV_state"
-	streamVault  = "KV_vault"
 	streamLeases = "KV_leases"
 	streamEvents = "EVENTS"
 	streamJobs   = "JOBS"
@@ -25,8 +23,6 @@ const (
 
 	consumerExchanger = "exchanger"
 
-	prefixState  = "$KV.state."
-	prefixVault  = "$KV.vault."
 	prefixLeases = "$KV.leases."
 )
 
@@ -53,41 +49,38 @@ const AckWait = 4 * time.Second
 const maxAckPending = 20_000
 
 func (b *Bus) streams() []jetstream.StreamConfig {
-	return []jetstream.StreamConfig{
-		bucket(streamState, prefixState, "records of the fleet, last per key"),
-		bucket(streamVault, prefixVault, "grants and artifacts, last per key"),
-		{
-			Name: streamLeases, Description: "who leads",
-			// On file, though a lease is worth nothing after a minute: a stream in
-			// memory is gone with its server, and nobody declares it again.
-			Subjects: []string{prefixLeases + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: 1 << 10,
-			AllowRollup: true, DenyDelete: true, Discard: jetstream.DiscardNew,
-			AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
-		},
-		{
-			Name: streamEvents, Description: "facts, for everyone",
-			Subjects: []string{events.AllEvents}, MaxAge: keepEvents, MaxBytes: maxEvents, MaxMsgSize: 2 * events.MaxBody,
-			Duplicates: eventsDuplicates, AllowDirect: true,
-		},
-		{
-			Name: streamJobs, Description: "orders for exchangers, one per secret",
-			Subjects: []string{events.AllJobs}, Retention: jetstream.WorkQueuePolicy, MaxMsgSize: 2 * events.MaxBody,
-			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
-		},
-		{
-			Name: streamParked, Description: "what needs a person",
-			Subjects: []string{events.AllParked}, MaxAge: keepParked, MaxBytes: maxParked, MaxMsgsPerSubject: maxParkedPer, MaxMsgSize: 4 * events.MaxBody,
-			AllowDirect: true,
-		},
+	all := []jetstream.StreamConfig{{
+		Name: streamLeases, Description: "who leads",
+		// On file, though a lease is worth nothing after a minute: a stream in
+		// memory is gone with its server, and nobody declares it again.
+		Subjects: []string{prefixLeases + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: 1 << 10,
+		AllowRollup: true, DenyDelete: true, Discard: jetstream.DiscardNew,
+		AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
+	}, {
+		Name: streamEvents, Description: "facts, for everyone",
+		Subjects: []string{events.AllEvents}, MaxAge: keepEvents, MaxBytes: maxEvents, MaxMsgSize: 2 * events.MaxBody,
+		Duplicates: eventsDuplicates, AllowDirect: true,
+	}, {
+		Name: streamJobs, Description: "orders for exchangers, one per secret",
+		Subjects: []string{events.AllJobs}, Retention: jetstream.WorkQueuePolicy, MaxMsgSize: 2 * events.MaxBody,
+		MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+	}, {
+		Name: streamParked, Description: "what needs a person",
+		Subjects: []string{events.AllParked}, MaxAge: keepParked, MaxBytes: maxParked, MaxMsgsPerSubject: maxParkedPer, MaxMsgSize: 4 * events.MaxBody,
+		AllowDirect: true,
+	}}
+	for _, bucket := range state.Buckets() {
+		all = append(all, keep(bucket))
 	}
+	return all
 }
 
-// bucket is a KV bucket, with what it takes to be one for other clients, too: rollups,
-// no deletion behind its back, the last record served by every replica.
-func bucket(name, prefix, description string) jetstream.StreamConfig {
+// keep is the stream of a bucket, with what it takes to be one for other clients, too:
+// rollups, no deletion behind its back, the last record served by every replica.
+func keep(bucket state.Bucket) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name: name, Description: description,
-		Subjects: []string{prefix + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: maxRecord,
+		Name: streamOf(bucket), Description: "records of the fleet, last per key",
+		Subjects: []string{prefixOf(bucket) + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: maxRecord,
 		AllowRollup: true, DenyDelete: true, AllowDirect: true, Discard: jetstream.DiscardNew,
 		AllowAtomicPublish: true, AllowMsgTTL: true,
 		// The least there is: no write has a message id, and a server that starts
@@ -95,6 +88,10 @@ func bucket(name, prefix, description string) jetstream.StreamConfig {
 		Duplicates: 100 * time.Millisecond,
 	}
 }
+
+func streamOf(bucket state.Bucket) string { return "KV_" + string(bucket) }
+
+func prefixOf(bucket state.Bucket) string { return "$KV." + string(bucket) + "." }
 
 // topologyVersion is noted on every stream and on the consumer. Raise it with
 // every change of what is declared here: while two versions of the program run

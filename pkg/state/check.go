@@ -20,8 +20,8 @@ func CheckKey(key string) error {
 }
 
 // CheckPatterns returns nil for one or more patterns, each a key in which parts
-// may be "*" and the last may be ">", all of the vault or none, and an error that
-// is ErrMalformed otherwise.
+// may be "*" and the last may be ">", all of one bucket, and an error that is
+// ErrMalformed otherwise.
 func CheckPatterns(patterns []string) error {
 	if len(patterns) == 0 {
 		return fmt.Errorf("%w: no pattern", ErrMalformed)
@@ -34,17 +34,17 @@ func CheckPatterns(patterns []string) error {
 				return fmt.Errorf("%w pattern %.80q: part %.40q", ErrMalformed, pattern, part)
 			}
 		}
-		if InVault(pattern) != InVault(patterns[0]) {
-			return fmt.Errorf("%w patterns: of %.80s and %.80s one is of the vault", ErrMalformed, patterns[0], pattern)
+		if BucketOf(pattern) != BucketOf(patterns[0]) {
+			return fmt.Errorf("%w patterns: %.80s and %.80s are of two buckets", ErrMalformed, patterns[0], pattern)
 		}
 	}
 	return nil
 }
 
 // CheckWrites returns nil for writes that a store can commit together: between
-// 1 and MaxCommit of them, each under a good key of its own, all in the vault or
-// none, with a value of 1 to MaxValue bytes or a removal that expects a revision.
-// Its error is ErrMalformed.
+// 1 and MaxCommit of them, each under a good key of its own, all in one bucket,
+// with a value of 1 to MaxValue bytes or a removal that expects a revision. Its
+// error is ErrMalformed.
 func CheckWrites(writes []Write) error {
 	if len(writes) == 0 || len(writes) > MaxCommit {
 		return fmt.Errorf("%w commit: %d writes, between 1 and %d are allowed", ErrMalformed, len(writes), MaxCommit)
@@ -57,8 +57,8 @@ func CheckWrites(writes []Write) error {
 		switch {
 		case seen[w.Key]:
 			return fmt.Errorf("%w commit: %s is written twice", ErrMalformed, w.Key)
-		case InVault(w.Key) != InVault(writes[0].Key):
-			return fmt.Errorf("%w commit: of %.80s and %.80s one is kept in the vault", ErrMalformed, writes[0].Key, w.Key)
+		case BucketOf(w.Key) != BucketOf(writes[0].Key):
+			return fmt.Errorf("%w commit: %.80s and %.80s are kept in two buckets", ErrMalformed, writes[0].Key, w.Key)
 		case w.Value == nil && w.Expect == 0:
 			return fmt.Errorf("%w commit: the removal of %s expects no revision", ErrMalformed, w.Key)
 		case w.Value != nil && len(w.Value) == 0:

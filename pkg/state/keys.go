@@ -31,9 +31,6 @@ func EndpointKey(host string) string { return "endpoint." + text(host) }
 // EndpointKeys is the pattern of these keys.
 const EndpointKeys = "endpoint.*"
 
-// IsEndpoint reports whether a key is one of them.
-func IsEndpoint(key string) bool { return strings.HasPrefix(key, "endpoint.") }
-
 // text writes free text with letters that keys may have.
 func text(s string) string {
 	return base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString([]byte(s))
@@ -46,12 +43,36 @@ const KeysetKey = "keyset.fleet"
 // with a provider.
 func RegistrationKey(provider string) string { return "registration." + provider }
 
-// InVault reports whether what is under a key, or under a pattern, is kept in the
-// vault: records that exchangers alone write and read, and that nobody follows at
-// his start. No commit and no follower has to do with both the vault and the rest.
-func InVault(key string) bool {
-	kind, _ := Split(key)
-	return kind == "grant" || kind == "artifact"
+// Bucket is a part of the state that is kept by itself. No commit and no follower
+// spans two.
+type Bucket string
+
+// The buckets.
+const (
+	// Main is what is written together, and followed from its beginning by whoever
+	// starts.
+	Main Bucket = "state"
+	// Vault is what exchangers alone write and read, and nobody follows: most of
+	// the bytes.
+	Vault Bucket = "vault"
+	// Hosts is little, changes often, and has to be known before anything is sent.
+	Hosts Bucket = "hosts"
+)
+
+// Buckets are all buckets.
+func Buckets() []Bucket { return []Bucket{Main, Vault, Hosts} }
+
+// BucketOf returns where what is under a key, or under a pattern, is kept. What a
+// pattern that begins with a wildcard stands for is in Main.
+func BucketOf(key string) Bucket {
+	switch kind, _ := Split(key); kind {
+	case "grant", "artifact":
+		return Vault
+	case "endpoint":
+		return Hosts
+	default:
+		return Main
+	}
 }
 
 // Split returns the kind of record a key is for, and the rest of the key.

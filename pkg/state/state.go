@@ -18,10 +18,9 @@
 //	endpoint.<host>         how a provider's host fares, and whom it asked for patience
 //	registration.<provider> what was announced of the end of an app's client secret
 //
-// Grants and artifacts are kept in the vault, apart from all else: they are most of
-// what there is, exchangers alone write and read them, and a process that starts
-// reads whatever is kept together with the records that it follows. The vault has
-// revisions of its own, and no commit writes to it and to the rest ([InVault]).
+// They are kept in three buckets ([BucketOf]), because a process that starts reads
+// whatever is kept together with the records that it follows. Each bucket has
+// revisions of its own, and no commit writes to two.
 package state
 
 import (
@@ -29,9 +28,9 @@ import (
 	"errors"
 )
 
-// Revision is the store's counter of writes, over all keys of the vault or over
-// all others. It orders the changes of either and makes compare-and-swap; it is not
-// a version of anything. 0 stands for a record that does not exist.
+// Revision is a counter of writes, over all keys of a bucket. It orders changes and
+// makes compare-and-swap; it is not a version of anything. 0 stands for a record
+// that does not exist.
 type Revision uint64
 
 // What a store may answer. Everything else is a failure of the store, after
@@ -99,7 +98,7 @@ type Store interface {
 	// all of them. Records that were removed before are not told. Apply and
 	// caughtUp are called from one goroutine. A pattern is a key in which "*"
 	// stands for one part, or a last ">" for one or more; as the first part they
-	// stand for nothing that is in the vault. Patterns must not overlap, and be all
-	// of the vault or none. What [CheckPatterns] refuses is ErrMalformed.
+	// stand for the kinds of the main bucket. Patterns must not overlap, and all be
+	// of one bucket. What [CheckPatterns] refuses is ErrMalformed.
 	Follow(ctx context.Context, patterns []string, apply func(Change), caughtUp func()) error
 }

@@ -181,7 +181,7 @@ func (a *audit) requested(id string) {
 func (a *audit) dump(t rapid.TB) map[string][]byte {
 	t.Helper()
 	all := map[string][]byte{}
-	for _, patterns := range [][]string{{">"}, {state.GrantKey("*"), state.ArtifactKey("*", "*")}} {
+	for _, patterns := range [][]string{{">"}, {state.GrantKey("*"), state.ArtifactKey("*", "*")}, {state.EndpointKeys}} {
 		ctx, cancel := context.WithCancel(context.Background())
 		err := a.Follow(ctx, patterns, func(c state.Change) { all[c.Key] = c.Value }, cancel)
 		if !errors.Is(err, context.Canceled) {

@@ -157,6 +157,7 @@ type window struct {
 	before, after metrics
 	busy, bench   time.Duration // of processors: the fleet's and this process's
 	most, mean    int64         // resident memory
+	last          int64         // and at the end
 }
 
 // watch measures until the time.
@@ -180,7 +181,7 @@ func (r *rig) watch(until time.Time) (w window, err error) {
 		if err != nil {
 			return w, err
 		}
-		w.most, sum, n = max(w.most, rss), sum+rss, n+1
+		w.last, w.most, sum, n = rss, max(w.most, rss), sum+rss, n+1
 	}
 	w.mean, w.bench = sum/max(1, n), ownTime()-own
 	w.busy, err = processorTime(pid)
@@ -258,6 +259,7 @@ func (r *rig) reportMemory(idle int64) {
 	t.row("started, nothing due yet", size(idle), per(idle))
 	t.row(fmt.Sprintf("mean over %v at %d refreshes/s", r.steady, r.rate), size(r.window.mean), per(r.window.mean))
 	t.row("most", size(r.window.most), per(r.window.most))
+	t.row("at the end", size(r.window.last), per(r.window.last))
 	heap := r.window.after.value("go_memstats_heap_inuse_bytes")
 	t.row("of that, heap in use at the end", size(heap), size(heap/float64(r.secrets)))
 	t.row("heap kept for later at the end", size(r.window.after.value("go_memstats_heap_idle_bytes")-r.window.after.value("go_memstats_heap_released_bytes")), "")

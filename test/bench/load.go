@@ -312,10 +312,7 @@ func (l *loader) put(key string, value any) error {
 	if err != nil {
 		return err
 	}
-	bucket := "$KV.state."
-	if state.InVault(key) {
-		bucket = "$KV.vault."
-	}
-	_, err = l.store.js.PublishMsgAsync(&nats.Msg{Subject: bucket + key, Data: body}, jetstream.WithStallWait(time.Minute))
+	subject := "$KV." + string(state.BucketOf(key)) + "." + key
+	_, err = l.store.js.PublishMsgAsync(&nats.Msg{Subject: subject, Data: body}, jetstream.WithStallWait(time.Minute))
 	return err
 }

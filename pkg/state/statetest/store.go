@@ -18,7 +18,7 @@ import (
 // program ends and never fails of itself; it works inside testing/synctest.
 type Store struct {
 	mu        sync.Mutex
-	revisions map[bool]state.Revision // of the last write, to the vault and to the rest
+	revisions map[state.Bucket]state.Revision // of the last write to each
 	records   map[string]record
 	followers map[*follower]bool
 }
@@ -32,7 +32,7 @@ type record struct {
 
 // New returns an empty store.
 func New() *Store {
-	return &Store{revisions: make(map[bool]state.Revision), records: make(map[string]record), followers: make(map[*follower]bool)}
+	return &Store{revisions: make(map[state.Bucket]state.Revision), records: make(map[string]record), followers: make(map[*follower]bool)}
 }
 
 // Get implements state.Store.
@@ -64,13 +64,13 @@ func (s *Store) Commit(ctx context.Context, writes ...state.Write) (state.Revisi
 	for _, w := range writes {
 		s.write(w)
 	}
-	return s.revisions[state.InVault(writes[0].Key)], nil
+	return s.revisions[state.BucketOf(writes[0].Key)], nil
 }
 
 // write makes one write whose expectation holds. The caller holds mu.
 func (s *Store) write(w state.Write) {
-	revision := s.revisions[state.InVault(w.Key)] + 1
-	s.revisions[state.InVault(w.Key)] = revision
+	revision := s.revisions[state.BucketOf(w.Key)] + 1
+	s.revisions[state.BucketOf(w.Key)] = revision
 	if w.Value == nil {
 		delete(s.records, w.Key)
 	} else {
@@ -107,7 +107,7 @@ func (s *Store) Follow(ctx context.Context, patterns []string, apply func(state.
 
 // join adds a follower whose queue holds every record there is.
 func (s *Store) join(patterns []string) *follower {
-	f := &follower{vault: state.InVault(patterns[0]), wake: make(chan struct{}, 1)}
+	f := &follower{bucket: state.BucketOf(patterns[0]), wake: make(chan struct{}, 1)}
 	for _, p := range patterns {
 		f.patterns = append(f.patterns, strings.Split(p, "."))
 	}
@@ -145,7 +145,7 @@ func (s *Store) deliver(ctx context.Context, f *follower, apply func(state.Chang
 // follower is one call of Follow. Its queue is guarded by the store's mutex.
 type follower struct {
 	patterns [][]string
-	vault    bool // whether they are of the vault
+	bucket   state.Bucket // of all of them
 	queue    []state.Change
 	wake     chan struct{} // holds a token when the queue may not be empty
 }
@@ -153,7 +153,7 @@ type follower struct {
 // tell queues a change if f follows the key. The caller holds the store's mu.
 func (f *follower) tell(key string, value []byte, revision state.Revision) {
 	parts := strings.Split(key, ".")
-	if state.InVault(key) != f.vault || !slices.ContainsFunc(f.patterns, func(p []string) bool { return match(p, parts) }) {
+	if state.BucketOf(key) != f.bucket || !slices.ContainsFunc(f.patterns, func(p []string) bool { return match(p, parts) }) {
 		return
 	}
 	f.queue = append(f.queue, state.Change{Key: key, Value: bytes.Clone(value), Revision: revision})

@@ -32,7 +32,7 @@ func Suite(t *testing.T, open func(t *testing.T) state.Store) {
 		{"all or nothing", testAtomic},
 		{"mixed commit", testMixed},
 		{"largest", testLargest},
-		{"vault", testVault},
+		{"buckets", testBuckets},
 		{"malformed", testMalformed},
 		{"ended context", testEndedContext},
 		{"bytes are not shared", testOwnership},
@@ -281,23 +281,27 @@ func testMalformed(t *testing.T, st state.Store) {
 	expect(t, st, "aZ09-_=.x=2E_-", "v")
 }
 
-// testVault holds that the vault and the rest are two, which no commit and no
-// follower spans, and that either is a store.
-func testVault(t *testing.T, st state.Store) {
+// testBuckets holds that no commit and no follower spans two buckets, and that each
+// is a store.
+func testBuckets(t *testing.T, st state.Store) {
 	secret, grant, artifact := state.SecretKey("SE1"), state.GrantKey("SE1"), state.ArtifactKey("EN1", "SE1")
 	refuse(t, st, state.ErrMalformed, put(secret, "v", 0), put(grant, "v", 0))
 	refuse(t, st, state.ErrMalformed, put(artifact, "v", 0), put(secret, "v", 0))
-	for _, key := range []string{secret, grant, artifact} {
+	host := state.EndpointKey("h")
+	refuse(t, st, state.ErrMalformed, put(secret, "v", 0), put(host, "v", 0))
+	for _, key := range []string{secret, grant, artifact, host} {
 		expect(t, st, key, "")
 	}
-	for _, patterns := range [][]string{{">", "grant.*"}, {"secret.*", "artifact.>"}, {"grant.*", "*.a"}} {
+	for _, patterns := range [][]string{{">", "grant.*"}, {"secret.*", "artifact.>"}, {"grant.*", "*.a"}, {"grant.*", "endpoint.*"}} {
 		if err := st.Follow(patient(t), patterns, nil, nil); !errors.Is(err, state.ErrMalformed) {
 			t.Errorf("patterns %q: got error %v, want ErrMalformed", patterns, err)
 		}
 	}
-	rest, vault := follow(t, st, ">"), follow(t, st, "grant.*", "artifact.*.*")
+	rest, vault, hosts := follow(t, st, ">"), follow(t, st, "grant.*", "artifact.*.*"), follow(t, st, state.EndpointKeys)
 	rest.caughtUp(t)
 	vault.caughtUp(t)
+	hosts.caughtUp(t)
+	hosts.expect(t, host, "h", commit(t, st, put(host, "h", 0)))
 	first := commit(t, st, put(grant, "one", 0))
 	vault.expect(t, grant, "one", first)
 	rest.expect(t, secret, "v", commit(t, st, put(secret, "v", 0)))
