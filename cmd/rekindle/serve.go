@@ -31,6 +31,9 @@ func newServe() *cobra.Command {
 		if limit := memoryLimit(os.DirFS("/")); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
 			debug.SetMemoryLimit(limit)
 		}
+		if os.Getenv("GOGC") == "" {
+			go tuneCollector(c.Context())
+		}
 		return serve(c.Context(), &s, c.ErrOrStderr())
 	})
 	s.bind(c.Flags())
