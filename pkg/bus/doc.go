@@ -26,6 +26,13 @@
 // given free. It can be listed and looked at, without a byte of its body being
 // shown, and discarded; what it was about gets a new job, not the old one.
 //
+// # Fan-out
+//
+// What fans out goes through Watermill's router over [Topics]: the subjects of a
+// stream as topics, groups that share messages, as many in flight as asked for, or
+// one after the other. It passes Watermill's own suite. Exchanges do not go that
+// way: what they need, a confirmed ack and one job per secret, is the point of JOBS.
+//
 // # Answers
 //
 // Whoever offers a job may ask for an answer. It goes from the handler straight
