@@ -10,7 +10,8 @@ import (
 const benchSize = 1200
 
 func BenchmarkSeal(b *testing.B) {
-	sealer, value := newSealer(b, newRing(b)), seal.NewPlaintext(make([]byte, benchSize))
+	ring, value := newRing(b), seal.NewPlaintext(make([]byte, benchSize))
+	sealer, opener := newSealer(b, ring), seal.NewOpener(ring)
 	for _, class := range classes {
 		b.Run(class.String(), func(b *testing.B) {
 			b.ReportAllocs()
@@ -21,20 +22,32 @@ func BenchmarkSeal(b *testing.B) {
 			}
 		})
 	}
+	b.Run("own", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := opener.Seal(testBinding, value); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func BenchmarkOpen(b *testing.B) {
 	ring := newRing(b)
-	opener := seal.NewOpener(ring)
 	for _, class := range classes {
 		sealed := mustSeal(b, ring, class, string(make([]byte, benchSize)))
-		b.Run(class.String(), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := opener.Open(testBinding, sealed); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+		b.Run(class.String(), func(b *testing.B) { benchmarkOpen(b, ring, sealed) })
+	}
+	sealed := sealOwn(b, ring, string(make([]byte, benchSize)))
+	b.Run("own", func(b *testing.B) { benchmarkOpen(b, ring, sealed) })
+}
+
+func benchmarkOpen(b *testing.B, ring *seal.Keyring, sealed []byte) {
+	opener := seal.NewOpener(ring)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := opener.Open(testBinding, sealed); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

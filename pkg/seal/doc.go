@@ -7,13 +7,19 @@
 //	            Keyring  (private; a 0600 file)
 //	           ╱       ╲
 //	      Keyset        Opener ── Open(binding, sealed) ──► Plaintext
-//	(public; anywhere)    exchangers only
+//	(public; anywhere)    │       Seal(binding, plaintext) ──► sealed bytes
+//	        │             exchangers only
 //	        │
 //	      Sealer ── Seal(class, binding, plaintext) ──► sealed bytes
-//	        api, publishers, exchangers
+//	        api, publishers
 //
 // A process that is given a [Keyset] can build a [Sealer] and nothing else.
 // No function of this package leads from a Keyset or a Sealer to an [Opener].
+//
+// Both seal for whoever holds the keyring. A Sealer has to agree on a key with
+// somebody it knows the public half of, and keeps nothing by which what it has
+// sealed could be opened. An Opener could open it anyway: it seals with a key that
+// only the keyring gives, at a thirtieth of the price or less and 1.1 KiB shorter.
 //
 // A process that may ask a question makes a [Reply], a key pair for the one
 // answer:
@@ -29,7 +35,8 @@
 // # What it promises
 //
 //   - Confidentiality: a sealed value is opened only with the private key it
-//     names. Each value has an encapsulated key and so an AEAD key of its own.
+//     names. Each binding has an AEAD key of its own, and what a Sealer seals
+//     each value.
 //   - Binding: a sealed value opens only with the [Binding] (secret, field,
 //     generation) it was sealed with, so it cannot be moved to another record
 //     or passed off as another field or a later generation.
@@ -44,8 +51,8 @@
 // # What it does not promise
 //
 //   - Authenticity of the sealer. Anyone with the public half can seal
-//     (RFC 9180, section 5.1.1, base mode). Who may write a record is for the
-//     store to decide.
+//     (RFC 9180, section 5.1.1, base mode), and what opens does not say by whom it
+//     was sealed. Who may write a record is for the store to decide.
 //   - Freshness. Whoever can put a whole old record back, generation and all,
 //     puts back values that open.
 //   - Forward secrecy. A stolen private key opens all that was ever sealed to
@@ -57,8 +64,8 @@
 //
 // # The cryptography
 //
-// HPKE, RFC 9180, base mode, one shot, as implemented by crypto/hpke. There
-// are two classes, because their secrets live for different lengths of time:
+// A Sealer uses HPKE, RFC 9180, base mode, one shot, as implemented by crypto/hpke.
+// There are two classes, because their secrets live for different lengths of time:
 //
 //	format  class       KEM                                KDF          AEAD         longer by
 //	0x01    LongLived   MLKEM768-X25519 (X-Wing, 0x647a)   HKDF-SHA256  AES-256-GCM  1145 bytes
@@ -74,13 +81,30 @@
 // hardware, and it is the one of the two that FIPS 140-3 approves. GCM's
 // weakness, a repeated nonce, cannot arise: each key seals once.
 //
+// An Opener seals with AES-256-GCM under a key that is made by HKDF (RFC 5869)
+// with SHA-256 from the private key, which is a seed of 32 random bytes, and the
+// binding:
+//
+//	own = HKDF-Extract(salt: "rekindle.seal.own.v1", IKM: the private MLKEM768-X25519 key)
+//	key = HKDF-Expand(own, info, 32)
+//
+//	0x03    LongLived   none                               HKDF-SHA256  AES-256-GCM  37 bytes
+//
+// Nothing in it is to be broken by a quantum computer, so it serves both classes.
+// The seed is else used for one thing, to make the pair by SHAKE256
+// (draft-connolly-cfrg-xwing-kem, section 5.2), and two functions that are
+// independent of each other say nothing of each other's results. The nonce is
+// random, which is safe for 2^32 values under one key (NIST SP 800-38D, section
+// 8.3): here these are the values that were ever sealed for one secret, field and
+// generation, a handful.
+//
 // # The sealed value
 //
 //	offset  bytes        content
 //	0       1            format
 //	1       8            key id
-//	9       1120 or 32   HPKE encapsulated key (enc)
-//	…       n + 16       HPKE ciphertext of n bytes of plaintext, with its tag
+//	9       1120 or 32   HPKE encapsulated key (enc); in format 0x03 a nonce of 12 bytes
+//	…       n + 16       ciphertext of n bytes of plaintext, with its tag
 //
 // A key is a pair, one private key per format, under one id: the pair rotates
 // as one, so there is one primary to agree on and not two that may disagree.
@@ -91,9 +115,9 @@
 // so nobody hands ids out, the same key has the same id everywhere, and a file
 // whose ids do not fit its keys is refused.
 //
-// The binding is in HPKE's info, not in the AEAD's aad: that is where RFC 9180
-// section 8.1 wants it for single-shot use, and a wrong binding then gives a
-// different key instead of a failing tag under the right one. With all
+// The binding is in the info of HPKE and HKDF, not in the AEAD's aad: that is where
+// RFC 9180 section 8.1 wants it for single-shot use, and a wrong binding then gives
+// a different key instead of a failing tag under the right one. With all
 // integers big-endian, info is
 //
 //	"rekindle.seal.v1" ‖ format (1) ‖ key id (8)

@@ -33,7 +33,7 @@ func (c Class) String() string {
 	}
 }
 
-// format is the first byte of a sealed value and names the HPKE suite. It is a
+// format is the first byte of a sealed value and names the suite. It is a
 // type apart from Class so that a class can move to a better suite one day
 // while values in the old format still open.
 type format byte
@@ -41,9 +41,10 @@ type format byte
 const (
 	formatHybrid format = 0x01
 	formatX25519 format = 0x02
+	formatOwn    format = 0x03
 )
 
-// sealedIn returns the format new values of c are sealed in; 0 if c is no class.
+// sealedIn returns the format a Sealer seals values of c in; 0 if c is no class.
 func sealedIn(c Class) format {
 	switch c {
 	case LongLived:
@@ -58,7 +59,7 @@ func sealedIn(c Class) format {
 // class returns the class of values in f; 0 if f is not known.
 func (f format) class() Class {
 	switch f {
-	case formatHybrid:
+	case formatHybrid, formatOwn:
 		return LongLived
 	case formatX25519:
 		return ShortLived
@@ -67,13 +68,17 @@ func (f format) class() Class {
 	}
 }
 
-// overhead returns how many bytes enc and tag take.
+// overhead returns how many bytes enc, or a nonce, and tag take.
 func (f format) overhead() int {
 	const tag = 16
-	if f == formatHybrid {
+	switch f {
+	case formatHybrid:
 		return 1088 + 32 + tag // ML-KEM-768 ciphertext (FIPS 203, table 3), X25519 point
+	case formatOwn:
+		return 12 + tag
+	default:
+		return 32 + tag
 	}
-	return 32 + tag
 }
 
 func hybridKEM() hpke.KEM { return hpke.MLKEM768X25519() }
@@ -125,14 +130,17 @@ func (k publicKey) in(f format) hpke.PublicKey {
 type privateKey struct {
 	public         publicKey
 	hybrid, x25519 hpke.PrivateKey
+	own            []byte // see deriveOwn
 }
 
-func newPrivateKey(hybrid, x25519 hpke.PrivateKey, created time.Time) privateKey {
+func newPrivateKey(hybrid, x25519 hpke.PrivateKey, created time.Time) (privateKey, error) {
+	own, err := deriveOwn(hybrid)
 	return privateKey{
 		public: newPublicKey(hybrid.PublicKey(), x25519.PublicKey(), created),
 		hybrid: hybrid,
 		x25519: x25519,
-	}
+		own:    own,
+	}, err
 }
 
 // generateKey makes a key from the system's randomness. Its two private keys
@@ -146,12 +154,17 @@ func generateKey(now time.Time) (privateKey, error) {
 	if err != nil {
 		return privateKey{}, fmt.Errorf("seal: generate X25519 key: %w", err)
 	}
-	return newPrivateKey(hybrid, x25519, now.UTC().Truncate(time.Second)), nil
+	return newPrivateKey(hybrid, x25519, now.UTC().Truncate(time.Second))
 }
 
-func (k privateKey) in(f format) hpke.PrivateKey {
-	if f == formatHybrid {
-		return k.hybrid
+// open opens the body of a sealed value, bound to info.
+func (k privateKey) open(f format, info, body []byte) ([]byte, error) {
+	switch f {
+	case formatOwn:
+		return k.openOwn(info, body)
+	case formatHybrid:
+		return hpke.Open(k.hybrid, hpke.HKDFSHA256(), hpke.AES256GCM(), info, body)
+	default:
+		return hpke.Open(k.x25519, hpke.HKDFSHA256(), hpke.AES256GCM(), info, body)
 	}
-	return k.x25519
 }

@@ -180,6 +180,9 @@ func decodePrivateKey(w wireKey) (privateKey, error) {
 	if err != nil {
 		return privateKey{}, err
 	}
-	k := newPrivateKey(hybrid, x25519, created)
+	k, err := newPrivateKey(hybrid, x25519, created)
+	if err != nil {
+		return privateKey{}, err
+	}
 	return k, w.matches(k.public)
 }

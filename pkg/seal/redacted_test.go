@@ -142,6 +142,7 @@ func keyForms(t *testing.T, ring *seal.Keyring) []string {
 	for _, k := range file.Keys {
 		forms = append(forms, printedForms(k.Hybrid)...)
 		forms = append(forms, printedForms(k.X25519)...)
+		forms = append(forms, printedForms(ownOf(k.Hybrid))...)
 	}
 	return forms
 }

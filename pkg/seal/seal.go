@@ -39,7 +39,8 @@ type Binding struct {
 	Generation uint64 // which of that value's successors
 }
 
-// info is the HPKE info: all that the two sides must agree on besides the key.
+// info is the info of HPKE, and of HKDF: all that the two sides must agree on
+// besides the key.
 func (b Binding) info(h header) []byte {
 	info := h.append([]byte("rekindle.seal.v1"))
 	for _, part := range []string{b.Secret, b.Field} {
@@ -110,15 +111,11 @@ func NewSealer(set Keyset) (*Sealer, error) {
 // refuses.
 func (s *Sealer) Seal(class Class, binding Binding, plaintext Plaintext) ([]byte, error) {
 	h := header{format: sealedIn(class), key: s.key.id}
-	switch {
-	case h.format == 0:
+	if h.format == 0 {
 		return nil, fmt.Errorf("seal: unknown %s", class)
-	case binding.Secret == "" || binding.Field == "":
-		return nil, ErrNoBinding
-	case plaintext.IsZero():
-		return nil, ErrNoPlaintext
-	case plaintext.Len() > MaxPlaintext:
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, plaintext.Len(), MaxPlaintext)
+	}
+	if err := sealable(binding, plaintext); err != nil {
+		return nil, err
 	}
 	body, err := hpke.Seal(s.key.in(h.format), hpke.HKDFSHA256(), hpke.AES256GCM(), binding.info(h), plaintext.bytes())
 	if err != nil {
@@ -127,8 +124,23 @@ func (s *Sealer) Seal(class Class, binding Binding, plaintext Plaintext) ([]byte
 	return append(h.append(make([]byte, 0, headerSize+len(body))), body...), nil
 }
 
-// Opener opens what was sealed to any key of a keyring. It is safe for
-// concurrent use, and prints no more than the keyring does.
+// sealable says what is wrong with what is to be sealed, if anything is.
+func sealable(binding Binding, plaintext Plaintext) error {
+	switch {
+	case binding.Secret == "" || binding.Field == "":
+		return ErrNoBinding
+	case plaintext.IsZero():
+		return ErrNoPlaintext
+	case plaintext.Len() > MaxPlaintext:
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, plaintext.Len(), MaxPlaintext)
+	default:
+		return nil
+	}
+}
+
+// Opener opens what was sealed to any key of a keyring, and seals what only the
+// like of it are to open. It is safe for concurrent use, and prints no more than
+// the keyring does.
 type Opener struct {
 	redacted
 	box func() *ring
@@ -151,7 +163,7 @@ func (o *Opener) Open(binding Binding, sealed []byte) (Plaintext, error) {
 	if err != nil {
 		return Plaintext{}, err
 	}
-	opened, err := hpke.Open(key.in(h.format), hpke.HKDFSHA256(), hpke.AES256GCM(), binding.info(h), body)
+	opened, err := key.open(h.format, binding.info(h), body)
 	if err != nil {
 		return Plaintext{}, ErrCannotOpen
 	}

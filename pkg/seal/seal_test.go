@@ -257,7 +257,9 @@ func TestOpenRefusesWhatNoSealerMade(t *testing.T) {
 		"X25519, too long":    value(2, 57+seal.MaxPlaintext+1),
 		"absurd":              value(1, 16<<20),
 		"format 0":            value(0, 2000),
-		"format 3":            value(3, 2000),
+		"format 4":            value(4, 2000),
+		"own, too short":      value(3, 36),
+		"own, too long":       value(3, 37+seal.MaxPlaintext+1),
 		"plaintext by mishap": []byte(`{"client_secret":"` + strings.Repeat("x", 2000) + `"}`),
 	}
 	for name, sealed := range tests {
@@ -363,8 +365,11 @@ func FuzzOpen(f *testing.F) {
 	opener := seal.NewOpener(ring)
 	id := ring.Keyset().Primary()
 	genuine := make(map[string]bool)
+	seeds := [][]byte{sealOwn(f, ring, canary)}
 	for _, class := range classes {
-		sealed := mustSeal(f, ring, class, canary)
+		seeds = append(seeds, mustSeal(f, ring, class, canary))
+	}
+	for _, sealed := range seeds {
 		genuine[string(sealed)] = true
 		f.Add(sealed)
 		f.Add(sealed[:len(sealed)-1])
