@@ -189,7 +189,7 @@ func (x *Exchanger) seal(c *claim, consent *secret.ConsentGrant, token seal.Plai
 	if token.IsZero() {
 		return nil
 	}
-	sealed, err := x.sealer.Seal(seal.LongLived, seal.Binding{
+	sealed, err := x.opener.Seal(seal.Binding{
 		Secret: c.secret.ID, Field: fieldRefreshToken, Generation: c.secret.Decision,
 	}, token)
 	if err == nil {
@@ -202,7 +202,7 @@ func (x *Exchanger) seal(c *claim, consent *secret.ConsentGrant, token seal.Plai
 // completed with what else is new.
 func (x *Exchanger) granted(c *claim, app App, consent *secret.ConsentGrant, tokens Tokens, now time.Time) got {
 	g := got{
-		value: tokens.Access, class: seal.ShortLived, consent: consent,
+		value: tokens.Access, consent: consent,
 		lifetime: tokens.Lifetime, offset: app.offset(tokens.Lifetime), last: len(consent.Sealed) == 0,
 	}
 	consent.EndsAt = app.endsAt(consent, tokens, now)

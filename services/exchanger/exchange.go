@@ -192,14 +192,13 @@ func (x *Exchanger) try(ctx context.Context, c *claim, action secret.Action) (r 
 		return r, nil // the value is thrown away (contract A10)
 	}
 	o.Environment = s.Environment
-	o.Sealed, err = x.sealer.Seal(got.class, seal.Binding{Secret: s.ID, Field: fieldValue, Generation: s.Decision}, got.value)
+	o.Sealed, err = x.opener.Seal(seal.Binding{Secret: s.ID, Field: fieldValue, Generation: s.Decision}, got.value)
 	return r, err
 }
 
 // got is what an exchange yields.
 type got struct {
 	value    seal.Plaintext
-	class    seal.Class
 	lifetime time.Duration // 0 for values that do not end
 	offset   time.Duration // how long before its end it is refreshed
 	since    time.Time     // from when it counts; zero: from before the request
@@ -222,7 +221,7 @@ func (x *Exchanger) value(ctx context.Context, c *claim, action secret.Action, n
 	switch s.Kind.Canonical() {
 	case secret.Token:
 		token, err := x.open(ctx, c, "token")
-		return got{value: token, class: seal.LongLived}, err
+		return got{value: token}, err
 	case secret.SimpleHTTP:
 		return x.basic(ctx, c)
 	case secret.OAuth2:
@@ -248,7 +247,7 @@ func (x *Exchanger) basic(ctx context.Context, c *claim) (got, error) {
 	defer clear(pair)
 	encoded := base64.StdEncoding.AppendEncode(nil, pair)
 	defer clear(encoded)
-	return got{value: seal.NewPlaintext(encoded), class: seal.LongLived}, nil
+	return got{value: seal.NewPlaintext(encoded)}, nil
 }
 
 func (x *Exchanger) clientCredentials(ctx context.Context, c *claim) (got, error) {
@@ -274,7 +273,7 @@ func (x *Exchanger) clientCredentialsRequest(ctx context.Context, c *claim) (Tok
 func (x *Exchanger) ask(ctx context.Context, c *claim, r TokenRequest) (got, error) {
 	answer, err := x.Client.Exchange(ctx, r)
 	return got{
-		value: answer.AccessToken, class: seal.ShortLived,
+		value:    answer.AccessToken,
 		lifetime: answer.Lifetime, offset: c.secret.Credentials.Offset(),
 	}, err
 }

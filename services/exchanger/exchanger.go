@@ -82,7 +82,6 @@ type Exchanger struct {
 	secrets secret.Store
 	vault   secret.Vault
 	opener  *seal.Opener
-	sealer  *seal.Sealer
 	metrics *metrics
 	health  *health
 	pace    pace
@@ -95,11 +94,10 @@ type Exchanger struct {
 // always is for how long a state has been there that was never away.
 func always() time.Duration { return math.MaxInt64 }
 
-// New returns an exchanger. It fails if the keyring cannot seal.
+// New returns an exchanger. It fails if the keyring is empty.
 func New(d Deps) (*Exchanger, error) {
-	sealer, err := seal.NewSealer(d.Keyring.Keyset())
-	if err != nil {
-		return nil, err
+	if len(d.Keyring.Keyset().Keys()) == 0 {
+		return nil, fmt.Errorf("the keyring is empty: %w", seal.ErrUnknownKey)
 	}
 	if d.Workers <= 0 {
 		d.Workers = DefaultWorkers
@@ -119,7 +117,6 @@ func New(d Deps) (*Exchanger, error) {
 		secrets: secret.Store{State: d.State},
 		vault:   secret.Vault{State: d.State},
 		opener:  seal.NewOpener(d.Keyring),
-		sealer:  sealer,
 		metrics: m,
 		health:  newHealth(d, m),
 		pace:    newPace(),

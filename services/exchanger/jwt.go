@@ -37,7 +37,7 @@ func (x *Exchanger) jwt(ctx context.Context, c *claim) (got, error) {
 	if public.TokenURL == "" {
 		jwt, iat, err := x.sign(ctx, c, x.now())
 		return got{
-			value: jwt, class: seal.ShortLived,
+			value:    jwt,
 			lifetime: secret.Lifetime(public.TTL), offset: public.Offset(), since: iat,
 		}, err
 	}
