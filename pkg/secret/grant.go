@@ -20,6 +20,10 @@ type Grant struct {
 	// out its request, as long as the refresh token that it sent is the one there
 	// is: the provider may have put another in its place.
 	Lost *Claim `json:"lost,omitempty"`
+	// Credential is a copy of the Credential record that is quicker to open. It is
+	// good as long as its generation is the one that the secret names; nil until
+	// there is one.
+	Credential *Credential `json:"credential,omitempty"`
 }
 
 // ConsentGrant is what a person's consent yielded, as the last exchange left it.

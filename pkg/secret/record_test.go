@@ -65,7 +65,7 @@ func fullGrant() *secret.Grant {
 			StartedAt:  noon().Add(-time.Second), At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
 			ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		},
-		Consent: fullConsentGrant(6), Held: fullConsentGrant(7),
+		Consent: fullConsentGrant(6), Held: fullConsentGrant(7), Credential: fullCredential(),
 	}
 }
 

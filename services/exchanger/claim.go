@@ -127,6 +127,7 @@ func (c *claim) take(ctx context.Context) error {
 	if err := c.readConsent(ctx); err != nil {
 		return err
 	}
+	c.copyCredential()
 	first := c.revision == 0
 	if err := c.seize(ctx, c.claimed(now, now.Add(claimLife))); err != nil || !first {
 		return err
@@ -202,20 +203,6 @@ func (c *claim) interrupt(ctx context.Context, unknown *secret.Failure, replayAt
 		return errVoid
 	}
 	return err
-}
-
-// readCredential reads the hidden half of what the record is the public half of.
-// They are written together, so when they do not fit, one of them was read from
-// behind. That is no verdict on the secret.
-func (c *claim) readCredential(ctx context.Context) (err error) {
-	c.credential, err = c.x.vault.Credential(ctx, c.secret.ID)
-	if err != nil {
-		return fmt.Errorf("credentials: %w", err)
-	}
-	if c.credential.Generation != c.secret.CredentialGeneration {
-		return fmt.Errorf("credentials: %w", errBehind)
-	}
-	return nil
 }
 
 // readConsent reads the code that is to be exchanged, if one is. It is written

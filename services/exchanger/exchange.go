@@ -292,7 +292,7 @@ func (x *Exchanger) open(ctx context.Context, c *claim, field string) (seal.Plai
 	if !ok {
 		return seal.Plaintext{}, failed(events.ReasonCannotOpen, "the stored credentials have no %s: send it again", field)
 	}
-	p, err := x.opener.Open(seal.Binding{Secret: c.secret.ID, Field: c.secret.Credentials.SealedAs(field), Generation: f.Generation}, f.Sealed)
+	p, err := x.opener.Open(c.bound(field, f), f.Sealed)
 	if err != nil {
 		return seal.Plaintext{}, x.cannotOpen(ctx, c.secret.ID, field, "send the "+field+" again", err)
 	}

@@ -202,7 +202,7 @@ func TestReadsOfARefresh(t *testing.T) {
 	w.clock.Store(w.secret(s.ID).NextAttemptAt.UnixMilli())
 	store := &counting{w.store, map[string]int{}}
 	w.run(w.exchanger(using(store)), w.job(s.ID))
-	want := map[string]int{"grant": 1, "secret": 1, "credential": 1, "artifact": 1}
+	want := map[string]int{"grant": 1, "secret": 1, "artifact": 1}
 	if diff := cmp.Diff(want, store.reads); diff != "" {
 		t.Errorf("reads (-want +got):\n%s", diff)
 	}
