@@ -141,7 +141,9 @@ type Outcome struct {
 	// Environment is where the value goes; empty when the secret had none, and
 	// then there is no Sealed either: the value is thrown away (contract A10).
 	Environment string `json:"environment,omitempty"`
-	Sealed      []byte `json:"sealed,omitempty"`
+	// Sealed is the value until the next decision is claimed: by then it has been
+	// deployed, or never will be.
+	Sealed []byte `json:"sealed,omitempty"`
 	// ExpiresAt and RefreshAt are zero for values that do not end.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	RefreshAt time.Time `json:"refresh_at,omitzero"`

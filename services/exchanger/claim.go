@@ -360,7 +360,18 @@ func (c *claim) claimed(started, until time.Time) *secret.Grant {
 		next.Last = c.latest()
 		return c.grant.With(next, c.grant.Outcome)
 	}
-	return c.grant.With(c.intend(next), c.grant.Outcome)
+	return c.grant.With(c.intend(next), spent(c.grant.Outcome))
+}
+
+// spent is the outcome of a decision before the one that is claimed, without its
+// value: that was deployed before another was decided, or is void.
+func spent(o *secret.Outcome) *secret.Outcome {
+	if o == nil || len(o.Sealed) == 0 {
+		return o
+	}
+	next := *o
+	next.Sealed = nil
+	return &next
 }
 
 // over is the grant with its claim ended. The claim stays, as a trace: the

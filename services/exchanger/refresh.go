@@ -210,9 +210,10 @@ func (x *Exchanger) admit(ctx context.Context, c *claim, due secret.Next) (until
 }
 
 // deploy puts the value into the environment it is for, unless that has been
-// taken from the secret.
+// taken from the secret. An outcome whose value is spent was deployed, though the
+// record that said so was lost.
 func (x *Exchanger) deploy(ctx context.Context, s *secret.Secret, o *secret.Outcome) error {
-	if o.Failure != nil || o.Environment == "" || o.Environment != s.Environment {
+	if o.Failure != nil || o.Environment == "" || o.Environment != s.Environment || len(o.Sealed) == 0 {
 		return nil
 	}
 	return x.vault.Deploy(ctx, &secret.Artifact{
