@@ -130,9 +130,10 @@ type loader struct {
 	store    *store
 	tokenURL string
 	table    timetable
-	sealer   *seal.Sealer
-	value    []byte // the sealed value of every secret
-	unopened []byte // the sealed credential of those that never fall due
+	sealer   *seal.Sealer // as the api seals
+	opener   *seal.Opener // as exchangers seal
+	value    []byte       // the sealed value of every secret
+	unopened []byte       // the sealed credential of those that never fall due
 	company  string
 	// The properties by the share of all secrets that they hold: a tenth, a
 	// hundredth, and the rest in thousands.
@@ -144,11 +145,11 @@ func newLoader(s *store, dir, tokenURL string, t timetable) (*loader, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{store: s, tokenURL: tokenURL, table: t, company: secret.NewID(secret.PrefixCompany)}
+	l := &loader{store: s, tokenURL: tokenURL, table: t, company: secret.NewID(secret.PrefixCompany), opener: seal.NewOpener(ring)}
 	if l.sealer, err = seal.NewSealer(ring.Keyset()); err != nil {
 		return nil, err
 	}
-	l.value, err = l.sealer.Seal(seal.ShortLived, seal.Binding{Secret: "all", Field: "value", Generation: 1}, seal.NewPlaintext(accessToken))
+	l.value, err = l.opener.Seal(seal.Binding{Secret: "all", Field: "value", Generation: 1}, seal.NewPlaintext(accessToken))
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +228,12 @@ func (l *loader) load(ctx context.Context, write func(i int) error) error {
 // secret writes the records of one secret as they stand after its first exchange.
 func (l *loader) secret(i int) error {
 	s, outcome := l.exchanged(i)
-	sealed, err := l.credential(i, s)
+	binding := seal.Binding{Secret: s.ID, Field: s.Credentials.SealedAs("client_secret"), Generation: 1}
+	sealed, err := l.credential(i, binding)
+	if err != nil {
+		return err
+	}
+	copied, err := l.opener.Seal(binding, seal.NewPlaintext(clientSecret))
 	if err != nil {
 		return err
 	}
@@ -236,8 +242,8 @@ func (l *loader) secret(i int) error {
 		value any
 	}{
 		{state.NameKey(s.Property, s.Name), s.ID},
-		{state.CredentialKey(s.ID), &secret.Credential{Generation: 1, Fields: map[string]secret.SealedField{"client_secret": {Generation: 1, Sealed: sealed}}}},
-		{state.GrantKey(s.ID), &secret.Grant{Outcome: outcome}},
+		{state.CredentialKey(s.ID), hidden(sealed)},
+		{state.GrantKey(s.ID), &secret.Grant{Outcome: outcome, Credential: hidden(copied)}},
 		{state.ArtifactKey(s.Environment, s.ID), &secret.Artifact{Secret: s.ID, Environment: s.Environment, Generation: 1, Sealed: l.value, ExpiresAt: outcome.ExpiresAt}},
 		{state.SecretKey(s.ID), s},
 	} {
@@ -246,6 +252,10 @@ func (l *loader) secret(i int) error {
 		}
 	}
 	return nil
+}
+
+func hidden(sealed []byte) *secret.Credential {
+	return &secret.Credential{Generation: 1, Fields: map[string]secret.SealedField{"client_secret": {Generation: 1, Sealed: sealed}}}
 }
 
 // reschedule writes the record of a secret again, now that it is known when it
@@ -281,11 +291,10 @@ func (l *loader) id(i int) string {
 
 // credential seals the client secret of a secret that falls due. Sealing a million
 // would take longer than all that is measured.
-func (l *loader) credential(i int, s *secret.Secret) ([]byte, error) {
+func (l *loader) credential(i int, binding seal.Binding) ([]byte, error) {
 	if !l.table.falls(i) {
 		return l.unopened, nil
 	}
-	binding := seal.Binding{Secret: s.ID, Field: s.Credentials.SealedAs("client_secret"), Generation: 1}
 	return l.sealer.Seal(seal.LongLived, binding, seal.NewPlaintext(clientSecret))
 }
 
