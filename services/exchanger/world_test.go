@@ -62,6 +62,7 @@ func newProvider(t testing.TB, now func() time.Time) *tokenServer {
 		if told := p.arrival.Load(); told != nil {
 			(*told)(r.URL.Query().Get("secret"))
 		}
+		w.Header().Set("Date", now().UTC().Format(http.TimeFormat)) // not the real time
 		p.Handler().ServeHTTP(w, r)
 	}))
 	ctx, cancel := context.WithCancel(context.Background())
