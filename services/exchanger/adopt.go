@@ -4,8 +4,26 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 )
+
+// adopt puts a consent that was imported into the grant that is written next. Its
+// refresh token may serve for years, so it is sealed as exchangers seal; one that does
+// not open stays as it is, and the exchange says so.
+func (c *claim) adopt(ctx context.Context) error {
+	ours, err := adopted(ctx, c.x.vault, c.secret, c.grant)
+	if err != nil || ours == c.grant {
+		return err
+	}
+	c.grant = ours
+	use := ours.Consent
+	sealed, err := c.x.reseal(seal.Binding{Secret: c.secret.ID, Field: fieldRefreshToken, Generation: use.Generation}, use.Sealed)
+	if err == nil {
+		use.Sealed = sealed
+	}
+	return nil
+}
 
 // adopted is the grant with a consent that was imported as the one in use, from the
 // claim on that is about to be made: the refresh token that came with it is then one

@@ -95,6 +95,35 @@ func TestImportedIntent(t *testing.T) {
 	}
 }
 
+// A token that nobody replaces is opened at each refresh. It is adopted in the form that
+// is quick to open, unless it does not open at all.
+func TestImportedIsResealed(t *testing.T) {
+	t.Parallel()
+	for name, key := range map[string]bool{"opens": true, "is sealed to another fleet": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := w.imported(sandbox.RefreshTokens{})
+			stored, err := secret.Vault{State: w.store}.Consent(t.Context(), s.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			given := stored.Imported
+			if !key {
+				w.useRing(newRing(t, w.now()))
+			}
+			w.run(w.exchanger(), w.job(s.ID))
+			use := w.grant(s.ID).Consent
+			if short := len(use.Sealed) < len(given.Sealed)-1000; short != key || use.Generation != given.Generation {
+				t.Errorf("%d bytes of generation %d, imported %d of %d", len(use.Sealed), use.Generation, len(given.Sealed), given.Generation)
+			}
+			if got := w.secret(s.ID); (got.Status == secret.Succeeded) != key {
+				t.Errorf("record: %s", show(got))
+			}
+		})
+	}
+}
+
 // What is kept fresh elsewhere is left alone, whatever is asked for, until it is
 // taken over.
 func TestElsewhere(t *testing.T) {

@@ -113,11 +113,9 @@ func (c *claim) take(ctx context.Context) error {
 			return err
 		}
 	}
-	ours, err := adopted(ctx, c.x.vault, c.secret, c.grant)
-	if err != nil {
+	if err := c.adopt(ctx); err != nil {
 		return err
 	}
-	c.grant = ours
 	if at := c.replayAt(c.lostBefore(), now); !at.IsZero() && !c.refused() {
 		return c.postpone(ctx, at)
 	}

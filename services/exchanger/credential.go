@@ -62,12 +62,7 @@ func (c *claim) copyCredential() {
 	}
 	copied := &secret.Credential{Generation: c.credential.Generation, Fields: make(map[string]secret.SealedField, len(c.credential.Fields))}
 	for name, f := range c.credential.Fields {
-		value, err := c.x.opener.Open(c.bound(name, f), f.Sealed)
-		if err != nil {
-			return
-		}
-		sealed, err := c.x.opener.Seal(c.bound(name, f), value)
-		value.Wipe()
+		sealed, err := c.x.reseal(c.bound(name, f), f.Sealed)
 		if err != nil {
 			return
 		}
@@ -76,6 +71,16 @@ func (c *claim) copyCredential() {
 	next := *c.grant
 	next.Credential = copied
 	c.grant, c.credential = &next, copied
+}
+
+// reseal seals what others have sealed as exchangers seal, bound to the same.
+func (x *Exchanger) reseal(binding seal.Binding, sealed []byte) ([]byte, error) {
+	value, err := x.opener.Open(binding, sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer value.Wipe()
+	return x.opener.Seal(binding, value)
 }
 
 // bound is what a hidden field is bound to, in the record and in the copy.
