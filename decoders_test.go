@@ -77,6 +77,7 @@ var decoders = map[string]string{
 	"services/api/client.problem": "services/api/client.FuzzAnswer",
 
 	"services/api/reactor.moment":    "services/api/reactor.FuzzAsk",
+	"services/api/reactor.momentIs":  "services/api/reactor.FuzzList",
 	"services/api/reactor.negotiate": "services/api/reactor.FuzzCreate",
 	"services/api/reactor.rangeOf":   "services/api/reactor.FuzzAsk",
 

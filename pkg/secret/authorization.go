@@ -125,10 +125,16 @@ func monthsBefore(t time.Time, n int) time.Time {
 // or whose code is being exchanged, shows as pending, and as what it was when
 // nobody comes (contract A13).
 func (s *Secret) StatusAt(now time.Time) Status {
-	if a := s.Authorization; s.ConsentWaits() || a != nil && a.AskedUntil.After(now) {
+	if s.Authorization.Awaited(now) {
 		return Pending
 	}
 	return s.Status
+}
+
+// Awaited reports whether a person, or what came of a consent, is waited for at
+// the time now. Nothing is for nil.
+func (a *Authorization) Awaited(now time.Time) bool {
+	return a != nil && (a.AskedUntil.After(now) || !a.ConsentedAt.IsZero())
 }
 
 // ReauthorizationRequired reports whether somebody has to consent again.

@@ -41,6 +41,7 @@ func newWorld(t testing.TB) *world {
 }
 
 func everything[T any]() api.Query[T] { return api.Query[T]{Number: 1, Size: 1 << 30} }
+func allSecrets() api.SecretQuery     { return api.SecretQuery{Number: 1, Size: 1 << 30} }
 
 func document(t testing.TB, format string, args ...any) *api.Object {
 	t.Helper()
@@ -190,9 +191,9 @@ func TestOthersSeeNothing(t *testing.T) {
 	check("environments", err)
 	_, err = s.Environment(t.Context(), other, environment.ID)
 	check("environment", err)
-	_, err = s.SecretsOfProperty(t.Context(), other, w.property.ID, everything[*secret.Secret]())
+	_, err = s.SecretsOfProperty(t.Context(), other, w.property.ID, allSecrets())
 	check("secrets of property", err)
-	_, err = s.SecretsOfEnvironment(t.Context(), other, environment.ID, everything[*secret.Secret]())
+	_, err = s.SecretsOfEnvironment(t.Context(), other, environment.ID, allSecrets())
 	check("secrets of environment", err)
 	_, err = s.Secret(t.Context(), other, made.ID)
 	check("secret", err)

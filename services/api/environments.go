@@ -18,7 +18,7 @@ func (s *Service) Environments(ctx context.Context, who Caller, property string,
 	if _, err := s.Property(ctx, who, property); err != nil {
 		return Page[*Environment]{}, err
 	}
-	return list(s.view, q, func() ([]*Environment, error) {
+	return list(s.view, q, func() (runs[*Environment], error) {
 		_, err := s.view.property(who, property)
 		return s.view.environments.by(0, property), err
 	})

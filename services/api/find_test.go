@@ -71,11 +71,11 @@ func TestWhatAnotherProcessMadeIsFound(t *testing.T) {
 			return err
 		},
 		"secrets of the property": func(ctx context.Context, who api.Caller, m made) error {
-			_, err := second.SecretsOfProperty(ctx, who, m.property, everything[*secret.Secret]())
+			_, err := second.SecretsOfProperty(ctx, who, m.property, allSecrets())
 			return err
 		},
 		"secrets of the environment": func(ctx context.Context, who api.Caller, m made) error {
-			_, err := second.SecretsOfEnvironment(ctx, who, m.environment, everything[*secret.Secret]())
+			_, err := second.SecretsOfEnvironment(ctx, who, m.environment, allSecrets())
 			return err
 		},
 		"create in the property": func(ctx context.Context, who api.Caller, m made) error {

@@ -75,7 +75,7 @@ func TestDeletingAPropertyDeletesAllBeneath(t *testing.T) {
 	for _, e := range environments {
 		_, err := w.Service.Environment(t.Context(), apitest.Caller(), e.ID)
 		gone("environment", err)
-		_, err = w.Service.SecretsOfEnvironment(t.Context(), apitest.Caller(), e.ID, everything[*secret.Secret]())
+		_, err = w.Service.SecretsOfEnvironment(t.Context(), apitest.Caller(), e.ID, allSecrets())
 		gone("secrets of environment", err)
 	}
 	for _, s := range made {

@@ -20,7 +20,7 @@ func accountIn(apps provider.Apps) func(*row) string {
 		if r.more == nil {
 			return ""
 		}
-		return accountOf(apps, r.shape.Value().kind, r.more.authorization)
+		return accountOf(apps, r.facet.Value().kind, r.more.authorization)
 	}
 }
 
@@ -39,7 +39,7 @@ func (s *Service) warned(found *secret.Secret) *secret.Secret {
 	if account == "" {
 		return found
 	}
-	n := len(s.view.secrets.by(byAccount, account))
+	n := s.view.secrets.by(byAccount, account).len()
 	if 10*n < 9*p.Refresh.PerAccount {
 		return found
 	}
@@ -53,11 +53,11 @@ func (s *Service) warned(found *secret.Secret) *secret.Secret {
 }
 
 // warnedPage is a page of secrets with such warnings.
-func (s *Service) warnedPage(page Page[*secret.Secret], err error) (Page[*secret.Secret], error) {
+func (s *Service) warnedPage(page Page[*secret.Secret]) Page[*secret.Secret] {
 	s.view.mu.RLock()
 	defer s.view.mu.RUnlock()
 	for i, found := range page.Items {
 		page.Items[i] = s.warned(found)
 	}
-	return page, err
+	return page
 }

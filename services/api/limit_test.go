@@ -31,7 +31,7 @@ func TestAccountLimit(t *testing.T) {
 		t.Helper()
 		w.newProperty(t, "edge") // seen after all that was written before
 		one := must[*secret.Secret](t)(w.Service.Secret(t.Context(), apitest.Caller(), id))
-		page, err := w.Service.SecretsOfProperty(t.Context(), apitest.Caller(), w.property.ID, everything[*secret.Secret]())
+		page, err := w.Service.SecretsOfProperty(t.Context(), apitest.Caller(), w.property.ID, allSecrets())
 		if err != nil {
 			t.Fatal(err)
 		}

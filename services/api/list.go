@@ -3,8 +3,6 @@ package api
 import (
 	"slices"
 	"strings"
-
-	"github.com/rekindle-dev/rekindle/pkg/secret"
 )
 
 // Query chooses a part of a list. The zero Query is the first page of nothing.
@@ -35,76 +33,46 @@ type Page[T any] struct {
 // list answers a query about the records that find returns, oldest first. Find
 // is called with the projection locked for reading; a filter or an order, which
 // may take its time, runs when the lock is gone.
-func list[T any](p *projection, q Query[T], find func() ([]T, error)) (Page[T], error) {
-	return listed(p, q, seen[T, T]{itself[T], itself[T]}, find)
-}
-
-// listRows is list for secrets. Each record is unpacked in the same place for the
-// filter and the order, and only those of the page in places of their own.
-func listRows(p *projection, q Query[*secret.Secret], find func() ([]*row, error)) (Page[*secret.Secret], error) {
-	place := new(secret.Secret)
-	glance := func(r *row) *secret.Secret { r.fill(place); return place }
-	return listed(p, q, seen[*row, *secret.Secret]{glance, (*row).secret}, find)
-}
-
-func listed[R, T any](p *projection, q Query[T], s seen[R, T], find func() ([]R, error)) (Page[T], error) {
-	p.mu.RLock()
-	oldestFirst, err := find()
-	if err == nil && q.plain() {
-		defer p.mu.RUnlock()
-		return s.page(q, oldestFirst), nil
-	}
-	oldestFirst = slices.Clone(oldestFirst)
-	p.mu.RUnlock()
+func list[T any](p *projection, q Query[T], find func() (runs[T], error)) (Page[T], error) {
+	found, err := seen(p, find)
 	if err != nil {
 		return Page[T]{}, err
 	}
-	return s.page(q, oldestFirst), nil
+	return q.of(found), nil
 }
-
-// seen is how what is kept as R is seen as T: at a glance, until the next one, or
-// to keep.
-type seen[R, T any] struct{ glance, keep func(R) T }
-
-func itself[T any](v T) T { return v }
-
-// plain reports whether the query asks for all records in their own order.
-func (q Query[T]) plain() bool { return q.Match == nil && len(q.Order) == 0 }
 
 // of returns the page of a list that is given oldest first.
-func (q Query[T]) of(oldestFirst []T) Page[T] {
-	return seen[T, T]{itself[T], itself[T]}.page(q, oldestFirst)
+func (q Query[T]) of(oldestFirst runs[T]) Page[T] {
+	if q.Match == nil && len(q.Order) == 0 {
+		total := oldestFirst.len()
+		from, to := bounds(q.Number, q.Size, total)
+		return Page[T]{Items: slices.AppendSeq([]T{}, oldestFirst.cut(from, to)), Total: total}
+	}
+	var chosen []T
+	for v := range oldestFirst.backward() {
+		if q.Match == nil || q.Match(v) {
+			chosen = append(chosen, v)
+		}
+	}
+	page := Page[T]{Items: []T{}, Total: len(chosen)}
+	from, to := bounds(q.Number, q.Size, len(chosen))
+	for _, i := range q.ordered(chosen)[from:to] {
+		page.Items = append(page.Items, chosen[i])
+	}
+	return page
 }
 
-// page returns the page of a list that is given oldest first. A plain query costs
-// no more than the page itself.
-func (s seen[R, T]) page(q Query[T], oldestFirst []R) Page[T] {
-	if q.plain() {
-		return q.cut(len(oldestFirst), func(i int) T { return s.keep(oldestFirst[len(oldestFirst)-1-i]) })
-	}
-	var chosen []R
-	var keys []string // of each that is chosen, one for each order
-	for _, r := range slices.Backward(oldestFirst) {
-		v := s.glance(r)
-		if q.Match != nil && !q.Match(v) {
-			continue
-		}
-		chosen = append(chosen, r)
+// ordered returns the numbers of records, in the order that is asked for.
+func (q Query[T]) ordered(records []T) []int {
+	keys := make([]string, 0, len(records)*len(q.Order)) // one for each order of each
+	numbers := make([]int, len(records))
+	for i, v := range records {
+		numbers[i] = i
 		for _, o := range q.Order {
 			keys = append(keys, o.By(v))
 		}
 	}
-	if len(q.Order) == 0 {
-		return q.cut(len(chosen), func(i int) T { return s.keep(chosen[i]) })
-	}
-	first := q.first(len(chosen), keys)
-	return q.cut(len(chosen), func(i int) T { return s.keep(chosen[first[i]]) })
-}
-
-// first returns, in order, the numbers of the records up to the end of the page,
-// of n that have these keys. What lies far behind the page is dropped as it comes.
-func (q Query[T]) first(n int, keys []string) []int {
-	compare := func(a, b int) int {
+	slices.SortFunc(numbers, func(a, b int) int {
 		for k, o := range q.Order {
 			c := strings.Compare(keys[a*len(q.Order)+k], keys[b*len(q.Order)+k])
 			if o.Descending {
@@ -115,41 +83,16 @@ func (q Query[T]) first(n int, keys []string) []int {
 			}
 		}
 		return a - b
-	}
-	end := q.end(n)
-	if end == 0 {
-		return nil
-	}
-	var best []int
-	bounded := false // whether nothing behind best[end-1] matters any more
-	for i := range n {
-		if bounded && compare(i, best[end-1]) > 0 {
-			continue
-		}
-		best = append(best, i)
-		if len(best) == 2*end {
-			slices.SortFunc(best, compare)
-			best, bounded = best[:end], true
-		}
-	}
-	slices.SortFunc(best, compare)
-	return best
+	})
+	return numbers
 }
 
-// end is where the page ends in a list of total records, 0 when it is beyond it.
-func (q Query[T]) end(total int) int {
-	if q.Number < 1 || q.Size < 1 || q.Number-1 > total/q.Size { // the product might overflow
-		return 0
+// bounds returns from where to before where a page is in a list of total records:
+// nowhere if it is beyond the end. Pages count from 1.
+func bounds(number, size, total int) (from, to int) {
+	if number < 1 || size < 1 || number-1 > total/size { // the product might overflow
+		return 0, 0
 	}
-	return min(q.Number*q.Size, total)
-}
-
-// cut returns the page of a list of total records.
-func (q Query[T]) cut(total int, record func(int) T) Page[T] {
-	page := Page[T]{Items: []T{}, Total: total}
-	end := q.end(total)
-	for i := max(0, (q.Number-1)*q.Size); i < end; i++ {
-		page.Items = append(page.Items, record(i))
-	}
-	return page
+	from = min((number-1)*size, total)
+	return from, from + min(size, total-from)
 }

@@ -59,7 +59,7 @@ func (s *Service) ParkedMessages(ctx context.Context, who Caller, q Query[*work.
 			break
 		}
 	}
-	return Query[*work.Parked]{Order: q.Order, Number: q.Number, Size: q.Size}.of(oldestFirst), nil
+	return Query[*work.Parked]{Order: q.Order, Number: q.Number, Size: q.Size}.of(runs[*work.Parked]{oldestFirst}), nil
 }
 
 var errNoParked = fmt.Errorf("%w: parked messages are not available here", ErrNotReady)

@@ -33,7 +33,8 @@ const (
 // it, nor does a secret show an environment that is gone. It knows what a
 // delete has left to be done: its orphans.
 type projection struct {
-	log *slog.Logger
+	log   *slog.Logger
+	rooms rooms
 
 	mu           sync.RWMutex
 	revision     state.Revision // of the last change applied
@@ -66,8 +67,8 @@ func newProjection(log *slog.Logger, apps provider.Apps) *projection {
 		environments: newTable(ageOfEnvironment,
 			func(e *Environment) string { return e.Property }),
 		secrets: newTable(ageOfRow,
-			func(r *row) string { return r.shape.Value().property },
-			func(r *row) string { return r.shape.Value().environment },
+			func(r *row) string { return r.facet.Value().property },
+			func(r *row) string { return r.facet.Value().environment },
 			accountIn(apps)),
 		sealing:  make(chan struct{}),
 		orphans:  make(map[orphan]bool),
@@ -162,10 +163,10 @@ func (p *projection) dropProperty(id string) {
 	if !p.caughtUp {
 		return
 	}
-	for _, e := range p.environments.by(0, id) {
+	for e := range p.environments.by(0, id).all() {
 		p.judge(orphan{secret.PrefixEnvironment, e.ID}, false)
 	}
-	for _, r := range p.secrets.by(byProperty, id) {
+	for r := range p.secrets.by(byProperty, id).all() {
 		p.judge(orphan{secret.PrefixSecret, r.id}, false)
 	}
 }
@@ -176,7 +177,7 @@ func (p *projection) dropEnvironment(id string) {
 	if !p.caughtUp {
 		return
 	}
-	for _, r := range slices.Clone(p.secrets.by(byEnvironment, id)) {
+	for r := range slices.Clone(p.secrets.by(byEnvironment, id)).all() {
 		p.attachment(r.secret())
 	}
 }
@@ -213,8 +214,8 @@ func (p *projection) ready() {
 		p.judge(orphan{secret.PrefixEnvironment, e.ID}, p.properties.has(e.Property))
 	}
 	for _, r := range p.secrets.all() {
-		look := r.shape.Value()
-		if !p.properties.has(look.property) || look.environment != "" && !p.environments.has(look.environment) {
+		at := r.facet.Value()
+		if !p.properties.has(at.property) || at.environment != "" && !p.environments.has(at.environment) {
 			p.attachment(r.secret())
 		}
 	}
@@ -273,4 +274,13 @@ func (p *projection) secret(id string) (*secret.Secret, bool) {
 		return nil, false
 	}
 	return r.secret(), true
+}
+
+// seen returns what find finds, which is called with the projection locked for
+// reading, in a copy that stays as it is.
+func seen[T any](p *projection, find func() (runs[T], error)) (runs[T], error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	found, err := find()
+	return slices.Clone(found), err
 }

@@ -20,7 +20,7 @@ func (s *Service) Properties(who Caller, company string, q Query[*Property]) (Pa
 	if _, err := s.Company(who, company); err != nil {
 		return Page[*Property]{}, err
 	}
-	return list(s.view, q, func() ([]*Property, error) { return s.view.properties.by(0, company), nil })
+	return list(s.view, q, func() (runs[*Property], error) { return s.view.properties.by(0, company), nil })
 }
 
 // Property returns a property, ErrNotFound or ErrUnavailable.

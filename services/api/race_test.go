@@ -74,7 +74,7 @@ func TestOneOfManyGetsTheName(t *testing.T) {
 			t.Errorf("the secret with the name: %v", err)
 		}
 	}
-	page, err := w.Service.SecretsOfProperty(t.Context(), apitest.Caller(), w.property.ID, everything[*secret.Secret]())
+	page, err := w.Service.SecretsOfProperty(t.Context(), apitest.Caller(), w.property.ID, allSecrets())
 	if err != nil || page.Total != rounds {
 		t.Errorf("%d secrets are listed (%v), want %d", page.Total, err, rounds)
 	}

@@ -14,31 +14,42 @@ import (
 // record takes once it is decoded. What many secrets have in common they share.
 // A row is never changed.
 type row struct {
-	shape unique.Handle[shape]
-	id    string
-	name  string
-	who   string // the client id or the user name
-	more  *more  // nil for most
+	// What lists are chosen and ordered by comes first, in one line of a processor's
+	// cache.
+	facet            unique.Handle[facet]
+	name             string
+	more             *more // nil for most
+	created, updated int64 // Unix milliseconds, 0 for none; so are those below
 
-	generation, decision uint64
-	// Unix milliseconds, 0 for none.
-	created, updated, activated, expires, refresh, next int64
+	shape                             unique.Handle[shape]
+	id                                string
+	who                               string // the client id or the user name
+	generation                        uint64
+	activated, expires, refresh, next int64
 }
 
-// shape is what secrets are likely to have in common.
+// facet is what secrets are found by and are likely to have in common. A list has
+// few different ones, so what is asked of a facet is answered once for each.
+type facet struct {
+	property, environment string
+	kind                  secret.Kind
+	status                secret.Status
+}
+
+// shape is what else secrets are likely to have in common.
 type shape struct {
-	org, property, environment, stage, deployed string
-	kind                                        secret.Kind
-	status, refreshStatus                       secret.Status
-	tokenURL                                    string
-	offset                                      int64
-	hasOffset, basic                            bool   // basic: row.who is a user name
-	options                                     string // as JSON; "" for none
-	scopes                                      string // with blanks between them
-	createdBy, updatedBy                        secret.Actor
-	credential                                  uint64 // the generation of the credentials
-	attempts                                    int
-	late                                        bool
+	org, stage, deployed string
+	refreshStatus        secret.Status
+	tokenURL             string
+	offset               int64
+	hasOffset, basic     bool   // basic: row.who is a user name
+	options              string // as JSON; "" for none
+	scopes               string // with blanks between them
+	createdBy, updatedBy secret.Actor
+	credential           uint64 // the generation of the credentials
+	ahead                uint64 // the number of the decision, less the generation
+	attempts             int
+	late                 bool
 }
 
 // more is what few secrets have.
@@ -56,19 +67,18 @@ type more struct {
 func newRow(s *secret.Secret) *row {
 	c := &s.Credentials
 	look := shape{
-		org: s.Org, property: s.Property, environment: s.Environment, stage: s.Stage, deployed: s.Deployed,
-		kind: s.Kind, status: s.Status, refreshStatus: s.RefreshStatus,
+		org: s.Org, stage: s.Stage, deployed: s.Deployed, refreshStatus: s.RefreshStatus,
 		tokenURL: c.TokenURL, hasOffset: c.RefreshOffset != nil, basic: c.Username != "",
 		options: packed(c.Options), scopes: strings.Join(c.Scopes, " "),
 		createdBy: s.CreatedBy, updatedBy: s.UpdatedBy,
-		credential: s.CredentialGeneration, attempts: s.Attempts, late: s.RefreshLate,
+		credential: s.CredentialGeneration, ahead: s.Decision - s.Generation, attempts: s.Attempts, late: s.RefreshLate,
 	}
 	if look.hasOffset {
 		look.offset = *c.RefreshOffset
 	}
 	r := &row{
-		shape: unique.Make(look), id: s.ID, name: s.Name, who: cmp.Or(c.Username, c.ClientID),
-		generation: s.Generation, decision: s.Decision,
+		facet: unique.Make(facet{s.Property, s.Environment, s.Kind, s.Status}), shape: unique.Make(look),
+		id: s.ID, name: s.Name, who: cmp.Or(c.Username, c.ClientID), generation: s.Generation,
 		created: millis(s.CreatedAt), updated: millis(s.UpdatedAt), activated: millis(s.ActivatedAt),
 		expires: millis(s.ExpiresAt), refresh: millis(s.RefreshAt), next: millis(s.NextAttemptAt),
 	}
@@ -105,14 +115,14 @@ func (r *row) secret() *secret.Secret {
 
 // fill unpacks the row over whatever s was.
 func (r *row) fill(s *secret.Secret) {
-	look := r.shape.Value()
+	at, look := r.facet.Value(), r.shape.Value()
 	*s = secret.Secret{
-		ID: r.id, Org: look.org, Property: look.property, Environment: look.environment, Stage: look.stage,
-		Name: r.name, Kind: look.kind, CredentialGeneration: look.credential,
-		Status: look.status, RefreshStatus: look.refreshStatus,
+		ID: r.id, Org: look.org, Property: at.property, Environment: at.environment, Stage: look.stage,
+		Name: r.name, Kind: at.kind, CredentialGeneration: look.credential,
+		Status: at.status, RefreshStatus: look.refreshStatus,
 		CreatedAt: moment(r.created), UpdatedAt: moment(r.updated), CreatedBy: look.createdBy, UpdatedBy: look.updatedBy,
 		ActivatedAt: moment(r.activated), ExpiresAt: moment(r.expires), RefreshAt: moment(r.refresh),
-		Generation: r.generation, Decision: r.decision, NextAttemptAt: moment(r.next),
+		Generation: r.generation, Decision: r.generation + look.ahead, NextAttemptAt: moment(r.next),
 		Attempts: look.attempts, RefreshLate: look.late, Deployed: look.deployed,
 	}
 	if m := r.more; m != nil {

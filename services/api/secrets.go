@@ -12,25 +12,33 @@ import (
 )
 
 // SecretsOfProperty lists the secrets of a property.
-func (s *Service) SecretsOfProperty(ctx context.Context, who Caller, id string, q Query[*secret.Secret]) (Page[*secret.Secret], error) {
+func (s *Service) SecretsOfProperty(ctx context.Context, who Caller, id string, q SecretQuery) (Page[*secret.Secret], error) {
 	if _, err := s.Property(ctx, who, id); err != nil {
 		return Page[*secret.Secret]{}, err
 	}
-	return s.warnedPage(listRows(s.view, q, func() ([]*row, error) {
+	return s.listSecrets(q, func() (runs[*row], error) {
 		_, err := s.view.property(who, id)
 		return s.view.secrets.by(byProperty, id), err
-	}))
+	})
 }
 
 // SecretsOfEnvironment lists the secrets of an environment.
-func (s *Service) SecretsOfEnvironment(ctx context.Context, who Caller, id string, q Query[*secret.Secret]) (Page[*secret.Secret], error) {
+func (s *Service) SecretsOfEnvironment(ctx context.Context, who Caller, id string, q SecretQuery) (Page[*secret.Secret], error) {
 	if _, err := s.Environment(ctx, who, id); err != nil {
 		return Page[*secret.Secret]{}, err
 	}
-	return s.warnedPage(listRows(s.view, q, func() ([]*row, error) {
+	return s.listSecrets(q, func() (runs[*row], error) {
 		_, err := s.view.environment(who, id)
 		return s.view.secrets.by(byEnvironment, id), err
-	}))
+	})
+}
+
+func (s *Service) listSecrets(q SecretQuery, find func() (runs[*row], error)) (Page[*secret.Secret], error) {
+	oldestFirst, err := seen(s.view, find)
+	if err != nil {
+		return Page[*secret.Secret]{}, err
+	}
+	return s.warnedPage(q.of(oldestFirst, &s.view.rooms)), nil
 }
 
 // Secret returns a secret, ErrNotFound or ErrUnavailable. It must not be

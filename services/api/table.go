@@ -12,39 +12,35 @@ import (
 type index[T any] struct {
 	parent   func(T) string // "" for none
 	compare  func(a, b T) int
-	children map[string][]T
+	children map[string]runs[T]
 }
 
 func (x *index[T]) add(v T) {
-	parent := x.parent(v)
-	if parent == "" {
-		return
+	if parent := x.parent(v); parent != "" {
+		x.children[parent] = x.children[parent].insert(v, x.compare)
 	}
-	list := x.children[parent]
-	at, _ := slices.BinarySearchFunc(list, v, x.compare)
-	x.children[parent] = slices.Insert(list, at, v)
 }
 
 // drop removes a record that was added.
 func (x *index[T]) drop(v T) {
 	parent := x.parent(v)
 	list := x.children[parent]
-	at, found := slices.BinarySearchFunc(list, v, x.compare)
+	run, at, found := list.find(v, x.compare)
 	switch {
 	case !found:
-	case len(list) == 1:
+	case len(list) == 1 && len(list[0]) == 1:
 		delete(x.children, parent)
 	default:
-		x.children[parent] = slices.Delete(list, at, at+1)
+		x.children[parent] = list.remove(run, at)
 	}
 }
 
 // swap puts a record in the place of its earlier version.
 func (x *index[T]) swap(old, v T) {
 	list := x.children[x.parent(old)]
-	at, found := slices.BinarySearchFunc(list, old, x.compare)
+	run, at, found := list.find(old, x.compare)
 	if found && x.parent(old) == x.parent(v) && x.compare(old, v) == 0 {
-		list[at] = v
+		list.set(run, at, v)
 		return
 	}
 	x.drop(old)
@@ -53,13 +49,15 @@ func (x *index[T]) swap(old, v T) {
 
 // fill adds many records at once to an empty index.
 func (x *index[T]) fill(records map[string]T) {
+	lists := make(map[string][]T)
 	for _, v := range records {
 		if parent := x.parent(v); parent != "" {
-			x.children[parent] = append(x.children[parent], v)
+			lists[parent] = append(lists[parent], v)
 		}
 	}
-	for _, list := range x.children {
+	for parent, list := range lists {
 		slices.SortFunc(list, x.compare)
+		x.children[parent] = newRuns(list)
 	}
 }
 
@@ -82,7 +80,7 @@ func newTable[T any](age func(T) (time.Time, string), parents ...func(T) string)
 		t.indexes = append(t.indexes, &index[T]{
 			parent:   parent,
 			compare:  func(a, b T) int { return compareAge(age, a, b) },
-			children: make(map[string][]T),
+			children: make(map[string]runs[T]),
 		})
 	}
 	return t
@@ -114,8 +112,8 @@ func (t *table[T]) has(id string) bool {
 }
 
 // by returns the records of a parent, oldest first, in the i-th index. They
-// belong to the table.
-func (t *table[T]) by(i int, parent string) []T { return t.indexes[i].children[parent] }
+// belong to the table: a copy is the reader's.
+func (t *table[T]) by(i int, parent string) runs[T] { return t.indexes[i].children[parent] }
 
 func (t *table[T]) put(v T) {
 	id := t.id(v)

@@ -15,8 +15,8 @@ import (
 
 func newSecretTable() *table[*row] {
 	return newTable(ageOfRow,
-		func(r *row) string { return r.shape.Value().property },
-		func(r *row) string { return r.shape.Value().environment })
+		func(r *row) string { return r.facet.Value().property },
+		func(r *row) string { return r.facet.Value().environment })
 }
 
 // TestTableAgainstSorting makes random changes and holds the indexes against
@@ -57,8 +57,8 @@ func TestTableAgainstSorting(t *testing.T) {
 			for which, parent := range []string{fmt.Sprint("PR", i), fmt.Sprint("EN", i)} {
 				want := newestFirst(model, func(s *secret.Secret) string { return live.indexes[which].parent(newRow(s)) }, parent)
 				for name, table := range map[string]*table[*row]{"live": live, "loaded": loaded} {
-					all := seen[*row, *secret.Secret]{nil, (*row).secret}
-					page := all.page(Query[*secret.Secret]{Number: 1, Size: 1000}, table.by(which, parent))
+					q := SecretQuery{Number: 1, Size: 1000}
+					page := q.of(table.by(which, parent), new(rooms))
 					if diff := cmp.Diff(want, ids(page.Items)); diff != "" {
 						t.Fatalf("seed %d, %s, %s (-want +got):\n%s", seed, name, parent, diff)
 					}
@@ -134,7 +134,7 @@ func TestPages(t *testing.T) {
 			for i := range tt.total {
 				oldestFirst = append(oldestFirst, i+1)
 			}
-			page := tt.query.of(oldestFirst)
+			page := tt.query.of(runs[int]{oldestFirst})
 			if !slices.Equal(page.Items, tt.items) || page.Total != tt.count || page.Items == nil {
 				t.Errorf("got %v of %d, want %v of %d", page.Items, page.Total, tt.items, tt.count)
 			}

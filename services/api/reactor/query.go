@@ -27,20 +27,6 @@ type field[T any] struct {
 	// operand brings what a client compares with into the form of text. It
 	// reports false when that cannot be. Nil takes it as it is.
 	operand func(string) (string, bool)
-	// names returns the names of a value that has several; CONTAINS looks in
-	// all of them, for the operand as it is. Nil means text.
-	names func(T) []string
-}
-
-// match returns the condition that an expression makes of the field, or false.
-func (f field[T]) match(expression string) (func(T) bool, bool) {
-	c, ok := parseCondition(expression, f.operand)
-	if f.names == nil || !strings.HasPrefix(expression, string(opContains)+" ") {
-		return func(v T) bool { return c.holds(f.text(v)) }, ok
-	}
-	c, ok = parseCondition(expression, nil)
-	inName := func(name string) bool { return c.holds(name, true) }
-	return func(v T) bool { return slices.ContainsFunc(f.names(v), inName) }, ok
 }
 
 // fields are those of one list, by name.
@@ -57,12 +43,16 @@ func (fs fields[T]) query(params url.Values) api.Query[T] {
 // cannot be read is a *parameterError, because whoever asked for it would take the
 // first one for it. A filter or an order that is ignored is seen in the answer.
 func (fs fields[T]) strictQuery(params url.Values) (api.Query[T], error) {
+	number, size, err := paged(params)
+	return api.Query[T]{Match: fs.filter(params), Order: fs.order(params), Number: number, Size: size}, err
+}
+
+// paged returns which page the parameters ask for, and a *parameterError if that
+// cannot be read, with what is to be taken instead.
+func paged(params url.Values) (number, size int, err error) {
 	number, numberErr := counted(params, "page[number]", 1)
 	size, sizeErr := counted(params, "page[size]", defaultPageSize)
-	return api.Query[T]{
-		Match: fs.filter(params), Order: fs.order(last(params["sort"])),
-		Number: number, Size: min(maxPageSize, size),
-	}, cmp.Or(numberErr, sizeErr)
+	return number, min(maxPageSize, size), cmp.Or(numberErr, sizeErr)
 }
 
 func last(values []string) string {
@@ -94,19 +84,12 @@ func counted(params url.Values, name string, otherwise int) (int, error) {
 }
 
 // filter returns what all conditions of the parameters together select, nil
-// when there are none. A condition is filter[name]=OP value, or name=value.
+// when there are none.
 func (fs fields[T]) filter(params url.Values) func(T) bool {
 	var conditions []func(T) bool
 	for name, a := range fs {
-		expression := last(params["filter["+name+"]"])
-		if expression == "" {
-			expression = last(params[name])
-			if op, _, _ := strings.Cut(expression, " "); expression != "" && !operator(op).known() {
-				expression = string(opEqual) + " " + expression
-			}
-		}
-		if holds, ok := a.match(expression); ok {
-			conditions = append(conditions, holds)
+		if holds, ok := parseText(expression(params, name), a.operand); ok {
+			conditions = append(conditions, func(v T) bool { return holds(a.text(v)) })
 		}
 	}
 	if conditions == nil {
@@ -117,19 +100,44 @@ func (fs fields[T]) filter(params url.Values) func(T) bool {
 	}
 }
 
-// order returns what a sort parameter asks for, nil for none. The sign + arrives
-// as a blank unless it is encoded.
-func (fs fields[T]) order(sort string) (by []api.Order[T]) {
-	for field := range strings.SplitSeq(sort, ",") {
-		name := strings.TrimLeft(field, "+ -")
-		a, ok := fs[name]
-		if !ok || len(by) == len(fs) {
-			continue
-		}
+// expression returns what the parameters ask of an attribute, "" for nothing: a
+// condition is filter[name]=OP value, or name=value.
+func expression(params url.Values, name string) string {
+	if e := last(params["filter["+name+"]"]); e != "" {
+		return e
+	}
+	e := last(params[name])
+	if op, _, _ := strings.Cut(e, " "); e != "" && !operator(op).known() {
+		return string(opEqual) + " " + e
+	}
+	return e
+}
+
+// order returns what the parameters ask for, nil for no order.
+func (fs fields[T]) order(params url.Values) (by []api.Order[T]) {
+	for _, s := range sorting(params, fs) {
 		by = append(by, api.Order[T]{
-			By:         func(v T) string { text, _ := a.text(v); return text },
-			Descending: strings.HasPrefix(strings.TrimLeft(field, " "), "-"),
+			By:         func(v T) string { text, _ := fs[s.name].text(v); return text },
+			Descending: s.descending,
 		})
+	}
+	return by
+}
+
+// sort is one attribute of an order.
+type sort struct {
+	name       string
+	descending bool
+}
+
+// sorting returns the known attributes of the parameter sort, of as many as there
+// are. The sign + arrives as a blank unless it is encoded.
+func sorting[F any](params url.Values, known map[string]F) (by []sort) {
+	for field := range strings.SplitSeq(last(params["sort"]), ",") {
+		name := strings.TrimLeft(field, "+ -")
+		if _, ok := known[name]; ok && len(by) < len(known) {
+			by = append(by, sort{name, strings.HasPrefix(strings.TrimLeft(field, " "), "-")})
+		}
 	}
 	return by
 }

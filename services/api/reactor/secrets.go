@@ -218,35 +218,6 @@ func delayed(f *secret.Failure) *errorsDoc {
 	}}}
 }
 
-func filterableSecrets(now time.Time) fields[*secret.Secret] {
-	return fields[*secret.Secret]{
-		"created_at": moment(func(s *secret.Secret) time.Time { return s.CreatedAt }),
-		"environment_id": {
-			text: func(s *secret.Secret) (string, bool) { return s.Environment, s.Environment != "" },
-		},
-		"name":   text(func(s *secret.Secret) string { return s.Name }),
-		"status": text(func(s *secret.Secret) secret.Status { return s.StatusAt(now) }),
-		"type_of": {
-			text:    func(s *secret.Secret) (string, bool) { return string(s.Kind.Canonical()), true },
-			operand: func(k string) (string, bool) { return string(secret.Kind(k).Canonical()), true },
-			names:   func(s *secret.Secret) []string { return namesOf(s.Kind) },
-		},
-		"updated_at": moment(func(s *secret.Secret) time.Time { return s.UpdatedAt }),
-	}
-}
-
-// namesOf returns all names of a kind: they are equal in filters (contract
-// A17.1).
-func namesOf(kind secret.Kind) []string {
-	names := []string{string(kind)}
-	for _, k := range secret.Kinds() {
-		if k != kind && k.Canonical() == kind.Canonical() {
-			names = append(names, string(k))
-		}
-	}
-	return names
-}
-
 func (d *door) listSecretsOfProperty(ctx context.Context, r *request) (reply, error) {
 	return secretsReply(ctx, r, d.service.SecretsOfProperty)
 }
@@ -256,13 +227,13 @@ func (d *door) listSecretsOfEnvironment(ctx context.Context, r *request) (reply,
 }
 
 // secretsReply answers with a page of one of the two lists of secrets.
-func secretsReply(ctx context.Context, r *request, ask func(context.Context, api.Caller, string, api.Query[*secret.Secret]) (api.Page[*secret.Secret], error)) (reply, error) {
-	q := filterableSecrets(r.view.now).query(r.http.URL.Query())
+func secretsReply(ctx context.Context, r *request, ask func(context.Context, api.Caller, string, api.SecretQuery) (api.Page[*secret.Secret], error)) (reply, error) {
+	q := secretQuery(r.http.URL.Query(), r.view.now)
 	page, err := ask(ctx, r.caller, r.id, q)
 	if err != nil {
 		return reply{}, err
 	}
-	return listed(q, page, r.view.secret), nil
+	return listed(api.Query[*secret.Secret]{Number: q.Number, Size: q.Size}, page, r.view.secret), nil
 }
 
 func (d *door) createSecret(ctx context.Context, r *request) (reply, error) {
