@@ -333,8 +333,10 @@ func (r *rig) measureLists() error {
 	questions := []struct{ name, query string }{
 		{"first page of 25", ""},
 		{"page 3 of 100, by name", "sort=name&page[number]=3&page[size]=100"},
-		{"by refresh_at, one status", "sort=-refresh_at&filter[status]=EQ succeeded&page[size]=100"},
+		{"page 9 of 100, by -updated_at, one status", "sort=-updated_at&filter[status]=EQ succeeded&page[number]=9&page[size]=100"},
 		{"name contains 77", "filter[name]=CONTAINS 77&page[size]=100"},
+		{"one status", "filter[status]=EQ pending&page[size]=100"},
+		{"name contains 77, by name", "filter[name]=CONTAINS 77&sort=-name&page[size]=100"},
 	}
 	sizes := r.loader.sizes()
 	each := r.listing / time.Duration(3*len(questions))
