@@ -42,6 +42,9 @@ func crowded(t testing.TB) (s *site, path string) {
 			Kind: secret.Kinds()[dice.IntN(len(secret.Kinds()))], Status: secret.Status(pick("pending", "succeeded", "failed")),
 			CreatedAt: now.Add(time.Duration(dice.IntN(60)) * time.Millisecond), UpdatedAt: now.Add(time.Duration(dice.IntN(3)) * time.Hour),
 		}
+		if i%20 == 0 {
+			made.Name = "null"
+		}
 		if dice.IntN(9) == 0 {
 			made.Authorization = &secret.Authorization{AskedUntil: now.Add(time.Duration(dice.IntN(3)-1) * 24 * time.Hour)}
 		}
@@ -235,7 +238,8 @@ func anyListQuery(dice *rand.Rand, all []listed) string {
 		for range 1 + dice.IntN(3) {
 			v := all[dice.IntN(len(all))].values[attribute]
 			if attribute != "created_at" && attribute != "updated_at" && len(v) > 2 && op == "CONTAINS" {
-				v = v[:dice.IntN(len(v))] + pick("", "%") + v[len(v)-dice.IntN(2):]
+				at := dice.IntN(len(v))
+				v = pick(v[:at]+pick("", "%")+v[len(v)-dice.IntN(2):], v[at:]+"%"+v[:at])
 			}
 			values = append(values, pick("", "", op+" ")+pick(v, v, v, strings.ToUpper(v), "null", "7"))
 		}
