@@ -16,6 +16,8 @@ const (
 	PrefixEnvironment Prefix = "EN"
 	PrefixCompany     Prefix = "CO"
 	PrefixHost        Prefix = "HT"
+	PrefixNote        Prefix = "NT"
+	PrefixUser        Prefix = "UR"
 )
 
 // NewID returns a fresh id: the prefix and a random UUID (version 4) without

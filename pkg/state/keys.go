@@ -93,3 +93,12 @@ func EnvironmentKey(id string) string { return "environment." + id }
 // SlotKey is the key that reserves the one place a property has for an
 // environment of the stage (contract A15.3: one staging, one production).
 func SlotKey(property, stage string) string { return "slot." + property + "." + stage }
+
+// HostKey is the key of a host that environments are on.
+func HostKey(id string) string { return "host." + id }
+
+// NotesKey is the key of the notes on something.
+func NotesKey(owner string) string { return "notes." + owner }
+
+// NoteKey is the key that says what a note is on.
+func NoteKey(id string) string { return "note." + id }

@@ -12,8 +12,9 @@
 //	grant.<SE>              claims and outcomes of its exchanges
 //	artifact.<EN>.<SE>      its current value, sealed
 //	name.<PR>.<name>        who holds a name within a property
-//	company.<CO> property.<PR> environment.<EN> slot.<PR>.<stage>
+//	company.<CO> property.<PR> environment.<EN> slot.<PR>.<stage> host.<HT>
 //	                        the tree the secrets hang in
+//	notes.<owner> note.<NT> the notes on something, and what each is on
 //	keyset.fleet            the public keys everything is sealed to
 //	endpoint.<host>         how a provider's host fares, and whom it asked for patience
 //	registration.<provider> what was announced of the end of an app's client secret

@@ -47,7 +47,7 @@ var (
 
 // ChangeSecret does to a secret what the resource data asks for: an action, or an
 // update of what it names (contract A8). It returns ErrNotFound, a RefusedError,
-// a TooManyError, ErrNotReady or ErrUnavailable.
+// a TooManyError, ErrChanged, ErrNotReady or ErrUnavailable.
 func (s *Service) ChangeSecret(ctx context.Context, who Caller, id string, data *Object) (*Changed, error) {
 	current, err := s.Secret(ctx, who, id)
 	if err != nil {
@@ -62,6 +62,9 @@ func (s *Service) ChangeSecret(ctx context.Context, who Caller, id string, data 
 	}
 	switch action {
 	case TestIt:
+		if err := s.expectSecret(ctx, who, id); err != nil {
+			return nil, err
+		}
 		return s.testSecret(ctx, who, current)
 	case Retry:
 		return s.retrySecret(ctx, who, current)
@@ -72,6 +75,22 @@ func (s *Service) ChangeSecret(ctx context.Context, who Caller, id string, data 
 	default:
 		return s.updateSecret(ctx, who, current, data)
 	}
+}
+
+// expectSecret returns ErrChanged when the secret is not what the caller takes it
+// for, for what writes nothing.
+func (s *Service) expectSecret(ctx context.Context, who Caller, id string) error {
+	if who.IfMatch == nil {
+		return nil
+	}
+	stored, _, err := s.secrets.Get(ctx, id)
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		return ErrNotFound
+	case err != nil:
+		return unavailable(err)
+	}
+	return who.IfMatch.admit(SecretTag(stored))
 }
 
 // readAction reads what every change has in common and what it is to do.
@@ -137,7 +156,10 @@ func (s *Service) edit(ctx context.Context, who Caller, id string, change func(*
 	var own error // of the last call of change
 	changed, rev, err := s.secrets.Edit(ctx, id, func(d *secret.Draft) error {
 		found = d.Secret
-		switch own = change(d); {
+		if own = who.IfMatch.admit(SecretTag(d.Secret)); own == nil {
+			own = change(d)
+		}
+		switch {
 		case own == nil:
 			d.UpdatedAt, d.UpdatedBy, d.Trace = now, who.Actor, parent
 		case errors.Is(own, errUnseen):

@@ -18,13 +18,9 @@ type put struct {
 // commit makes new records, all or none, and returns the revision of the last.
 // It returns state.ErrConflict when there is one of them already.
 func (s *Service) commit(ctx context.Context, puts ...put) (state.Revision, error) {
-	writes := make([]state.Write, len(puts))
-	for i, p := range puts {
-		body, err := json.Marshal(p.record)
-		if err != nil {
-			return 0, fmt.Errorf("encode %s: %w", p.key, err)
-		}
-		writes[i] = state.Write{Key: p.key, Value: body}
+	writes, err := encode(puts...)
+	if err != nil {
+		return 0, err
 	}
 	rev, err := s.deps.State.Commit(ctx, writes...)
 	if errors.Is(err, state.ErrConflict) {
@@ -33,21 +29,78 @@ func (s *Service) commit(ctx context.Context, puts ...put) (state.Revision, erro
 	return rev, unavailable(err)
 }
 
-// remove removes a record and whatever goes with it: companions returns the
-// further writes, which come first. It returns ErrNotFound when the record is
-// not there any more.
-func (s *Service) remove(ctx context.Context, key string, companions func() ([]state.Write, error)) (state.Revision, error) {
+// encode returns the writes of new records.
+func encode(puts ...put) ([]state.Write, error) {
+	writes := make([]state.Write, len(puts))
+	for i, p := range puts {
+		body, err := json.Marshal(p.record)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s: %w", p.key, err)
+		}
+		writes[i] = state.Write{Key: p.key, Value: body}
+	}
+	return writes, nil
+}
+
+// amend changes a record by compare-and-swap, and returns it with its revision: of
+// two who change different members, both have their way. Change is called again
+// whenever another writer was first; its error ends the attempt, with nothing
+// written, and is returned as it is. When it is errUnchanged, nothing is written, and
+// amend returns the record and no revision. It returns ErrNotFound when there is no
+// record, and ErrUnavailable.
+func amend[T any](ctx context.Context, s *Service, key string, change func(*T) error) (*T, state.Revision, error) {
 	for {
-		_, rev, err := s.deps.State.Get(ctx, key)
-		if errors.Is(err, state.ErrNotFound) {
-			return 0, ErrNotFound
+		record, rev, err := read[T](ctx, s, key)
+		if err != nil {
+			return nil, 0, err
+		}
+		err = change(record)
+		if errors.Is(err, errUnchanged) {
+			return record, 0, nil
 		}
 		if err != nil {
-			return 0, unavailable(err)
+			return nil, 0, err
 		}
-		writes, err := companions()
+		body, err := json.Marshal(record)
 		if err != nil {
-			return 0, unavailable(err)
+			return nil, 0, fmt.Errorf("encode %s: %w", key, err)
+		}
+		rev, err = s.deps.State.Commit(ctx, state.Write{Key: key, Value: body, Expect: rev})
+		if errors.Is(err, state.ErrConflict) && ctx.Err() == nil {
+			continue
+		}
+		return record, rev, unavailable(err)
+	}
+}
+
+// read returns a record as the state holds it, ErrNotFound or ErrUnavailable.
+func read[T any](ctx context.Context, s *Service, key string) (*T, state.Revision, error) {
+	body, rev, err := s.deps.State.Get(ctx, key)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil, 0, ErrNotFound
+	}
+	if err != nil {
+		return nil, 0, unavailable(err)
+	}
+	record := new(T)
+	if err := json.Unmarshal(body, record); err != nil {
+		return nil, 0, fmt.Errorf("record %s: %w", key, err)
+	}
+	return record, rev, nil
+}
+
+// remove removes a record and whatever goes with it: companions is given the record
+// and returns the further writes, which come first; its error ends the attempt and
+// is returned as it is. It returns ErrNotFound when the record is not there any more.
+func remove[T any](ctx context.Context, s *Service, key string, companions func(*T, state.Revision) ([]state.Write, error)) (state.Revision, error) {
+	for {
+		record, rev, err := read[T](ctx, s, key)
+		if err != nil {
+			return 0, err
+		}
+		writes, err := companions(record, rev)
+		if err != nil {
+			return 0, err
 		}
 		rev, err = s.deps.State.Commit(ctx, append(writes, state.Write{Key: key, Expect: rev})...)
 		if errors.Is(err, state.ErrConflict) && ctx.Err() == nil {

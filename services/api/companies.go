@@ -1,5 +1,7 @@
 package api
 
+import "github.com/rekindle-dev/rekindle/pkg/secret"
+
 // Companies lists the companies of the caller's organisation. Usually it is
 // one, and none is an answer too.
 func (s *Service) Companies(who Caller, q Query[*Company]) Page[*Company] {
@@ -17,4 +19,11 @@ func (s *Service) Company(who Caller, id string) (*Company, error) {
 		return nil, ErrNotFound
 	}
 	return c, nil
+}
+
+// UserID returns the id of a caller as a user of its organisation: the same in every
+// process and for every token of the same person. Whoever has no e-mail address is
+// known by name.
+func UserID(who Caller) string {
+	return stableID(secret.PrefixUser, "rekindle.user.v1", who.Org, who.Actor.Email, who.Actor.DisplayName)
 }

@@ -44,6 +44,8 @@ func FuzzApply(f *testing.F) {
 		"property." + propertyID:   `{"id":"` + propertyID + `","company":"CO1"}`,
 		"environment.EN1":          `{"id":"EN1","property":"` + propertyID + `"}`,
 		"company.CO1":              `{"id":"CO1","org":"acme"}`,
+		"host.HT1":                 `{"id":"HT1","property":"` + propertyID + `","encrypted_private_key":{"generation":1,"sealed":"AA=="}}`,
+		"note.NT1":                 `"` + secretID + `"`,
 		"slot." + propertyID + ".": `"EN1"`,
 		state.KeysetKey:            `{"type":"rekindle.keyset.v1"}`,
 		"":                         `null`,
@@ -56,6 +58,9 @@ func FuzzApply(f *testing.F) {
 		for i, c := range []state.Change{{Key: key, Value: value}, {Key: another, Value: second}, {Key: key}, {Key: another}} {
 			c.Revision = state.Revision(i + 1)
 			p.apply(c)
+			if i == 1 {
+				p.ready()
+			}
 			if p.revision != c.Revision {
 				t.Fatalf("at revision %d, want %d", p.revision, c.Revision)
 			}

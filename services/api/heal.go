@@ -47,10 +47,16 @@ var errCared = errors.New("the state and the projection do not agree")
 // its parent is gone it asks the state again, because a mistake here would
 // delete what somebody needs.
 func (s *Service) mend(ctx context.Context, o orphan) error {
-	if o.prefix == secret.PrefixEnvironment {
+	switch o.prefix {
+	case secret.PrefixEnvironment:
 		return s.mendEnvironment(ctx, o.id)
+	case secret.PrefixHost:
+		return s.mendHost(ctx, o.id)
+	case secret.PrefixNote:
+		return s.mendNotes(ctx, o.id)
+	default:
+		return s.mendSecret(ctx, o.id)
 	}
-	return s.mendSecret(ctx, o.id)
 }
 
 // mendEnvironment removes an environment whose property is gone.
@@ -64,7 +70,35 @@ func (s *Service) mendEnvironment(ctx context.Context, id string) error {
 	if cared, err := s.exists(ctx, state.PropertyKey(e.Property)); err != nil || cared {
 		return cmp.Or(err, errCared)
 	}
-	rev, err := s.removeEnvironment(ctx, e)
+	rev, err := s.removeEnvironment(ctx, Caller{}, id)
+	if err != nil {
+		return err
+	}
+	return s.view.wait(ctx, rev)
+}
+
+// mendHost removes a host whose property is gone.
+func (s *Service) mendHost(ctx context.Context, id string) error {
+	rev, err := remove(ctx, s, state.HostKey(id), func(h *Host, _ state.Revision) ([]state.Write, error) {
+		cared, err := s.exists(ctx, state.PropertyKey(h.Property))
+		if err == nil && cared {
+			err = errCared
+		}
+		return nil, err
+	})
+	if err != nil {
+		return err
+	}
+	return s.view.wait(ctx, rev)
+}
+
+// mendNotes removes the notes on something that is gone. What says that there are
+// some, note by note, goes last, so that whoever is interrupted knows what is left.
+func (s *Service) mendNotes(ctx context.Context, owner string) error {
+	if cared, err := s.lives(ctx, owner); err != nil || cared {
+		return cmp.Or(err, errCared)
+	}
+	rev, err := s.removeNotes(ctx, owner)
 	if err != nil {
 		return err
 	}
@@ -89,7 +123,7 @@ func (s *Service) mendSecret(ctx context.Context, id string) error {
 		return err
 	}
 	if !cared {
-		return s.deleteSecret(ctx, id, secret.Actor{})
+		return s.deleteSecret(ctx, Caller{}, id)
 	}
 	if orphaned.Environment == "" {
 		return s.view.wait(ctx, rev)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,8 +16,8 @@ import (
 	"github.com/rekindle-dev/rekindle/services/api/apitest"
 )
 
-// grow fills a property with a staging and a development environment and with
-// secrets in both and in none.
+// grow fills a property with a staging and a development environment, with secrets in
+// both and in none, and with notes on the first and on itself.
 func (w *world) grow(t testing.TB, property string, secrets int) (environments []*api.Environment, made []*secret.Secret) {
 	t.Helper()
 	for _, stage := range []string{"staging", "development"} {
@@ -29,6 +30,8 @@ func (w *world) grow(t testing.TB, property string, secrets int) (environments [
 		}
 		made = append(made, must[*secret.Secret](t)(newToken(t, w.Service, property, in, fmt.Sprint("s", i))))
 	}
+	newNote(t, w.Service, property, "on the property")
+	newNote(t, w.Service, made[0].ID, "on a secret")
 	return environments, made
 }
 
@@ -37,6 +40,8 @@ func settled(t testing.TB, st state.Store, property string, secrets int) {
 	t.Helper()
 	apitest.Watch(t, st, ">", func(records map[string][]byte) bool {
 		deleted := 0
+		notes := ""
+		var gone []string
 		for key, body := range records {
 			kind, _ := state.Split(key)
 			switch {
@@ -48,11 +53,17 @@ func settled(t testing.TB, st state.Store, property string, secrets int) {
 				if s.Property == property {
 					deleted++
 				}
+				if !s.DeletedAt.IsZero() {
+					gone = append(gone, s.ID)
+				}
+			case kind == "note" || kind == "notes":
+				notes += key + string(body)
 			case kind != "credential" && strings.Contains(string(body)+key, property):
 				return false // an environment, a place or a name
 			}
 		}
-		return deleted == secrets
+		return deleted == secrets && !strings.Contains(notes, property) &&
+			!slices.ContainsFunc(gone, func(id string) bool { return strings.Contains(notes, id) })
 	})
 }
 
@@ -143,7 +154,7 @@ func TestHealingAfterACrash(t *testing.T) {
 	settled(t, faulty, doomed, doomedSecrets)
 	w.Stop()
 	commits := len(faulty.Commits()) - before
-	if commits != 1+2+doomedSecrets {
+	if commits != 1+1+2+doomedSecrets+2*2 { // the host, the environments, the notes on two
 		t.Fatalf("the delete took %d commits, want one for each record", commits)
 	}
 	for n := 1; n <= commits; n++ {

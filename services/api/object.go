@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -168,6 +167,12 @@ func (o *Object) object(name string) (*Object, bool) {
 	return child, true
 }
 
+// attributes returns the attributes of a resource.
+func (o *Object) attributes() *Object {
+	a, _ := o.object("attributes")
+	return a
+}
+
 // text returns a string of 1 to most bytes that can be shown in one line.
 func (o *Object) text(name string, most int) (string, bool) {
 	var s string
@@ -215,15 +220,54 @@ func (o *Object) flag(name string) (value bool) {
 	return value
 }
 
-// seconds returns a whole number of seconds from 0 to most. How a number is
-// written says nothing in JSON: 14400.0 and 1.44e4 are 14400.
+// switched sets value to a boolean that was sent.
+func (o *Object) switched(name string, value **bool) {
+	var on bool
+	if o.decode(name, &on, "true or false") {
+		*value = &on
+	}
+}
+
+// keep notes that a member that must have a value is to lose it.
+func (o *Object) keep(names ...string) {
+	for _, name := range names {
+		if o.null(name) {
+			o.fault(name, "must not be null")
+		}
+	}
+}
+
+// null reports whether a member was sent as null.
+func (o *Object) null(name string) bool { return string(o.members[name]) == "null" }
+
+// final notes that a member that is given once is to be something else than it is.
+func (o *Object) final(name, is string) {
+	var sent string
+	if o.decode(name, &sent, "a string") && sent != is {
+		o.note(ReadOnly, name, fmt.Sprintf("%s cannot be changed: it is %s", name, is))
+	}
+}
+
+// seconds returns a whole number of seconds from 0 to most.
 func (o *Object) seconds(name string, most int64) (int64, bool) {
-	what := "a whole number of seconds from 0 to " + strconv.FormatInt(most, 10)
+	return o.whole(name, "a whole number of seconds", 0, most)
+}
+
+// count returns a whole number from 1 to most.
+func (o *Object) count(name string, most int64) (int, bool) {
+	n, ok := o.whole(name, "a whole number", 1, most)
+	return int(n), ok
+}
+
+// whole returns a whole number from least to most. How a number is written says
+// nothing in JSON: 14400.0 and 1.44e4 are 14400.
+func (o *Object) whole(name, what string, least, most int64) (int64, bool) {
+	what = fmt.Sprintf("%s from %d to %d", what, least, most)
 	var f float64
 	if !o.decode(name, &f, what) {
 		return 0, false
 	}
-	if f != math.Trunc(f) || f < 0 || f > float64(most) {
+	if f != math.Trunc(f) || f < float64(least) || f > float64(most) {
 		o.fault(name, "must be "+what)
 		return 0, false
 	}

@@ -17,8 +17,8 @@ import (
 // followedKeys is what the projection is made of.
 func followedKeys() []string {
 	return []string{
-		state.CompanyKey("*"), state.PropertyKey("*"), state.EnvironmentKey("*"), state.SecretKey("*"),
-		state.KeysetKey,
+		state.CompanyKey("*"), state.PropertyKey("*"), state.EnvironmentKey("*"), state.HostKey("*"),
+		state.SecretKey("*"), state.NoteKey("*"), state.KeysetKey,
 	}
 }
 
@@ -43,14 +43,17 @@ type projection struct {
 	companies    *table[*Company]     // by organisation
 	properties   *table[*Property]    // by company
 	environments *table[*Environment] // by property
+	hosts        *table[*Host]        // by property
 	secrets      *table[*row]         // by property, by environment, by account
-	sealer       *seal.Sealer         // nil until the keyset is known
-	sealing      chan struct{}        // closed when it is
+	notes        *noted
+	sealer       *seal.Sealer  // nil until the keyset is known
+	sealing      chan struct{} // closed when it is
 	orphans      map[orphan]bool
 	orphaned     chan struct{} // holds a token when there may be a new orphan
 }
 
-// orphan is an environment or a secret that hangs on something deleted.
+// orphan is what hangs on something deleted: an environment, a host, a secret, or the
+// notes on what is deleted itself, which have its id.
 type orphan struct {
 	prefix secret.Prefix
 	id     string
@@ -66,6 +69,9 @@ func newProjection(log *slog.Logger, apps provider.Apps) *projection {
 			func(p *Property) string { return p.Company }),
 		environments: newTable(ageOfEnvironment,
 			func(e *Environment) string { return e.Property }),
+		hosts: newTable(ageOfHost,
+			func(h *Host) string { return h.Property }),
+		notes: newNoted(),
 		secrets: newTable(ageOfRow,
 			func(r *row) string { return r.facet.Value().property },
 			func(r *row) string { return r.facet.Value().environment },
@@ -104,9 +110,13 @@ func (p *projection) read(kind, id string, c state.Change) func() {
 	case "company":
 		update, err = change(c, p.companies.put, func() { p.companies.remove(id) })
 	case "property":
-		update, err = change(c, p.properties.put, func() { p.dropProperty(id) })
+		update, err = change(c, p.putProperty, func() { p.dropProperty(id) })
 	case "environment":
 		update, err = change(c, p.putEnvironment, func() { p.dropEnvironment(id) })
+	case "host":
+		update, err = change(c, p.putHost, func() { p.dropHost(id) })
+	case "note":
+		update, err = change(c, func(owner *string) { p.putNote(id, *owner) }, func() { p.dropNote(id) })
 	case "secret":
 		update, err = change(c, p.putSecret, func() { p.dropSecret(id) })
 	case "keyset":
@@ -128,6 +138,46 @@ func change[T any](c state.Change, put func(*T), drop func()) (func(), error) {
 		return nil, err
 	}
 	return func() { put(v) }, nil
+}
+
+func (p *projection) putProperty(property *Property) {
+	p.properties.put(property)
+	if p.caughtUp {
+		p.implyHost(property)
+	}
+}
+
+// implyHost makes up the default host of a property that is older than the records of
+// hosts.
+func (p *projection) implyHost(property *Property) {
+	if property.Host == "" || p.hosts.has(property.Host) {
+		return
+	}
+	implied := defaultHost(property)
+	implied.implied = true
+	p.hosts.put(implied)
+}
+
+func (p *projection) putHost(h *Host) {
+	h = h.shown()
+	p.hosts.put(h)
+	p.judgeHost(h)
+}
+
+func (p *projection) dropHost(id string) {
+	p.hosts.remove(id)
+	delete(p.orphans, orphan{secret.PrefixHost, id})
+}
+
+// judgeHost looks whether a host still has its property. One that has no record is
+// gone with it.
+func (p *projection) judgeHost(h *Host) {
+	cared := p.properties.has(h.Property)
+	if h.implied && !cared {
+		p.dropHost(h.ID)
+		return
+	}
+	p.judge(orphan{secret.PrefixHost, h.ID}, cared)
 }
 
 func (p *projection) putEnvironment(e *Environment) {
@@ -166,6 +216,10 @@ func (p *projection) dropProperty(id string) {
 	for e := range p.environments.by(0, id).all() {
 		p.judge(orphan{secret.PrefixEnvironment, e.ID}, false)
 	}
+	for _, h := range slices.Collect(p.hosts.by(0, id).all()) {
+		p.judgeHost(h)
+	}
+	p.judgeNotes(id)
 	for r := range p.secrets.by(byProperty, id).all() {
 		p.judge(orphan{secret.PrefixSecret, r.id}, false)
 	}
@@ -185,6 +239,7 @@ func (p *projection) dropEnvironment(id string) {
 func (p *projection) dropSecret(id string) {
 	p.secrets.remove(id)
 	delete(p.orphans, orphan{secret.PrefixSecret, id})
+	p.judgeNotes(id)
 }
 
 // judge keeps the set of orphans. While records are loaded nothing can be said:
@@ -208,8 +263,18 @@ func (p *projection) ready() {
 	p.companies.index()
 	p.properties.index()
 	p.environments.index()
+	p.hosts.index()
 	p.secrets.index()
 	p.caughtUp = true
+	for _, property := range p.properties.all() {
+		p.implyHost(property)
+	}
+	for _, h := range p.hosts.all() {
+		p.judgeHost(h)
+	}
+	for owner := range p.notes.byOwner {
+		p.judgeNotes(owner)
+	}
 	for _, e := range p.environments.all() {
 		p.judge(orphan{secret.PrefixEnvironment, e.ID}, p.properties.has(e.Property))
 	}

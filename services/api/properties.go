@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,8 +10,9 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
-// Bounds of a property's domains.
+// Bounds of a property.
 const (
+	maxPrivacy = 64 // bytes
 	maxDomains = 100
 	maxDomain  = 253 // bytes of a domain name (RFC 1035, section 2.3.4)
 )
@@ -54,7 +56,7 @@ func (s *Service) CreateProperty(ctx context.Context, who Caller, company string
 	p.Org, p.Company, p.Token = parent.Org, parent.ID, newToken()
 	p.CreatedAt = s.now()
 	p.UpdatedAt = p.CreatedAt
-	rev, err := s.commit(ctx, put{state.PropertyKey(p.ID), p})
+	rev, err := s.commit(ctx, put{state.PropertyKey(p.ID), p}, put{state.HostKey(p.Host), defaultHost(p)})
 	if err != nil {
 		return nil, err
 	}
@@ -68,18 +70,64 @@ func readProperty(data *Object) (*Property, error) {
 	}
 	a, _ := data.object("attributes")
 	a.require("name", "platform")
-	name, _ := a.text("name", maxName)
+	p := new(Property)
+	p.readAttributes(a)
 	platform, _ := a.oneOf("platform", string(Web), string(Mobile), string(Edge))
-	p := &Property{
-		Name:        name,
-		Platform:    Platform(platform),
-		Development: a.flag("development"),
-		Domains:     domains(a),
-	}
+	p.Platform = Platform(platform)
 	if p.Platform == Web {
 		a.require("domains")
 	}
 	return p, data.report.err()
+}
+
+// readAttributes puts the attributes that were sent over those there are, but for
+// those that are given once. What is wrong with them is noted.
+func (p *Property) readAttributes(a *Object) {
+	if name, sent := a.text("name", maxName); sent {
+		p.Name = name
+	}
+	a.decode("development", &p.Development, "true or false")
+	if names := domains(a); names != nil {
+		p.Domains = names
+	}
+	if privacy, sent := a.text("privacy", maxPrivacy); sent {
+		p.Privacy = privacy
+	}
+	a.switched("rule_component_sequencing_enabled", &p.RuleComponentSequencing)
+	a.switched("ssl_enabled", &p.SSL)
+	a.switched("undefined_vars_return_empty", &p.UndefinedVarsReturnEmpty)
+}
+
+// ChangeProperty changes what the resource data names and keeps what it does not. It
+// returns ErrNotFound, a RefusedError, ErrChanged or ErrUnavailable.
+func (s *Service) ChangeProperty(ctx context.Context, who Caller, id string, data *Object) (*Property, error) {
+	if _, err := s.Property(ctx, who, id); err != nil {
+		return nil, err
+	}
+	if err := openChange(data, "properties", id, InvalidProperty); err != nil {
+		return nil, err
+	}
+	a, now, noted := data.attributes(), s.now(), len(data.report.problems)
+	changed, rev, err := amend(ctx, s, state.PropertyKey(id), func(p *Property) error {
+		data.report.problems = data.report.problems[:noted] // of an earlier run
+		before := p.Tag()
+		a.keep("name")
+		a.final("platform", string(p.Platform))
+		p.readAttributes(a)
+		switch err := cmp.Or(who.IfMatch.admit(before), data.report.err()); {
+		case err != nil:
+			return err
+		case p.Tag() == before:
+			return errUnchanged
+		}
+		p.UpdatedAt = now
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.see(ctx, rev)
+	return changed, nil
 }
 
 func domains(a *Object) []string {
@@ -102,12 +150,14 @@ func domains(a *Object) []string {
 }
 
 // DeleteProperty deletes a property and, from that moment, all beneath it. It
-// returns ErrNotFound or ErrUnavailable.
+// returns ErrNotFound, ErrChanged or ErrUnavailable.
 func (s *Service) DeleteProperty(ctx context.Context, who Caller, id string) error {
 	if _, err := s.Property(ctx, who, id); err != nil {
 		return err
 	}
-	rev, err := s.remove(ctx, state.PropertyKey(id), func() ([]state.Write, error) { return nil, nil })
+	rev, err := remove(ctx, s, state.PropertyKey(id), func(p *Property, _ state.Revision) ([]state.Write, error) {
+		return nil, who.IfMatch.admit(p.Tag())
+	})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -30,8 +31,14 @@ type Property struct {
 	Development bool     `json:"development,omitempty"`
 	// Domains are those of a web property.
 	Domains []string `json:"domains,omitempty"`
-	Token   string   `json:"token"`
-	// Host is the id of the host that its environments are on.
+	Privacy string   `json:"privacy,omitempty"`
+	// Those that nobody has set are not shown.
+	RuleComponentSequencing  *bool  `json:"rule_component_sequencing_enabled,omitempty"`
+	SSL                      *bool  `json:"ssl_enabled,omitempty"`
+	UndefinedVarsReturnEmpty *bool  `json:"undefined_vars_return_empty,omitempty"`
+	Token                    string `json:"token"`
+	// Host is the id of the host that environments are on that name none; empty when
+	// it was deleted.
 	Host      string    `json:"host"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
@@ -56,13 +63,21 @@ type Environment struct {
 	Name     string `json:"name"`
 	Stage    Stage  `json:"stage"`
 	Archive  bool   `json:"archive,omitempty"`
-	Path     string `json:"path,omitempty"`
-	Token    string `json:"token"`
+	// Passphrase is what archives are to be encrypted with, if anything. This package
+	// can seal it, and cannot open it.
+	Passphrase secret.SealedField `json:"archive_passphrase,omitzero"`
+	Path       string             `json:"path,omitempty"`
+	// DebugLibrary is not shown unless somebody has set it.
+	DebugLibrary *bool  `json:"include_debug_library,omitempty"`
+	Token        string `json:"token"`
 	// LibraryPath is where its builds lie: the tokens of company and property.
 	LibraryPath string    `json:"library_path"`
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
 }
+
+// Encrypted reports whether archives are to be encrypted.
+func (e *Environment) Encrypted() bool { return len(e.Passphrase.Sealed) > 0 }
 
 // Stage is what an environment is for.
 type Stage string
@@ -86,11 +101,16 @@ func newToken() string {
 }
 
 // companyID returns the id of an organisation's company: the same in every
-// process, so that two that start together make one. It has the form of a
-// version 4 UUID (contract A2).
+// process, so that two that start together make one.
 func companyID(org string) string {
-	h := sha256.Sum256([]byte("rekindle.company.v1\x00" + org))
+	return stableID(secret.PrefixCompany, "rekindle.company.v1", org)
+}
+
+// stableID returns an id that is made of texts, none of which has a zero byte but
+// perhaps the last. It has the form of a version 4 UUID (contract A2).
+func stableID(prefix secret.Prefix, of ...string) string {
+	h := sha256.Sum256([]byte(strings.Join(of, "\x00")))
 	h[6] = h[6]&0x0f | 0x40
 	h[8] = h[8]&0x3f | 0x80
-	return string(secret.PrefixCompany) + hex.EncodeToString(h[:16])
+	return string(prefix) + hex.EncodeToString(h[:16])
 }

@@ -26,6 +26,18 @@ func openResource(data *Object, typ string, invalid Code) error {
 	return nil
 }
 
+// openChange is openResource for a change of the resource of an id.
+func openChange(data *Object, typ, id string, invalid Code) error {
+	if err := openResource(data, typ, invalid); err != nil {
+		return err
+	}
+	var sent string
+	if data.decode("id", &sent, "a string") && sent != id {
+		return refuse(Conflict, data.at("id"), "id must be that of the path")
+	}
+	return nil
+}
+
 // reference returns the id in a to-one relationship, "" when there is none. A
 // reference that has not the form of one is noted.
 func reference(data *Object, name, typ string, prefix secret.Prefix) string {

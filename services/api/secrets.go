@@ -191,25 +191,31 @@ func (s *Service) readKind(a *Object) (secret.Kind, bool) {
 
 // DeleteSecret deletes a secret; what the state holds decides. Its name is free at
 // once; its artifact and its records go as soon as an exchanger comes to it. It
-// returns ErrNotFound or ErrUnavailable.
+// returns ErrNotFound, ErrChanged or ErrUnavailable.
 func (s *Service) DeleteSecret(ctx context.Context, who Caller, id string) error {
 	if _, err := s.Secret(ctx, who, id); err != nil {
 		return err
 	}
-	return s.deleteSecret(ctx, id, who.Actor)
+	return s.deleteSecret(ctx, who, id)
 }
 
-func (s *Service) deleteSecret(ctx context.Context, id string, by secret.Actor) error {
+func (s *Service) deleteSecret(ctx context.Context, who Caller, id string) error {
 	now := s.now()
+	var changed error
 	gone, rev, err := s.secrets.Update(ctx, id, func(d *secret.Secret) error {
 		if !d.DeletedAt.IsZero() {
 			return errGone
 		}
+		if changed = who.IfMatch.admit(SecretTag(d)); changed != nil {
+			return changed
+		}
 		d.Delete(now)
-		d.UpdatedBy = by
+		d.UpdatedBy = who.Actor
 		return nil
 	})
 	switch {
+	case changed != nil:
+		return changed
 	case errors.Is(err, errGone), errors.Is(err, state.ErrNotFound):
 		return ErrNotFound
 	case err != nil:

@@ -75,6 +75,9 @@ type Caller struct {
 	Actor secret.Actor
 	// Callback is the URL at which consents come back that this caller asks for.
 	Callback string
+	// IfMatch are the tags of what the caller wants to change or delete: if it is
+	// something else by now, that is ErrChanged. Nil makes no condition.
+	IfMatch Tags
 }
 
 // Service carries out the use cases. It is safe for concurrent use.

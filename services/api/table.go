@@ -150,4 +150,5 @@ func (t *table[T]) all() []T { return slices.Collect(maps.Values(t.byID)) }
 func ageOfCompany(c *Company) (time.Time, string)         { return c.CreatedAt, c.ID }
 func ageOfProperty(p *Property) (time.Time, string)       { return p.CreatedAt, p.ID }
 func ageOfEnvironment(e *Environment) (time.Time, string) { return e.CreatedAt, e.ID }
+func ageOfHost(h *Host) (time.Time, string)               { return h.CreatedAt, h.ID }
 func ageOfRow(r *row) (time.Time, string)                 { return moment(r.created), r.id }

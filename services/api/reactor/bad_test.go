@@ -98,7 +98,7 @@ func badRequests() []bad {
 		{"compressed", create, `{"data":{}}`, []string{"Content-Encoding: gzip"}, 415, []string{"unknown-error"}},
 
 		// Paths and ids.
-		{"method", "PATCH /properties/{edge}", "{}", nil, 405, []string{"not-found"}},
+		{"method", "PUT /properties/{edge}", "{}", nil, 405, []string{"not-found"}},
 		{"made-up method", "BREW /companies", "", nil, 405, []string{"not-found"}},
 		{"malformed id", "GET /secrets/crm-dev", "", nil, 404, []string{"not-found"}},
 		{"id of another kind", "GET /secrets/{edge}", "", nil, 404, []string{"not-found"}},

@@ -139,11 +139,19 @@ func (b base) related(path ...string) related {
 type reply struct {
 	status   int
 	document any
+	// tag is that of the record of the document, "" for none.
+	tag string
 }
 
-func found(document any) reply   { return reply{http.StatusOK, document} }
-func created(document any) reply { return reply{http.StatusCreated, document} }
+func found(document any) reply   { return reply{status: http.StatusOK, document: document} }
+func created(document any) reply { return reply{status: http.StatusCreated, document: document} }
 func gone() reply                { return reply{status: http.StatusNoContent} }
+
+// tagged is the answer with the tag by which clients may make a change conditional.
+func (a reply) tagged(tag string) reply {
+	a.tag = tag
+	return a
+}
 
 // send writes the answer. It is encoded first, so that a document is sent as a
 // whole or not at all. Text is written as it is: no HTML reads it.
@@ -159,6 +167,9 @@ func (a reply) send(w http.ResponseWriter) {
 		panic(err) // one of our own types cannot be written: a bug
 	}
 	h := w.Header()
+	if a.tag != "" {
+		h.Set("ETag", `"`+a.tag+`"`)
+	}
 	h.Set("Content-Type", jsonAPI)
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(a.status)

@@ -23,6 +23,8 @@ type environmentAttributes struct {
 	UpdatedAt          timestamp     `json:"updated_at"`
 	Status             secret.Status `json:"status"`
 	Token              string        `json:"token"`
+	// DebugLibrary is not there until somebody has set it.
+	DebugLibrary *bool `json:"include_debug_library,omitempty"`
 }
 
 type entryPoint struct {
@@ -51,10 +53,6 @@ type environmentMeta struct {
 func (v view) environment(e *api.Environment) environment {
 	name := libraryName(e)
 	below := func(name string) relatedLinks { return v.base.related("environments", e.ID, name).Links }
-	var path *string
-	if e.Path != "" {
-		path = &e.Path
-	}
 	return environment{
 		ID: e.ID, Type: "environments",
 		Attributes: environmentAttributes{
@@ -64,11 +62,12 @@ func (v view) environment(e *api.Environment) environment {
 			LibraryName:        name + ".min.js",
 			LibraryEntryPoints: entryPoints(e.LibraryPath, name),
 			Name:               e.Name,
-			Path:               path,
+			Path:               orNull(e.Path),
 			Stage:              e.Stage,
 			UpdatedAt:          timestamp(e.UpdatedAt),
 			Status:             secret.Succeeded,
 			Token:              e.Token,
+			DebugLibrary:       e.DebugLibrary,
 		},
 		Relationships: environmentRelationships{
 			Library:  toOne{Links: below("library")},
@@ -77,7 +76,7 @@ func (v view) environment(e *api.Environment) environment {
 			Property: toOne{Links: below("property"), Data: &identifier{e.Property, "properties"}},
 		},
 		Links: environmentLinks{v.base.to("properties", e.Property), v.base.to("environments", e.ID)},
-		Meta:  &environmentMeta{},
+		Meta:  &environmentMeta{e.Encrypted()},
 	}
 }
 
@@ -132,7 +131,17 @@ func (d *door) createEnvironment(ctx context.Context, r *request) (reply, error)
 		if err != nil {
 			return reply{}, err
 		}
-		return created(single[environment]{r.view.environment(e)}), nil
+		return created(single[environment]{r.view.environment(e)}).tagged(e.Tag()), nil
+	})
+}
+
+func (d *door) changeEnvironment(ctx context.Context, r *request) (reply, error) {
+	return r.withBody(func(data *api.Object) (reply, error) {
+		e, err := d.service.ChangeEnvironment(ctx, r.caller, r.id, data)
+		if err != nil {
+			return reply{}, err
+		}
+		return found(single[environment]{r.view.environment(e)}).tagged(e.Tag()), nil
 	})
 }
 
@@ -156,7 +165,7 @@ func (d *door) environmentReply(ctx context.Context, r *request, id string) (rep
 	if err != nil {
 		return reply{}, err
 	}
-	return found(single[environment]{r.view.environment(e)}), nil
+	return found(single[environment]{r.view.environment(e)}).tagged(e.Tag()), nil
 }
 
 // linkage is a relationship on its own: without attributes (contract A15.3).
@@ -165,7 +174,7 @@ type linkage struct {
 	Links relatedLinks `json:"links"`
 }
 
-func (d *door) getHostOfEnvironment(ctx context.Context, r *request) (reply, error) {
+func (d *door) linkHostOfEnvironment(ctx context.Context, r *request) (reply, error) {
 	e, err := d.service.Environment(ctx, r.caller, r.id)
 	if err != nil {
 		return reply{}, err

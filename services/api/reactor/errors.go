@@ -71,6 +71,8 @@ func rules() []rule {
 		{is: errNotAcceptable, status: http.StatusNotAcceptable, code: "unknown-error"},
 		{is: errMediaType, status: http.StatusUnsupportedMediaType, code: "unknown-error"},
 		{is: errEncoding, status: http.StatusUnsupportedMediaType, code: "unknown-error"},
+		{is: errIfMatch, status: http.StatusBadRequest, code: "invalid-header"},
+		{is: api.ErrChanged, status: http.StatusPreconditionFailed, code: "precondition-failed"},
 		{is: errTooLarge, status: http.StatusRequestEntityTooLarge, code: "payload-too-large"},
 		{is: errBroken, status: http.StatusBadRequest, code: string(api.InvalidJSON)},
 		{is: api.ErrNotReady, status: http.StatusServiceUnavailable, code: "not-ready"},
@@ -120,7 +122,7 @@ func statusOf(code api.Code) int {
 		return http.StatusBadRequest
 	case api.NotFound:
 		return http.StatusNotFound
-	case api.NotUnique, api.Conflict, api.ReadOnly:
+	case api.NotUnique, api.Conflict, api.ReadOnly, api.HostInUse:
 		return http.StatusConflict
 	default:
 		return http.StatusUnprocessableEntity
@@ -154,6 +156,18 @@ func titleOf(code string) string {
 		return "Invalid Property"
 	case string(api.InvalidEnvironment):
 		return "Invalid Environment"
+	case string(api.InvalidHost):
+		return "Invalid Host"
+	case string(api.InvalidNote):
+		return "Invalid Note"
+	case string(api.HostInUse):
+		return "Host In Use"
+	case string(api.HostRequired):
+		return "Host Required"
+	case "invalid-header":
+		return "Invalid Header"
+	case "precondition-failed":
+		return "Precondition Failed"
 	case string(api.InvalidSecret):
 		return "Invalid Secret"
 	case string(api.WrongPlatform):
@@ -195,7 +209,7 @@ func (d *door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if wrong, ok := errors.AsType[*methodError](err); ok {
 		h.Set("Allow", wrong.allowed)
 	}
-	reply{status, errorsDocument(faults, requestID(w))}.send(w)
+	reply{status: status, document: errorsDocument(faults, requestID(w))}.send(w)
 }
 
 // overall is the status of an answer with these faults: theirs, or the most

@@ -50,14 +50,17 @@ func FuzzCreate(f *testing.F) {
 	collections := []struct{ create, resource string }{
 		{"/companies/" + tr.company + "/properties", "/properties/"},
 		{"/properties/" + tr.edge + "/environments", "/environments/"},
+		{"/properties/" + tr.edge + "/hosts", "/hosts/"},
 	}
 	for _, body := range []string{
 		`{"data":{"attributes":{"name":"a","platform":"web","domains":["example.org","é"]},"type":"properties"}}`, `{"data":{"attributes":{"name":"b","platform":"edge"}}}`,
 		`{"data":{"attributes":{"name":"p","stage":"production"},"relationships":{"host":{"data":null}}}}`, `{"data":{"attributes":{"name":"d"}}}`,
+		`{"data":{"attributes":{"name":"h","type_of":"sftp","server":"s","port":22,"username":"u","encrypted_private_key":"k"}}}`,
 		`{"data":[]}`, `{"data":{"attributes":{"name":"\u0000","name":"x"}}}`, `{"data":{"attributes":{"domains":[null]}}`, `null`, "\xef\xbb\xbf{}",
 	} {
 		f.Add(uint8(0), []byte(body))
 		f.Add(uint8(1), []byte(body))
+		f.Add(uint8(2), []byte(body))
 	}
 	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
 		c := collections[int(which)%len(collections)]
@@ -77,6 +80,46 @@ func FuzzCreate(f *testing.F) {
 			t.Errorf("status %d: %s", w.Code, w.Body)
 		default:
 			refusals(t, got)
+		}
+	})
+}
+
+// FuzzChange sends any body, under any condition, to what can be changed, and to what
+// notes can be on: it is changed or refused.
+func FuzzChange(f *testing.F) {
+	s := newSite(f)
+	tr := s.plant(f)
+	host := decode[struct{ Data shape }](f, s.call(f, http.MethodGet, "/environments/"+tr.staging+"/host", "")).Data
+	requests := []struct{ method, path string }{
+		{http.MethodPatch, "/properties/" + tr.web}, {http.MethodPatch, "/environments/" + tr.staging}, {http.MethodPatch, "/hosts/" + host.ID},
+		{http.MethodPost, "/properties/" + tr.web + "/notes"},
+	}
+	for i := range requests {
+		for _, body := range []string{
+			`{"data":{"attributes":{"name":"a","domains":["example.org"],"privacy":"optedin","ssl_enabled":true}}}`,
+			`{"data":{"attributes":{"name":null,"archive":true,"archive_passphrase":"p","path":null,"stage":"staging"},"relationships":{"host":{"data":{"id":"x"}}}}}`,
+			`{"data":{"attributes":{"name":"h","type_of":"akamai","server":null,"encrypted_private_key":"k"},"id":7}}`,
+			`{"data":{"attributes":{"text":"\ud800"}}}`, `{"data":{"attributes":[]}}`, `null`,
+		} {
+			f.Add(uint8(i), "*", []byte(body))
+			f.Add(uint8(i), `"a", W/"b",`, []byte(body))
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint8, match string, body []byte) {
+		to := requests[int(which)%len(requests)]
+		r := httptest.NewRequest(to.method, to.path, bytes.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header["If-Match"] = []string{match}
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		switch {
+		case w.Code >= http.StatusInternalServerError:
+			t.Errorf("status %d: %s", w.Code, w.Body)
+		case w.Code >= http.StatusBadRequest:
+			refusals(t, answer{w.Code, w.Header(), w.Body.Bytes()})
+		case !json.Valid(w.Body.Bytes()):
+			t.Errorf("status %d with %q", w.Code, w.Body)
 		}
 	})
 }

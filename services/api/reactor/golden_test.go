@@ -40,7 +40,7 @@ var update = flag.Bool("update", false, "write the answers into testdata/*.golde
 //
 // Ids, tokens and whatever else is random is given names in the order in which
 // it first appears: CO1, PR1, PR2, TOKEN1. Requests use the same names, and PEM1
-// for a private key.
+// for a private key. The header ETag is shown where tags are spoken of, as TAG1.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.golden")
@@ -73,6 +73,7 @@ func TestGolden(t *testing.T) {
 type conversation struct {
 	*site
 	named []string // real, name, real, name …
+	tags  bool     // whether to show the header ETag
 	count map[string]int
 	// states are those of the last dialog of each secret.
 	states map[string]string
@@ -88,6 +89,7 @@ func (c *conversation) play(t *testing.T, text string) string {
 	if strings.Contains(text, "PEM1") {
 		c.named = append(c.named, privateKey(t), "PEM1")
 	}
+	c.tags = strings.Contains(text, "If-Match")
 	var out []string
 	for block := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
 		switch {
@@ -132,6 +134,9 @@ func (c *conversation) show(t *testing.T, a answer) string {
 			lines = append(lines, "< "+name+": "+value)
 		}
 	}
+	if tag := a.header.Get("ETag"); c.tags && tag != "" {
+		lines = append(lines, "< ETag: "+c.nameTag(tag))
+	}
 	if id := a.header.Get("X-Request-Id"); !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(id) {
 		t.Errorf("the header X-Request-Id is %q", id)
 	} else if len(a.body) > 0 && a.status >= 400 && !bytes.Contains(a.body, []byte(`"request_id":"`+id+`"`)) {
@@ -149,7 +154,7 @@ func (c *conversation) show(t *testing.T, a answer) string {
 }
 
 var random = regexp.MustCompile(`\b(` +
-	`(?:SE|PR|EN|CO|HT)[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}` + // ids
+	`(?:SE|PR|EN|CO|HT|NT|UR)[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}` + // ids
 	`|[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}` + // error ids
 	`|[0-9a-f]{32}` + // request ids
 	`|[0-9a-f]{12}` + // tokens
@@ -177,6 +182,16 @@ func (c *conversation) name(text string) string {
 		c.named = append(c.named, real, fmt.Sprint(prefix, c.count[prefix]))
 		return c.named[len(c.named)-1]
 	})
+}
+
+// nameTag puts a name in the place of an entity tag.
+func (c *conversation) nameTag(tag string) string {
+	if at := slices.Index(c.named, tag); at >= 0 {
+		return c.named[at+1]
+	}
+	c.count["TAG"]++
+	c.named = append(c.named, tag, fmt.Sprint("TAG", c.count["TAG"]))
+	return c.named[len(c.named)-1]
 }
 
 // real is the reverse of name.

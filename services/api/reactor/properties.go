@@ -20,6 +20,11 @@ type propertyAttributes struct {
 	Development bool         `json:"development"`
 	Token       string       `json:"token"`
 	Domains     []string     `json:"domains,omitempty"`
+	Privacy     string       `json:"privacy,omitempty"`
+	// Those that nobody has set are not there: the documented properties have none.
+	RuleComponentSequencing  *bool `json:"rule_component_sequencing_enabled,omitempty"`
+	SSL                      *bool `json:"ssl_enabled,omitempty"`
+	UndefinedVarsReturnEmpty *bool `json:"undefined_vars_return_empty,omitempty"`
 }
 
 type propertyRelationships struct {
@@ -61,6 +66,11 @@ func (v view) property(p *api.Property) property {
 			Development: p.Development,
 			Token:       p.Token,
 			Domains:     p.Domains,
+			Privacy:     p.Privacy,
+
+			RuleComponentSequencing:  p.RuleComponentSequencing,
+			SSL:                      p.SSL,
+			UndefinedVarsReturnEmpty: p.UndefinedVarsReturnEmpty,
 		},
 		Relationships: propertyRelationships{
 			Company:      toOne{Links: below("company").Links, Data: &identifier{p.Company, "companies"}},
@@ -113,7 +123,17 @@ func (d *door) createProperty(ctx context.Context, r *request) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		return created(single[property]{r.view.property(p)}), nil
+		return created(single[property]{r.view.property(p)}).tagged(p.Tag()), nil
+	})
+}
+
+func (d *door) changeProperty(ctx context.Context, r *request) (reply, error) {
+	return r.withBody(func(data *api.Object) (reply, error) {
+		p, err := d.service.ChangeProperty(ctx, r.caller, r.id, data)
+		if err != nil {
+			return reply{}, err
+		}
+		return found(single[property]{r.view.property(p)}).tagged(p.Tag()), nil
 	})
 }
 
@@ -142,7 +162,7 @@ func (d *door) propertyReply(ctx context.Context, r *request, id string) (reply,
 	if err != nil {
 		return reply{}, err
 	}
-	return found(single[property]{r.view.property(p)}), nil
+	return found(single[property]{r.view.property(p)}).tagged(p.Tag()), nil
 }
 
 func (d *door) deleteProperty(ctx context.Context, r *request) (reply, error) {

@@ -30,6 +30,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/api/auth"
 )
@@ -92,27 +93,43 @@ type endpoint func(ctx context.Context, r *request) (reply, error)
 // routes is the API.
 func (d *door) routes() []route {
 	return []route{
+		{"GET /profile", "", d.getProfile},
+
 		{"GET /companies", "", d.listCompanies},
 		{"GET /companies/{id}", "", d.getCompany},
 		{"GET /companies/{id}/properties", "", d.listProperties},
 		{"POST /companies/{id}/properties", auth.ManageProperties, d.createProperty},
 
 		{"GET /properties/{id}", "", d.getProperty},
+		{"PATCH /properties/{id}", auth.EditProperty, d.changeProperty},
 		{"DELETE /properties/{id}", auth.ManageProperties, d.deleteProperty},
 		{"GET /properties/{id}/company", "", d.getCompanyOfProperty},
 		{"GET /properties/{id}/environments", "", d.listEnvironments},
 		{"POST /properties/{id}/environments", auth.ManageEnvironments, d.createEnvironment},
+		{"GET /properties/{id}/hosts", "", d.listHosts},
+		{"POST /properties/{id}/hosts", auth.ManageEnvironments, d.createHost},
+		{"GET /properties/{id}/notes", "", d.listNotes(secret.PrefixProperty)},
+		{"POST /properties/{id}/notes", auth.Develop, d.createNote(secret.PrefixProperty)},
 		{"GET /properties/{id}/secrets", "", d.listSecretsOfProperty},
 		{"POST /properties/{id}/secrets", auth.Develop, d.createSecret},
 		{"POST /properties/{id}/imports", auth.Develop, d.importSecret},
 
 		{"GET /environments/{id}", "", d.getEnvironment},
+		{"PATCH /environments/{id}", auth.ManageEnvironments, d.changeEnvironment},
 		{"DELETE /environments/{id}", auth.ManageEnvironments, d.deleteEnvironment},
 		{"GET /environments/{id}/property", "", d.getPropertyOfEnvironment},
 		{"GET /environments/{id}/library", "", d.getLibraryOfEnvironment},
 		{"GET /environments/{id}/builds", "", d.listBuildsOfEnvironment},
-		{"GET /environments/{id}/relationships/host", "", d.getHostOfEnvironment},
+		{"GET /environments/{id}/host", "", d.getHostOfEnvironment},
+		{"GET /environments/{id}/relationships/host", "", d.linkHostOfEnvironment},
 		{"GET /environments/{id}/secrets", "", d.listSecretsOfEnvironment},
+
+		{"GET /hosts/{id}", "", d.getHost},
+		{"PATCH /hosts/{id}", auth.ManageEnvironments, d.changeHost},
+		{"DELETE /hosts/{id}", auth.ManageEnvironments, d.deleteHost},
+		{"GET /hosts/{id}/property", "", d.getPropertyOfHost},
+
+		{"GET /notes/{id}", "", d.getNote},
 
 		{"GET /secrets/{id}", "", d.getSecret},
 		{"PATCH /secrets/{id}", auth.Develop, d.changeSecret},
@@ -121,7 +138,8 @@ func (d *door) routes() []route {
 		{"GET /secrets/{id}/environment", "", d.getEnvironmentOfSecret},
 		{"GET /secrets/{id}/property", "", d.getPropertyOfSecret},
 		{"GET /secrets/{id}/timeline", "", d.timelineOfSecret},
-		{"GET /secrets/{id}/notes", "", d.listNothingOfSecret},
+		{"GET /secrets/{id}/notes", "", d.listNotes(secret.PrefixSecret)},
+		{"POST /secrets/{id}/notes", auth.Develop, d.createNote(secret.PrefixSecret)},
 		{"GET /secrets/{id}/data_elements", "", d.listNothingOfSecret},
 
 		{"GET /parked", operate, d.listParked},

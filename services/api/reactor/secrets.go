@@ -242,7 +242,7 @@ func (d *door) createSecret(ctx context.Context, r *request) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		return created(r.view.changed(s)), nil
+		return created(r.view.changed(s)).tagged(api.SecretTag(s.Secret)), nil
 	})
 }
 
@@ -253,7 +253,7 @@ func (d *door) changeSecret(ctx context.Context, r *request) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		return found(r.view.changed(s)), nil
+		return found(r.view.changed(s)).tagged(api.SecretTag(s.Secret)), nil
 	})
 }
 
@@ -262,10 +262,10 @@ func (d *door) getSecret(ctx context.Context, r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return found(single[secretResource]{r.view.secret(s)}), nil
+	return found(single[secretResource]{r.view.secret(s)}).tagged(api.SecretTag(s)), nil
 }
 
-// listNothingOfSecret lists a secret's notes or data elements.
+// listNothingOfSecret lists a secret's data elements.
 func (d *door) listNothingOfSecret(ctx context.Context, r *request) (reply, error) {
 	if _, err := d.service.Secret(ctx, r.caller, r.id); err != nil {
 		return reply{}, err

@@ -113,9 +113,13 @@ func (d *door) answer(rt route, w http.ResponseWriter, r *http.Request) (reply, 
 	if err := negotiate(r); err != nil {
 		return reply{}, err
 	}
+	caller := d.callerOf(who)
+	if caller.IfMatch, err = ifMatch(r.Header); err != nil {
+		return reply{}, err
+	}
 	return rt.serve(r.Context(), &request{
 		id:     r.PathValue("id"),
-		caller: d.callerOf(who),
+		caller: caller,
 		view:   view{base: d.base, now: d.now(), rights: who.Rights},
 		http:   r,
 		writer: w,
