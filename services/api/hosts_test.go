@@ -185,3 +185,21 @@ func TestAHostIsUsedOrDeleted(t *testing.T) {
 		})
 	}
 }
+
+// TestTheHostOfAnOlderPropertyIsDeletedMeanwhile: a record of a host is not made again by
+// whoever has looked for one before it was deleted.
+func TestTheHostOfAnOlderPropertyIsDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.property
+	w.older(t, p)
+	slow := &interrupted{Store: w.State, key: state.HostKey(p.Host)}
+	late := apitest.Start(t, slow, api.Config{})
+	slow.first = func() error { return w.Service.DeleteHost(t.Context(), apitest.Caller(), p.Host) }
+	if _, err := newEnvironment(t, late.Service, p.ID, "development"); code(err) != api.NotFound {
+		t.Errorf("an environment on a host that is deleted meanwhile: got error %v, want NotFound", err)
+	}
+	if _, _, err := w.State.Get(t.Context(), slow.key); !errors.Is(err, state.ErrNotFound) {
+		t.Errorf("the record of the host: got error %v, want ErrNotFound", err)
+	}
+}

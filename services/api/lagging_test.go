@@ -23,3 +23,21 @@ func (l *lagging) Get(ctx context.Context, key string) ([]byte, state.Revision, 
 	}
 	return l.Store.Get(ctx, key)
 }
+
+// interrupted is a state in which something else happens before a record is read for the
+// first time.
+type interrupted struct {
+	state.Store
+	key   string
+	first func() error
+}
+
+func (i *interrupted) Get(ctx context.Context, key string) ([]byte, state.Revision, error) {
+	if first := i.first; key == i.key && first != nil {
+		i.first = nil
+		if err := first(); err != nil {
+			return nil, 0, err
+		}
+	}
+	return i.Store.Get(ctx, key)
+}

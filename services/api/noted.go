@@ -58,7 +58,8 @@ func (p *projection) dropNote(id string) {
 	p.judgeNotes(owner)
 }
 
-// judgeNotes looks whether what notes are on is there still.
+// judgeNotes looks whether what notes are on is there still. What this program does not
+// know, a newer one may.
 func (p *projection) judgeNotes(owner string) {
 	if p.notes.count(owner) == 0 {
 		delete(p.orphans, orphan{secret.PrefixNote, owner})

@@ -225,13 +225,9 @@ func (s *Service) readNotes(ctx context.Context, kind notable, owner string) ([]
 	}
 }
 
-// lives reports whether what notes are on is there still, as the state says. What this
-// program does not know, a newer one may.
+// lives reports whether what notes are on is there still, as the state says.
 func (s *Service) lives(ctx context.Context, owner string) (bool, error) {
-	kind, ok := notableOf(owner)
-	if !ok {
-		return true, nil
-	}
+	kind, _ := notableOf(owner) // no other is an orphan
 	record, _, err := read[struct {
 		DeletedAt time.Time `json:"deleted_at"`
 	}](ctx, s, kind.key(owner))

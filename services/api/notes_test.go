@@ -181,4 +181,7 @@ func TestWhatIsNotKnownToHaveNotesKeepsThem(t *testing.T) {
 	if _, _, err := w.State.Get(t.Context(), state.NoteKey(id)); err != nil {
 		t.Errorf("the note was removed: %v", err)
 	}
+	if strings.Contains(w.Log.String(), "could not be put right") {
+		t.Error("the healer has tried to remove the note")
+	}
 }

@@ -146,9 +146,11 @@ func TestOneOfManyDeletes(t *testing.T) {
 	environment := must[*api.Environment](t)(newEnvironment(t, w.Service, w.property.ID, "staging"))
 	made := must[*secret.Secret](t)(newToken(t, w.Service, w.property.ID, environment.ID, "unwanted"))
 	doomed := w.newProperty(t, "edge")
+	host := must[*api.Host](t)(w.Service.CreateHost(t.Context(), apitest.Caller(), w.property.ID, document(t, `{"data":{"attributes":{"name":"h","type_of":"akamai"}}}`)))
 	for what, remove := range map[string]func(s *api.Service) error{
 		"secret":      func(s *api.Service) error { return s.DeleteSecret(t.Context(), apitest.Caller(), made.ID) },
 		"environment": func(s *api.Service) error { return s.DeleteEnvironment(t.Context(), apitest.Caller(), environment.ID) },
+		"host":        func(s *api.Service) error { return s.DeleteHost(t.Context(), apitest.Caller(), host.ID) },
 		"property":    func(s *api.Service) error { return s.DeleteProperty(t.Context(), apitest.Caller(), doomed.ID) },
 	} {
 		done := 0
