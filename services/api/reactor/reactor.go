@@ -16,7 +16,7 @@
 // The way of a request:
 //
 //	observe ─► route ─► admit ─► negotiate ─► endpoint ─► document
-//	(span, log,  404     401       406            │
+//	(span, log,  404     401    400, 406          │
 //	 metrics)    405     403       415         package api
 package reactor
 
