@@ -95,6 +95,12 @@ func badTreeRequests() []bad {
 			rows = append(rows, bad{request + " if " + match, request, "", []string{"If-Match: " + match}, 412, []string{"precondition-failed"}})
 		}
 	}
+	rows = append(rows, bad{
+		"test of another than is seen", "PATCH /secrets/{oauth}", `{"data":{"attributes":{"type_of":"oauth2"},"meta":{"action":"test"}}}`,
+		[]string{`If-Match: "a"`},
+		412,
+		[]string{"precondition-failed"},
+	})
 	return append(rows, notTheirs()...)
 }
 
@@ -126,12 +132,13 @@ func TestBadTreeRequests(t *testing.T) {
 	s := newSite(t)
 	tr := s.plant(t)
 	secret := s.make(t, "/properties/"+tr.edge+"/secrets", attributes(`"name":"taken","type_of":"token","credentials":{"token":"t"}`))
+	other := s.make(t, "/properties/"+tr.edge+"/secrets", oauth("refresh_offset", "14400"))
 	note := s.make(t, "/secrets/"+secret+"/notes", attributes(`"text":"x"`))
 	hostOf := func(environment string) string {
 		return decode[struct{ Data shape }](t, s.call(t, http.MethodGet, "/environments/"+environment+"/host", "")).Data.ID
 	}
 	before := everything(t, s.State)
-	s.refuseAll(t, badTreeRequests(), strings.NewReplacer("{edge}", tr.edge, "{web}", tr.web, "{secret}", secret, "{note}", note,
+	s.refuseAll(t, badTreeRequests(), strings.NewReplacer("{edge}", tr.edge, "{web}", tr.web, "{secret}", secret, "{note}", note, "{oauth}", other,
 		"{development}", tr.development, "{foreign}", tr.foreign, "{host}", hostOf(tr.development), "{foreignHost}", hostOf(tr.foreign)))
 	if !same(before, everything(t, s.State)) {
 		t.Error("the state has changed")

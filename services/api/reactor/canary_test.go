@@ -67,6 +67,37 @@ func TestCanaries(t *testing.T) {
 		a := s.call(t, http.MethodPost, "/properties/"+tr.edge+"/imports", body)
 		fmt.Fprintln(&out, a.header, string(a.body))
 	}
+	var host, environment string
+	for _, request := range []string{
+		"POST /properties/" + tr.edge + "/hosts", "POST /properties/" + tr.edge + "/environments",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		for _, more := range []string{`"archive":true`, `"name":1`, `"archive":true,"archive_passphrase":["` + canary + `"],"encrypted_private_key":["` + canary + `"]`} {
+			body := `"type_of":"sftp","server":"s","username":"u",` + more
+			if !strings.Contains(more, canary) {
+				body += `,"encrypted_private_key":"` + canary + `","archive_passphrase":"` + canary + `"`
+			}
+			if !strings.Contains(more, "name") || strings.Contains(more, canary) {
+				body = `"name":"hidden",` + body
+			}
+			a := s.call(t, method, path, attributes(body))
+			fmt.Fprintln(&out, a.header, string(a.body))
+			if id := decode[struct{ Data shape }](t, a).Data.ID; strings.HasPrefix(id, "HT") {
+				host = id
+			} else if id != "" {
+				environment = id
+			}
+		}
+	}
+	for path, name := range map[string]string{"/hosts/" + host: "encrypted_private_key", "/environments/" + environment: "archive_passphrase"} {
+		for _, body := range []string{attributes(`"` + name + `":"` + canary + ` again"`), attributes(`"name":7,"` + name + `":"` + canary + `"`)} {
+			a := s.call(t, http.MethodPatch, path, body)
+			fmt.Fprintln(&out, a.header, string(a.body))
+			if want := strings.Contains(body, "again"); want != (a.status == http.StatusOK) {
+				t.Errorf("PATCH %s: status %d", path, a.status)
+			}
+		}
+	}
 	post("{}", "Authorization: Bearer "+canary)
 	post("{}", "Traceparent: "+canary)
 	for _, p := range []string{path, "/secrets/" + ids["token"], "/secrets/" + ids["oauth2"], "/secrets/" + ids["oauth2"] + "/timeline", "/nowhere/" + canary, "/companies?filter[name]=EQ%20" + canary} {

@@ -91,7 +91,9 @@ func FuzzChange(f *testing.F) {
 	tr := s.plant(f)
 	host := decode[struct{ Data shape }](f, s.call(f, http.MethodGet, "/environments/"+tr.staging+"/host", "")).Data
 	requests := []struct{ method, path string }{
-		{http.MethodPatch, "/properties/" + tr.web}, {http.MethodPatch, "/environments/" + tr.staging}, {http.MethodPatch, "/hosts/" + host.ID},
+		{http.MethodPatch, "/properties/" + tr.web},
+		{http.MethodPatch, "/environments/" + tr.staging},
+		{http.MethodPatch, "/hosts/" + host.ID},
 		{http.MethodPost, "/properties/" + tr.web + "/notes"},
 	}
 	for i := range requests {
