@@ -50,7 +50,7 @@ func fullSecret() *secret.Secret {
 			AuthorizedAt: noon(), Scopes: []string{"read"}, Account: "fingerprint", Strikes: 1, AliveAt: noon().Add(time.Minute), EndedAt: noon().Add(time.Hour), ReauthorizeBy: noon().Add(year),
 			Notices: notices(), Required: true, Imported: 1, Lived: 16 * time.Hour, Observed: 15 * time.Hour,
 		},
-		Elsewhere: noon(), Deployed: env, DeletedAt: noon(), Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		Elsewhere: noon(), Deployed: env, DeployedRevision: 12, DeletedAt: noon(), Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 	}
 }
 

@@ -48,6 +48,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
 // Secret is the record that says what a secret is and how it stands. It holds
@@ -121,6 +123,10 @@ type Secret struct {
 	// set before the first exchange for that environment and changes only when
 	// the artifact has been withdrawn, so no artifact is ever lost sight of.
 	Deployed string `json:"deployed,omitempty"`
+	// DeployedRevision is that of the artifact when it was stored last, 0 when that is
+	// not known. It is a hint: it saves whoever stores the next one to read it, and an
+	// artifact that has another revision by then is read.
+	DeployedRevision state.Revision `json:"deployed_revision,omitempty"`
 	// DeletedAt marks a secret that is gone for everyone and whose remains
 	// are still to be erased.
 	DeletedAt time.Time `json:"deleted_at,omitzero"`

@@ -175,22 +175,25 @@ func (v Vault) PutGrant(ctx context.Context, id string, g *Grant, expect state.R
 }
 
 // Deploy stores the artifact in its environment, unless the same or a later
-// generation is there already.
-func (v Vault) Deploy(ctx context.Context, a *Artifact) error {
+// generation is there already, and returns the revision of what is there then. Known
+// is the revision of the artifact before, as far as it is known: that one is read
+// only if known is 0 or has passed.
+func (v Vault) Deploy(ctx context.Context, a *Artifact, known state.Revision) (state.Revision, error) {
 	key := state.ArtifactKey(a.Environment, a.Secret)
-	for {
-		old, rev, err := get[Artifact](ctx, v.State, key)
-		switch {
-		case errors.Is(err, state.ErrNotFound):
-			rev = 0
-		case err != nil:
-			return err
-		case old.Generation >= a.Generation:
-			return nil
+	for rev := known; ; rev = 0 {
+		if rev == 0 {
+			old, there, err := get[Artifact](ctx, v.State, key)
+			switch {
+			case err == nil && old.Generation >= a.Generation:
+				return there, nil
+			case err != nil && !errors.Is(err, state.ErrNotFound):
+				return 0, err
+			}
+			rev = there
 		}
-		_, err = v.put(ctx, record{key, a, rev})
+		stored, err := v.put(ctx, record{key, a, rev})
 		if !errors.Is(err, state.ErrConflict) || ctx.Err() != nil {
-			return err
+			return stored, err
 		}
 	}
 }

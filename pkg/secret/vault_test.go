@@ -92,7 +92,7 @@ func TestDeploy(t *testing.T) {
 	}{
 		{env, 3, "3"}, {env, 3, "3"}, {env, 2, "3"}, {env, 4, "4"}, {otherEnv, 1, "1"}, {env, 9, "9"}, {env, 8, "9"},
 	} {
-		if err := v.Deploy(t.Context(), artifact(step.environment, step.generation)); err != nil {
+		if _, err := v.Deploy(t.Context(), artifact(step.environment, step.generation), 0); err != nil {
 			t.Fatal(err)
 		}
 		if got := deployed(t, st, step.environment); got != step.want {
@@ -104,6 +104,38 @@ func TestDeploy(t *testing.T) {
 			t.Fatal(err)
 		}
 		wants(t, st, state.ArtifactKey(otherEnv, secretID))
+	}
+}
+
+// Whoever knows the revision of what is there writes without reading it, and is not
+// misled if it has passed.
+func TestDeployKnown(t *testing.T) {
+	t.Parallel()
+	st := &hooked{Store: statetest.New()}
+	v := secret.Vault{State: st}
+	first, err := v.Deploy(t.Context(), artifact(env, 1), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.got = 0
+	second, err := v.Deploy(t.Context(), artifact(env, 2), first)
+	if err != nil || st.got != 0 || deployed(t, st.Store, env) != "2" {
+		t.Errorf("generation 2 over what is known: %d reads, error %v, %s is deployed", st.got, err, deployed(t, st.Store, env))
+	}
+	for generation, want := range map[uint64]string{1: "2", 2: "2"} { // late ones, and one that comes again
+		rev, err := v.Deploy(t.Context(), artifact(env, generation), first)
+		if err != nil || rev != second || deployed(t, st.Store, env) != want {
+			t.Errorf("generation %d over what has passed: revision %d, want %d; error %v", generation, rev, second, err)
+		}
+	}
+	if _, err := v.Deploy(t.Context(), artifact(env, 3), first); err != nil || deployed(t, st.Store, env) != "3" {
+		t.Errorf("generation 3 over what has passed: error %v, %s is deployed", err, deployed(t, st.Store, env))
+	}
+	if err := v.Withdraw(t.Context(), env, secretID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Deploy(t.Context(), artifact(env, 4), second); err != nil || deployed(t, st.Store, env) != "4" {
+		t.Errorf("generation 4 over what was withdrawn: error %v, %s is deployed", err, deployed(t, st.Store, env))
 	}
 }
 
@@ -127,7 +159,7 @@ func TestDeployRace(t *testing.T) {
 	var group sync.WaitGroup
 	for g := range uint64(32) {
 		group.Go(func() {
-			if err := (secret.Vault{State: st}).Deploy(t.Context(), artifact(env, g+1)); err != nil {
+			if _, err := (secret.Vault{State: st}).Deploy(t.Context(), artifact(env, g+1), 0); err != nil {
 				t.Error(err)
 			}
 		})
@@ -146,17 +178,17 @@ func TestDeployAndWithdrawTryAgain(t *testing.T) {
 	st := &hooked{Store: inner, commit: func(n int) {
 		if n%2 == 1 {
 			generation += 2
-			if err := (secret.Vault{State: inner}).Deploy(t.Context(), artifact(env, generation)); err != nil {
+			if _, err := (secret.Vault{State: inner}).Deploy(t.Context(), artifact(env, generation), 0); err != nil {
 				t.Error(err)
 			}
 		}
 	}}
 	v := secret.Vault{State: st}
-	if err := v.Deploy(t.Context(), artifact(env, 2)); err != nil || deployed(t, inner, env) != "3" {
+	if _, err := v.Deploy(t.Context(), artifact(env, 2), 0); err != nil || deployed(t, inner, env) != "3" {
 		t.Errorf("generation 2 over 3: error %v, %s is deployed", err, deployed(t, inner, env))
 	}
 	st.commits = 0
-	if err := v.Deploy(t.Context(), artifact(env, 9)); err != nil || deployed(t, inner, env) != "9" {
+	if _, err := v.Deploy(t.Context(), artifact(env, 9), 0); err != nil || deployed(t, inner, env) != "9" {
 		t.Errorf("generation 9 over 5: error %v, %s is deployed", err, deployed(t, inner, env))
 	}
 	st.commits, generation = 0, 9
@@ -177,7 +209,8 @@ func erasable(t *testing.T, st state.Store) *secret.Secret {
 	g.Outcome.Environment = "EN3"
 	_, err := v.PutGrant(t.Context(), s.ID, g, 0)
 	for _, en := range []string{env, otherEnv, "EN3"} {
-		err = errors.Join(err, v.Deploy(t.Context(), artifact(en, 1)))
+		_, e := v.Deploy(t.Context(), artifact(en, 1), 0)
+		err = errors.Join(err, e)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -265,20 +298,20 @@ func TestVaultEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	st := &hooked{Store: inner, commit: func(n int) {
 		generation++
-		if err := (secret.Vault{State: inner}).Deploy(t.Context(), artifact(env, generation)); err != nil {
+		if _, err := (secret.Vault{State: inner}).Deploy(t.Context(), artifact(env, generation), 0); err != nil {
 			t.Error(err)
 		}
 		if n == 3 {
 			cancel()
 		}
 	}}
-	if err := (secret.Vault{State: inner}).Deploy(t.Context(), artifact(env, 1)); err != nil {
+	if _, err := (secret.Vault{State: inner}).Deploy(t.Context(), artifact(env, 1), 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := (secret.Vault{State: st}).Withdraw(ctx, env, secretID); !errors.Is(err, context.Canceled) {
 		t.Errorf("withdraw: got error %v, want context.Canceled", err)
 	}
-	if err := (secret.Vault{State: st}).Deploy(ctx, artifact(env, 1000)); !errors.Is(err, context.Canceled) {
+	if _, err := (secret.Vault{State: st}).Deploy(ctx, artifact(env, 1000), 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("deploy: got error %v, want context.Canceled", err)
 	}
 }

@@ -59,6 +59,7 @@ type claim struct {
 	consent    *secret.Consent // nil unless its code is to be exchanged
 	grant      *secret.Grant
 	revision   state.Revision // of the grant
+	deployed   state.Revision // of the artifact, once it is stored
 	stepped    time.Time      // when the step before was made
 	// probe tells that this one is to ask whether a host that has failed is back.
 	probe bool

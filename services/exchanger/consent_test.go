@@ -222,6 +222,7 @@ func TestFirstConsent(t *testing.T) {
 	want.Authorization = &secret.Authorization{
 		AuthorizedAt: consentedAt, AliveAt: consentedAt, Scopes: []string{plantedScope, "openid"}, Account: w.grant(created.ID).Consent.Account,
 	}
+	want.DeployedRevision = w.deployed(&want)
 	if diff := cmp.Diff(&want, w.secret(created.ID)); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}

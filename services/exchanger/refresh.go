@@ -175,7 +175,7 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 		}
 	}
 	// 4. Commit the artifact: workloads see the new value.
-	if err := x.deploy(unstopped, c.secret, c.grant.Outcome); err != nil {
+	if err := c.deploy(unstopped); err != nil {
 		return "", err
 	}
 	c.reached(StepArtifact)
@@ -212,14 +212,20 @@ func (x *Exchanger) admit(ctx context.Context, c *claim, due secret.Next) (until
 // deploy puts the value into the environment it is for, unless that has been
 // taken from the secret. An outcome whose value is spent was deployed, though the
 // record that said so was lost.
-func (x *Exchanger) deploy(ctx context.Context, s *secret.Secret, o *secret.Outcome) error {
+func (c *claim) deploy(ctx context.Context) (err error) {
+	s, o := c.secret, c.grant.Outcome
 	if o.Failure != nil || o.Environment == "" || o.Environment != s.Environment || len(o.Sealed) == 0 {
 		return nil
 	}
-	return x.vault.Deploy(ctx, &secret.Artifact{
+	known := s.DeployedRevision
+	if s.Deployed != o.Environment {
+		known = 0 // it is of another's
+	}
+	c.deployed, err = c.x.vault.Deploy(ctx, &secret.Artifact{
 		Secret: s.ID, Environment: o.Environment, Generation: o.Decision,
 		Sealed: o.Sealed, ExpiresAt: o.ExpiresAt,
-	})
+	}, known)
+	return err
 }
 
 // settle applies the outcome to the record as it was planned, or as it is if others
@@ -235,6 +241,9 @@ func (x *Exchanger) settle(ctx context.Context, c *claim) (*secret.Secret, error
 		}
 		if !s.Apply(o, x.now()) {
 			return errVoid
+		}
+		if c.deployed != 0 {
+			s.DeployedRevision = c.deployed
 		}
 		return nil
 	})

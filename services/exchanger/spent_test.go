@@ -41,7 +41,8 @@ func TestSpentValueIsNotDeployed(t *testing.T) {
 	if err := x.vault.Withdraw(t.Context(), s.Environment, s.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := x.deploy(t.Context(), s, spent(w.grant(s.ID).Outcome)); err != nil {
+	c := &claim{x: x, secret: s, grant: &secret.Grant{Outcome: spent(w.grant(s.ID).Outcome)}}
+	if err := c.deploy(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if found := w.artifacts(s.ID); len(found) != 0 {

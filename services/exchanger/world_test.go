@@ -315,6 +315,19 @@ func (w *world) artifacts(id string) (found []*secret.Artifact) {
 	return found
 }
 
+// deployed is the revision of what is in the secret's environment, 0 when nothing is.
+func (w *world) deployed(s *secret.Secret) state.Revision {
+	w.t.Helper()
+	if s.Environment == "" {
+		return 0
+	}
+	_, rev, err := w.store.Get(context.Background(), state.ArtifactKey(s.Environment, s.ID))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return rev
+}
+
 // value opens an artifact.
 func (w *world) value(a *secret.Artifact) string {
 	w.t.Helper()
