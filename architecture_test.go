@@ -47,7 +47,7 @@ var imports = map[string]struct{ here, outside []string }{
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/oauth2", "golang.org/x/sync", "code.dny.dev/ssrf"},
 	},
 	"services/api": {
-		here:    []string{"events", "pkg/provider", "pkg/secret", "pkg/state", "pkg/work", "pkg/seal"},
+		here:    []string{"events", "pkg/provider", "pkg/secret", "pkg/state", "pkg/work", "pkg/seal", "services/api/auth"},
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/time/rate"},
 	},
 	"services/api/auth": {},

@@ -68,6 +68,7 @@ var decoders = map[string]string{
 	"services/api.secretOf":   "services/api.FuzzState",
 	"services/api.split":      "services/api/reactor.FuzzCreateSecret",
 	"services/api.unpacked":   "services/api.FuzzApply",
+	"services/api.tokenOf":    "services/api.FuzzBearer",
 
 	"services/api/callback.readQuery": "services/api/callback.FuzzCallback",
 

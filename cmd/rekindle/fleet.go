@@ -241,7 +241,7 @@ func (f *fleet) runAPI(ctx context.Context, ready func()) error {
 	}))
 	mux.Handle("/", reactor.New(reactor.Deps{
 		Service:   f.api,
-		Gate:      auth.NewGate(auth.NewBootstrap(token, auth.Administrator(f.file.Company.Org))),
+		Gate:      auth.NewGate(auth.NewBootstrap(token, auth.Administrator(f.file.Company.Org)), f.api),
 		PublicURL: public, Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer, Now: f.bus.Now,
 	}))
 	return serveHTTP(ctx, ln, reactor.NewServer(mux, f.ops.Logger), func() {

@@ -18,6 +18,7 @@ const (
 	PrefixHost        Prefix = "HT"
 	PrefixNote        Prefix = "NT"
 	PrefixUser        Prefix = "UR"
+	PrefixToken       Prefix = "AT"
 )
 
 // NewID returns a fresh id: the prefix and a random UUID (version 4) without

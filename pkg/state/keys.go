@@ -90,6 +90,9 @@ func PropertyKey(id string) string { return "property." + id }
 // EnvironmentKey is the key of an environment.
 func EnvironmentKey(id string) string { return "environment." + id }
 
+// TokenKey is the key of an API token.
+func TokenKey(id string) string { return "token." + id }
+
 // SlotKey is the key that reserves the one place a property has for an
 // environment of the stage (contract A15.3: one staging, one production).
 func SlotKey(property, stage string) string { return "slot." + property + "." + stage }

@@ -50,6 +50,7 @@ const (
 	NotUnique           Code = "not-unique"
 	Conflict            Code = "conflict"
 	InvalidAction       Code = "invalid-action"
+	InvalidToken        Code = "invalid-token"
 	ReadOnly            Code = "read-only"
 )
 

@@ -18,7 +18,7 @@ import (
 func followedKeys() []string {
 	return []string{
 		state.CompanyKey("*"), state.PropertyKey("*"), state.EnvironmentKey("*"), state.HostKey("*"),
-		state.SecretKey("*"), state.NoteKey("*"), state.KeysetKey,
+		state.SecretKey("*"), state.NoteKey("*"), state.TokenKey("*"), state.KeysetKey,
 	}
 }
 
@@ -46,8 +46,9 @@ type projection struct {
 	hosts        *table[*Host]        // by property
 	secrets      *table[*row]         // by property, by environment, by account
 	notes        *noted
-	sealer       *seal.Sealer  // nil until the keyset is known
-	sealing      chan struct{} // closed when it is
+	tokens       *table[*Token] // by organisation
+	sealer       *seal.Sealer   // nil until the keyset is known
+	sealing      chan struct{}  // closed when it is
 	orphans      map[orphan]bool
 	orphaned     chan struct{} // holds a token when there may be a new orphan
 }
@@ -76,6 +77,8 @@ func newProjection(log *slog.Logger, apps provider.Apps) *projection {
 			func(r *row) string { return r.facet.Value().property },
 			func(r *row) string { return r.facet.Value().environment },
 			accountIn(apps)),
+		tokens: newTable(ageOfToken,
+			func(t *Token) string { return t.Org }),
 		sealing:  make(chan struct{}),
 		orphans:  make(map[orphan]bool),
 		orphaned: make(chan struct{}, 1),
@@ -119,6 +122,8 @@ func (p *projection) read(kind, id string, c state.Change) func() {
 		update, err = change(c, func(owner *string) { p.putNote(id, *owner) }, func() { p.dropNote(id) })
 	case "secret":
 		update, err = change(c, p.putSecret, func() { p.dropSecret(id) })
+	case "token":
+		update, err = change(c, p.tokens.put, func() { p.tokens.remove(id) })
 	case "keyset":
 		update, err = p.readKeyset(c)
 	}
@@ -265,6 +270,7 @@ func (p *projection) ready() {
 	p.environments.index()
 	p.hosts.index()
 	p.secrets.index()
+	p.tokens.index()
 	p.caughtUp = true
 	for _, property := range p.properties.all() {
 		p.implyHost(property)

@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/time/rate"
 
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/services/api/auth"
 )
 
 // DefaultOrg is the organisation of a deployment that names none. It has the
@@ -73,6 +76,12 @@ type Caller struct {
 	// Org is the organisation whose records it may see; others' do not exist.
 	Org   string
 	Actor secret.Actor
+	// Rights are what it may do. Whoever asks for something else is refused before
+	// the use case; here they bound what a caller may give away.
+	Rights auth.Rights
+	// Until is when the caller's own token ends, if what it makes must end then
+	// too; zero for never.
+	Until time.Time
 	// Callback is the URL at which consents come back that this caller asks for.
 	Callback string
 	// IfMatch are the tags of what the caller wants to change or delete: if it is
@@ -89,6 +98,8 @@ type Service struct {
 	unsaid  *prometheus.CounterVec
 	tests   pace
 	turns   turns
+	uses    uses
+	misses  *rate.Limiter
 }
 
 // New returns a Service that knows nothing until Run.
@@ -110,6 +121,7 @@ func New(cfg Config, deps Deps) *Service {
 		deps:    deps,
 		secrets: secret.Store{State: deps.State},
 		view:    newProjection(deps.Logger, cfg.Apps),
+		misses:  rate.NewLimiter(missRate, missRate),
 		unsaid: promauto.With(deps.Metrics).NewCounterVec(prometheus.CounterOpts{
 			Name: "rekindle_events_unpublished_total",
 			Help: "Events about changes that were made but could not be announced.",
@@ -147,6 +159,9 @@ func (s *Service) work(ctx context.Context, ready func()) error {
 		return err
 	}
 	ready()
+	var noting sync.WaitGroup
+	defer noting.Wait()
+	noting.Go(func() { s.noteUses(ctx) })
 	return s.heal(ctx)
 }
 

@@ -151,4 +151,5 @@ func ageOfCompany(c *Company) (time.Time, string)         { return c.CreatedAt, 
 func ageOfProperty(p *Property) (time.Time, string)       { return p.CreatedAt, p.ID }
 func ageOfEnvironment(e *Environment) (time.Time, string) { return e.CreatedAt, e.ID }
 func ageOfHost(h *Host) (time.Time, string)               { return h.CreatedAt, h.ID }
+func ageOfToken(t *Token) (time.Time, string)             { return t.CreatedAt, t.ID }
 func ageOfRow(r *row) (time.Time, string)                 { return moment(r.created), r.id }

@@ -1,10 +1,11 @@
 // Package auth finds out on whose behalf a request is made.
 //
 // A request proves itself with a bearer token (RFC 6750). A [Gate] asks its
-// verifiers in turn whose token it is: today the bootstrap administrator's;
-// tokens kept as hashes and those of an OpenID provider are further verifiers.
-// The header x-gw-ims-org-id may name the organisation that is meant and must
-// then name the token's own; x-api-key may say anything (contract A1).
+// verifiers in turn whose token it is: the bootstrap administrator's, one that
+// was made here and is kept as a hash (package api), or one that a configured
+// OpenID provider has issued. The header x-gw-ims-org-id may name one of the
+// organisations that the token belongs to; without it the first is meant.
+// X-api-key may say anything (contract A1).
 //
 // It promises that no error and no answer of it holds a token or a part of
 // one, and that the time it takes says nothing about the right one.
@@ -14,7 +15,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Errors of [Gate.Admit] besides those of a verifier that cannot do its work.
@@ -24,22 +27,61 @@ var (
 	// ErrUnknownToken: the token is nobody's. Verifiers return it too.
 	ErrUnknownToken = errors.New("the bearer token is not known")
 	// ErrOtherOrg: the request means an organisation that is not the token's.
-	ErrOtherOrg = errors.New("the bearer token belongs to another organisation")
+	ErrOtherOrg = errors.New("the bearer token does not belong to the organisation that x-gw-ims-org-id names")
+	// ErrNoAccess: the token is good, and nothing in it gives access here.
+	ErrNoAccess = errors.New("the bearer token is valid and gives no access here: its claims name no right or no organisation that is configured")
+	// ErrIssuerAway: the token says that it is of an issuer whose keys are not
+	// known yet, or have not been confirmed for too long.
+	ErrIssuerAway = errors.New("the issuer of the bearer token cannot be reached, so the token cannot be checked now")
 )
+
+// RefusedError refuses a token that a verifier knows, and says why in words that
+// quote nothing of it.
+type RefusedError struct{ Why string }
+
+func (e *RefusedError) Error() string { return "the bearer token " + e.Why }
 
 // Principal is who a request is made for.
 type Principal struct {
 	// Org is the organisation whose records it may see, and no others.
-	Org         string
+	Org string
+	// Orgs are those it belongs to, of which a request may choose; none means
+	// Org alone.
+	Orgs        []string
 	Email       string
 	DisplayName string
 	Rights      Rights
+	// Key tells this principal from all others, and is no secret: limits count by
+	// it.
+	Key string
+	// Until is when the token ends, if what is made with it must end then too;
+	// zero for never.
+	Until time.Time
+}
+
+// in returns the principal within the organisations that a request names.
+func (p Principal) in(named []string) (Principal, error) {
+	chosen := ""
+	for _, org := range named {
+		switch {
+		case org == "" || org == chosen:
+		case chosen != "", org != p.Org && !slices.Contains(p.Orgs, org):
+			return Principal{}, ErrOtherOrg
+		default:
+			chosen = org
+		}
+	}
+	if chosen != "" {
+		p.Org = chosen
+	}
+	return p, nil
 }
 
 // Verifier knows some tokens. Implementations are safe for concurrent use.
 type Verifier interface {
 	// Verify returns whose token it is, or ErrUnknownToken when it does not
-	// know the token. Any other error means that it cannot say now.
+	// know the token. Any other error is the last word: a *RefusedError,
+	// ErrNoAccess, or that it cannot say now.
 	Verify(ctx context.Context, token string) (Principal, error)
 }
 
@@ -51,8 +93,8 @@ type Gate struct {
 // NewGate returns a Gate that asks the verifiers in this order.
 func NewGate(verifiers ...Verifier) *Gate { return &Gate{verifiers: verifiers} }
 
-// Admit returns whom the request is made for, or ErrNoToken, ErrUnknownToken or
-// ErrOtherOrg.
+// Admit returns whom the request is made for, or ErrNoToken, ErrUnknownToken,
+// ErrOtherOrg, or what a verifier has said.
 func (g *Gate) Admit(r *http.Request) (Principal, error) {
 	token, ok := bearer(r.Header)
 	if !ok {
@@ -62,12 +104,7 @@ func (g *Gate) Admit(r *http.Request) (Principal, error) {
 	if err != nil {
 		return Principal{}, err
 	}
-	for _, org := range r.Header.Values("X-Gw-Ims-Org-Id") {
-		if org != "" && org != p.Org {
-			return Principal{}, ErrOtherOrg
-		}
-	}
-	return p, nil
+	return p.in(r.Header.Values("X-Gw-Ims-Org-Id"))
 }
 
 func (g *Gate) verify(ctx context.Context, token string) (Principal, error) {

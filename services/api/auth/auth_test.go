@@ -97,8 +97,8 @@ func TestRights(t *testing.T) {
 	if !some.Have("") || some.Have(auth.Develop) || !auth.AllRights().Have(auth.ManageProperties) {
 		t.Error("Have does not tell what is held")
 	}
-	if all := auth.AllRights(); len(all) != 8 {
-		t.Errorf("%d rights, want 8", len(all))
+	if all := auth.AllRights(); len(all) != 11 {
+		t.Errorf("%d rights, want 11", len(all))
 	}
 }
 

@@ -27,7 +27,9 @@ func NewBootstrap(token string, admin Principal) *Bootstrap {
 
 // Administrator is the principal of a bootstrap token: everything, within org.
 func Administrator(org string) Principal {
-	return Principal{Org: org, Email: "admin@localhost", DisplayName: "Administrator", Rights: AllRights()}
+	return Principal{
+		Org: org, Email: "admin@localhost", DisplayName: "Administrator", Rights: AllRights(), Key: "bootstrap " + org,
+	}
 }
 
 // Verify implements Verifier. Hashes are compared in constant time, and hashes

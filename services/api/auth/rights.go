@@ -22,6 +22,17 @@ const (
 	Publish            Right = "publish"
 )
 
+// The rights within an organisation that the contract does not know, so that no
+// resource of it shows them.
+const (
+	// ManageTokens is to make, see and revoke API tokens.
+	ManageTokens Right = "manage_tokens"
+	// Operate is to see and deal with what is about the running of the fleet.
+	Operate Right = "operate"
+	// ReadAudit is to read who has done what.
+	ReadAudit Right = "read_audit"
+)
+
 // CompanyRights lists the rights within a company, as they are shown.
 func CompanyRights() []Right { return []Right{DevelopExtensions, ManageProperties} }
 
@@ -30,11 +41,14 @@ func PropertyRights() []Right {
 	return []Right{Approve, Develop, EditProperty, ManageEnvironments, ManageExtensions, Publish}
 }
 
+// FleetRights lists the rights that no resource of the contract shows.
+func FleetRights() []Right { return []Right{ManageTokens, Operate, ReadAudit} }
+
 // Rights is a set of rights.
 type Rights []Right
 
 // AllRights returns every right there is.
-func AllRights() Rights { return append(CompanyRights(), PropertyRights()...) }
+func AllRights() Rights { return slices.Concat(CompanyRights(), PropertyRights(), FleetRights()) }
 
 // Have reports whether right is among them. The empty right is everybody's.
 func (rs Rights) Have(right Right) bool { return right == "" || slices.Contains(rs, right) }

@@ -63,6 +63,8 @@ func rules() []rule {
 		{is: auth.ErrNoToken, status: http.StatusUnauthorized, code: "authentication-failure"},
 		{is: auth.ErrUnknownToken, status: http.StatusUnauthorized, code: "authentication-failure"},
 		{is: auth.ErrOtherOrg, status: http.StatusForbidden, code: "not-authorized"},
+		{is: auth.ErrNoAccess, status: http.StatusForbidden, code: "not-authorized"},
+		{is: auth.ErrIssuerAway, status: http.StatusServiceUnavailable, code: "not-ready"},
 		{is: errNoRight, status: http.StatusForbidden, code: "not-authorized"},
 		{is: errNoCompany, status: http.StatusNotFound, code: "no-available-orgs"},
 		{is: errNoRoute, status: http.StatusNotFound, code: "not-found"},
@@ -91,6 +93,9 @@ func faultsOf(err error) []fault {
 	}
 	if wrong, ok := errors.AsType[*parameterError](err); ok {
 		return []fault{{status: http.StatusBadRequest, code: "invalid-parameter", parameter: wrong.name, detail: err.Error()}}
+	}
+	if refused, ok := errors.AsType[*auth.RefusedError](err); ok {
+		return []fault{{status: http.StatusUnauthorized, code: "authentication-failure", detail: refused.Error()}}
 	}
 	if _, many := errors.AsType[*api.TooManyError](err); many {
 		return []fault{{status: http.StatusTooManyRequests, code: "rate-limited", detail: err.Error()}}
@@ -178,6 +183,8 @@ func titleOf(code string) string {
 		return "Name Not Unique"
 	case string(api.Conflict):
 		return "Conflict"
+	case string(api.InvalidToken):
+		return "Invalid Token"
 	case string(api.InvalidAction):
 		return "Invalid Action"
 	case string(api.ReadOnly):
@@ -225,10 +232,10 @@ func overall(faults []fault) int {
 
 // challenge is RFC 6750, section 3.1: no error code when there was no token.
 func challenge(err error) string {
-	if errors.Is(err, auth.ErrUnknownToken) {
-		return `Bearer error="invalid_token"`
+	if errors.Is(err, auth.ErrNoToken) {
+		return "Bearer"
 	}
-	return "Bearer"
+	return `Bearer error="invalid_token"`
 }
 
 func errorsDocument(faults []fault, request string) errorsDoc {

@@ -154,10 +154,11 @@ func (c *conversation) show(t *testing.T, a answer) string {
 }
 
 var random = regexp.MustCompile(`\b(` +
-	`(?:SE|PR|EN|CO|HT|NT|UR)[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}` + // ids
+	`(?:SE|PR|EN|CO|HT|NT|UR|AT)[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}` + // ids
 	`|[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}` + // error ids
 	`|[0-9a-f]{32}` + // request ids
 	`|[0-9a-f]{12}` + // tokens
+	`|rkd_[0-9a-f]{32}_[0-9a-f]{72}` + // API tokens
 	`)\b|\b(state|code_challenge)=[\w-]{40,}`)
 
 // name puts names in the place of what is random.
@@ -166,7 +167,7 @@ func (c *conversation) name(text string) string {
 		if parameter, _, ok := strings.Cut(real, "="); ok {
 			return parameter + "=" + strings.ToUpper(parameter)
 		}
-		prefix := map[int]string{36: "UUID", 32: "REQUEST", 12: "TOKEN"}[len(real)]
+		prefix := map[int]string{36: "UUID", 32: "REQUEST", 12: "TOKEN", 109: "BEARER"}[len(real)]
 		if prefix == "UUID" || prefix == "REQUEST" {
 			return prefix
 		}

@@ -71,7 +71,8 @@ func newSiteOver(t testing.TB, st state.Store) *site {
 		Gate: auth.NewGate(
 			auth.NewBootstrap(token, auth.Administrator(api.DefaultOrg)),
 			auth.NewBootstrap(readToken, reader),
-			auth.NewBootstrap(elsewhere, auth.Administrator("ELSE@WhereOrg"))),
+			auth.NewBootstrap(elsewhere, auth.Administrator("ELSE@WhereOrg")),
+			s.Service),
 		PublicURL: publicURL + "/",
 		Logger:    s.Log.Logger(),
 		Metrics:   s.Metrics,

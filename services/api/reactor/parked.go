@@ -8,12 +8,7 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/work"
 	"github.com/rekindle-dev/rekindle/services/api"
-	"github.com/rekindle-dev/rekindle/services/api/auth"
 )
-
-// operate is the right to deal with parked messages: of the rights there are, the
-// one that administrators hold.
-const operate = auth.ManageProperties
 
 // parkedMessage is the resource of a message that was set aside for a person: an
 // addition to the contract.

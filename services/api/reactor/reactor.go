@@ -142,10 +142,16 @@ func (d *door) routes() []route {
 		{"POST /secrets/{id}/notes", auth.Develop, d.createNote(secret.PrefixSecret)},
 		{"GET /secrets/{id}/data_elements", "", d.listNothingOfSecret},
 
-		{"GET /parked", operate, d.listParked},
-		{"GET /parked/{id}", operate, d.getParked},
-		{"PATCH /parked/{id}", operate, d.changeParked},
-		{"DELETE /parked/{id}", operate, d.discardParked},
+		{"GET /tokens", auth.ManageTokens, d.listTokens},
+		{"POST /tokens", auth.ManageTokens, d.createToken},
+		{"GET /tokens/{id}", auth.ManageTokens, d.getToken},
+		{"PATCH /tokens/{id}", auth.ManageTokens, d.changeToken},
+		{"DELETE /tokens/{id}", auth.ManageTokens, d.deleteToken},
+
+		{"GET /parked", auth.Operate, d.listParked},
+		{"GET /parked/{id}", auth.Operate, d.getParked},
+		{"PATCH /parked/{id}", auth.Operate, d.changeParked},
+		{"DELETE /parked/{id}", auth.Operate, d.discardParked},
 	}
 }
 

@@ -130,6 +130,8 @@ func (d *door) callerOf(who auth.Principal) api.Caller {
 	return api.Caller{
 		Org:      who.Org,
 		Actor:    secret.Actor{Email: who.Email, DisplayName: who.DisplayName},
+		Rights:   who.Rights,
+		Until:    who.Until,
 		Callback: d.base.to("oauth2", "callback"),
 	}
 }
