@@ -70,6 +70,9 @@ var decoders = map[string]string{
 	"services/api.unpacked":   "services/api.FuzzApply",
 	"services/api.tokenOf":    "services/api.FuzzBearer",
 
+	"services/api/auth.issuerOf": "services/api/auth.FuzzVerify",
+	"services/api/auth.keysOf":   "services/api/auth.FuzzKeys",
+
 	"services/api/callback.readQuery": "services/api/callback.FuzzCallback",
 
 	"services/api/client.decode":  "services/api/client.FuzzAnswer",
