@@ -69,10 +69,15 @@ type site struct {
 
 func newSite(t *testing.T, service callback.Service, publicURL string) *site {
 	t.Helper()
+	return newLimitedSite(t, service, publicURL, nil)
+}
+
+func newLimitedSite(t *testing.T, service callback.Service, publicURL string, admit func(*http.Request) error) *site {
+	t.Helper()
 	s := &site{metrics: prometheus.NewRegistry(), spans: tracetest.NewInMemoryExporter()}
 	tracer := trace.NewTracerProvider(trace.WithSyncer(s.spans))
 	s.server = httptest.NewServer(callback.New(callback.Deps{
-		Service: service, PublicURL: publicURL, Names: map[string]string{"spapi_oauth_code": "code"},
+		Service: service, Admit: admit, PublicURL: publicURL, Names: map[string]string{"spapi_oauth_code": "code"},
 		Logger: slog.New(slog.NewJSONHandler(&s.log, nil)), Metrics: s.metrics, Tracer: tracer,
 	}))
 	t.Cleanup(func() {
@@ -163,6 +168,19 @@ func TestPages(t *testing.T) {
 			golden(t, result, strings.ReplaceAll(a.body, id, "REQUEST"))
 		})
 	}
+}
+
+// TestTooManyCallbacks: whoever comes too often is told so, and uses nothing up.
+func TestTooManyCallbacks(t *testing.T) {
+	t.Parallel()
+	s := newLimitedSite(t, unasked(t), "", func(*http.Request) error { return errors.New("too many") })
+	a := s.call(t, "GET", good)
+	s.server.Close()
+	if a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "" {
+		t.Errorf("status %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
+	}
+	s.counted(t, "busy")
+	golden(t, "busy", strings.ReplaceAll(a.body, a.header.Get("X-Request-Id"), "REQUEST"))
 }
 
 func golden(t *testing.T, name, got string) {

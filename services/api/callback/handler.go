@@ -27,6 +27,8 @@ const maxServing = 15 * time.Second
 // Deps is what the handler stands on.
 type Deps struct {
 	Service Service
+	// Admit refuses a request when there were too many like it; nil admits all.
+	Admit func(*http.Request) error
 	// PublicURL is where browsers find the API. If it is https they are told
 	// to use nothing else for its host.
 	PublicURL string
@@ -42,6 +44,7 @@ type Deps struct {
 func New(d Deps) http.Handler {
 	return &handler{
 		service: d.Service,
+		admit:   d.Admit,
 		names:   d.Names,
 		log:     d.Logger,
 		tracer:  d.Tracer.Tracer("github.com/rekindle-dev/rekindle/services/api/callback"),
@@ -55,6 +58,7 @@ func New(d Deps) http.Handler {
 
 type handler struct {
 	service Service
+	admit   func(*http.Request) error
 	names   map[string]string
 	log     *slog.Logger
 	tracer  trace.Tracer
@@ -92,6 +96,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) handle(ctx context.Context, r *http.Request) (page, content, error) {
 	if r.Method != http.MethodGet {
 		return wrongMethod, content{}, nil
+	}
+	if h.admit != nil && h.admit(r) != nil {
+		return busy, content{}, nil
 	}
 	c, ok := readQuery(r.URL.RawQuery, h.names)
 	if !ok {

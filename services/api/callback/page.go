@@ -32,6 +32,7 @@ const (
 	noDialog    page = "unknown"     // the state is unknown, used or expired
 	invalid     page = "invalid"     // the query is no redirect
 	wrongMethod page = "method"      // not a GET
+	busy        page = "busy"        // too many from there
 	unavailable page = "unavailable" // to be tried again
 	fault       page = "error"       // ours
 )
@@ -60,6 +61,8 @@ func (p page) status() int {
 		return http.StatusBadRequest
 	case wrongMethod:
 		return http.StatusMethodNotAllowed
+	case busy:
+		return http.StatusTooManyRequests
 	case unavailable:
 		return http.StatusServiceUnavailable
 	case fault:
@@ -130,7 +133,7 @@ func (p *pages) send(w http.ResponseWriter, show page, c content) {
 	switch show {
 	case wrongMethod:
 		h.Set("Allow", http.MethodGet)
-	case unavailable:
+	case busy, unavailable:
 		h.Set("Retry-After", "2")
 	}
 	var body bytes.Buffer

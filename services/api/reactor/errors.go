@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/services/api"
@@ -97,7 +98,7 @@ func faultsOf(err error) []fault {
 	if refused, ok := errors.AsType[*auth.RefusedError](err); ok {
 		return []fault{{status: http.StatusUnauthorized, code: "authentication-failure", detail: refused.Error()}}
 	}
-	if _, many := errors.AsType[*api.TooManyError](err); many {
+	if waitOf(err) > 0 {
 		return []fault{{status: http.StatusTooManyRequests, code: "rate-limited", detail: err.Error()}}
 	}
 	for _, r := range rules() {
@@ -109,6 +110,17 @@ func faultsOf(err error) []fault {
 		status: http.StatusInternalServerError, code: "internal-error",
 		detail: "something went wrong here; the log has it under the request id",
 	}}
+}
+
+// waitOf returns for how long whoever has asked too much is to wait, 0 for others.
+func waitOf(err error) time.Duration {
+	if many, ok := errors.AsType[*api.TooManyError](err); ok {
+		return many.Wait
+	}
+	if many, ok := errors.AsType[*auth.TooManyError](err); ok {
+		return many.Wait
+	}
+	return 0
 }
 
 // refusal translates a use case's problems.
@@ -210,8 +222,8 @@ func (d *door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
 	}
-	if many, ok := errors.AsType[*api.TooManyError](err); ok {
-		h.Set("Retry-After", strconv.Itoa(int(many.Wait.Seconds())))
+	if wait := waitOf(err); wait > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(wait.Seconds())))
 	}
 	if wrong, ok := errors.AsType[*methodError](err); ok {
 		h.Set("Allow", wrong.allowed)

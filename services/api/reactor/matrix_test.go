@@ -104,7 +104,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	apitest.Start(t, s.State, api.Config{Org: "ELSE@WhereOrg"}) // makes the other's company
-	s.plant(t) // a write that comes later, so that it is seen
+	s.plant(t)                                                  // a write that comes later, so that it is seen
 	own, other := s.tenant(t, api.DefaultOrg, token), s.tenant(t, "ELSE@WhereOrg", elsewhere)
 	expired := own.bearer(t, auth.ManageTokens, `,"expires_at":"2025-11-03T09:00:00Z"`)
 	s.calls.Add(3600)

@@ -33,12 +33,14 @@ type observer struct {
 	tracer   trace.Tracer
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	https    bool
 }
 
 func newObserver(d Deps, door *door) *observer {
 	metrics := promauto.With(d.Metrics)
 	return &observer{
 		door:   door,
+		https:  strings.HasPrefix(strings.ToLower(d.PublicURL), "https://"),
 		log:    d.Logger,
 		tracer: d.Tracer.Tracer("github.com/rekindle-dev/rekindle/services/api/reactor"),
 		requests: metrics.NewCounterVec(prometheus.CounterOpts{
@@ -68,6 +70,9 @@ func (o *observer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set(headerRequestID, secret.NewRequestID())
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	if o.https {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
 	o.serve(sent, r)
 
 	took := time.Since(began)

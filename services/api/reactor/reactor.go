@@ -16,7 +16,7 @@
 // The way of a request:
 //
 //	observe ─► route ─► admit ─► negotiate ─► endpoint ─► document
-//	(span, log,  404     401    400, 406          │
+//	(span, log,  404   401, 429  400, 406          │
 //	 metrics)    405     403       415         package api
 package reactor
 
@@ -39,7 +39,12 @@ import (
 type Deps struct {
 	Service *api.Service
 	Gate    *auth.Gate
+	// Limiter holds requests to what a deployment admits; nil admits all.
+	Limiter *auth.Limiter
+	// Origins are those whose pages may use the API from a browser.
+	Origins []string
 	// PublicURL is where clients find the handler; all links begin with it.
+	// If it is https, clients are told to use nothing else for its host.
 	PublicURL string
 	Logger    *slog.Logger
 	Metrics   prometheus.Registerer
@@ -56,6 +61,8 @@ func New(d Deps) http.Handler {
 	door := &door{
 		service: d.Service,
 		gate:    d.Gate,
+		limiter: d.Limiter,
+		origins: d.Origins,
 		base:    base(strings.TrimRight(d.PublicURL, "/")),
 		log:     d.Logger,
 		now:     d.Now,
@@ -72,6 +79,8 @@ func New(d Deps) http.Handler {
 type door struct {
 	service *api.Service
 	gate    *auth.Gate
+	limiter *auth.Limiter
+	origins []string
 	base    base
 	log     *slog.Logger
 	now     func() time.Time

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -56,6 +57,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), maxServing)
 	defer cancel()
 	r = r.WithContext(ctx)
+	if d.cors(w, r) {
+		return
+	}
 	if path.Clean(r.URL.Path) != r.URL.Path {
 		d.refuse(w, r, errNoRoute) // which the mux would redirect
 		return
@@ -103,7 +107,7 @@ func (d *door) answer(rt route, w http.ResponseWriter, r *http.Request) (reply, 
 	if !d.service.Ready() {
 		return reply{}, api.ErrNotReady
 	}
-	who, err := d.gate.Admit(r)
+	who, err := d.admit(r)
 	if err != nil {
 		return reply{}, err
 	}
@@ -124,6 +128,17 @@ func (d *door) answer(rt route, w http.ResponseWriter, r *http.Request) (reply, 
 		http:   r,
 		writer: w,
 	})
+}
+
+// admit returns whom a request is made for, unless there were too many: of a
+// token's, or without a good one of its address's. What an address has used up
+// holds up no token, for many may share it.
+func (d *door) admit(r *http.Request) (auth.Principal, error) {
+	who, err := d.gate.Admit(r)
+	if err != nil {
+		return auth.Principal{}, cmp.Or(d.limiter.Stranger(r), err)
+	}
+	return who, d.limiter.Token(who)
 }
 
 func (d *door) callerOf(who auth.Principal) api.Caller {
