@@ -17,6 +17,7 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/config"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/services/api"
+	"github.com/rekindle-dev/rekindle/services/api/auth"
 	"github.com/rekindle-dev/rekindle/services/exchanger"
 )
 
@@ -110,6 +111,7 @@ func TestFileIsDocumented(t *testing.T) {
 	for field, equal := range map[string]bool{
 		"company.name":      s.file.Company.Name == api.DefaultCompany,
 		"company.org":       s.file.Company.Org == api.DefaultOrg,
+		"limits":            cmp.Equal(defaultLimits(), auth.Limits{Token: s.limits.Token, Address: s.limits.Address}),
 		"nats.replicas":     s.file.NATS.Replicas == 1,
 		"exchanger.workers": s.file.Exchanger.Workers == exchanger.DefaultWorkers,
 	} {
@@ -135,6 +137,33 @@ func unset(v reflect.Value, path string) (fields []string) {
 		fields = append(fields, path)
 	}
 	return fields
+}
+
+// TestIssuersAreDocumented: the issuers of the page are valid, and show every field
+// there is.
+func TestIssuersAreDocumented(t *testing.T) {
+	s := settings{target: targetAll, listen: ":0", opsListen: ":0", logLevel: "info", dataDir: "data"}
+	text := section(t, "OpenID providers")
+	if _, err := config.Decode("page", strings.NewReader(exampleIn(t, "OpenID providers")), &s.file); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.resolve(); err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]bool{}
+	for _, i := range s.file.Auth.OIDC {
+		show(reflect.ValueOf(i), "", shown)
+	}
+	for field, is := range shown {
+		if !is {
+			t.Errorf("the page does not show %s", field)
+		}
+	}
+	for _, right := range auth.AllRights() {
+		if !strings.Contains(text, "`"+string(right)+"`") {
+			t.Errorf("the page does not name the right %s", right)
+		}
+	}
 }
 
 // TestProvidersAreDocumented: the providers of the page are valid, and show

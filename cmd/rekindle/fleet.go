@@ -235,13 +235,18 @@ func (f *fleet) runAPI(ctx context.Context, ready func()) error {
 	}
 	f.ops.Logger.InfoContext(ctx, "serving the API", "addr", ln.Addr().String(), "url", public)
 	tracer := f.ops.TracerProvider
+	limiter := auth.NewLimiter(f.limits)
+	gate, stopIssuers := f.gate(ctx, token)
+	defer stopIssuers()
 	mux := http.NewServeMux()
 	mux.Handle(callback.Path, callback.New(callback.Deps{
-		Service: f.api, PublicURL: public, Names: f.apps.CallbackNames(), Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer,
+		Service: f.api, Admit: limiter.Stranger, PublicURL: public, Names: f.apps.CallbackNames(), Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer,
 	}))
 	mux.Handle("/", reactor.New(reactor.Deps{
 		Service:   f.api,
-		Gate:      auth.NewGate(auth.NewBootstrap(token, auth.Administrator(f.file.Company.Org)), f.api),
+		Gate:      gate,
+		Limiter:   limiter,
+		Origins:   f.file.CORS.Origins,
 		PublicURL: public, Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer, Now: f.bus.Now,
 	}))
 	return serveHTTP(ctx, ln, reactor.NewServer(mux, f.ops.Logger), func() {
@@ -250,6 +255,17 @@ func (f *fleet) runAPI(ctx context.Context, ready func()) error {
 			f.serving(public)
 		}
 	})
+}
+
+// gate returns whom the API admits. It keeps the keys of issuers until the function
+// that it returns has ended that.
+func (f *fleet) gate(ctx context.Context, token string) (gate *auth.Gate, stop func()) {
+	bootstrap := auth.NewBootstrap(token, auth.Administrator(f.file.Company.Org))
+	issuers := auth.NewOIDC(f.issuers, auth.OIDCDeps{Logger: f.ops.Logger, Now: f.bus.Now})
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { issuers.Run(ctx) }) //nolint:errcheck // it ends with ctx, without an error
+	return auth.NewGate(bootstrap, f.api, issuers), func() { cancel(); running.Wait() }
 }
 
 // serveHTTP serves until ctx ends, then lets the requests that are under way be

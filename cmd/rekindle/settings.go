@@ -24,6 +24,7 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/services/api"
+	"github.com/rekindle-dev/rekindle/services/api/auth"
 	"github.com/rekindle-dev/rekindle/services/exchanger"
 	"github.com/rekindle-dev/rekindle/services/scheduler"
 )
@@ -58,6 +59,9 @@ type settings struct {
 	allow  []netip.Prefix
 	level  slog.Level
 	policy secret.Policy
+	// issuers and limits are for apis.
+	issuers []auth.Issuer
+	limits  auth.Limits
 	// budgets are for schedulers.
 	budgets scheduler.Budgets
 
@@ -77,6 +81,12 @@ type fileSettings struct {
 	} `yaml:"company"`
 	// Windows replaces validity windows, by kind.
 	Windows map[string]windowSettings `yaml:"windows"`
+	// Auth is whose tokens are taken besides those that were made here.
+	Auth authSettings `yaml:"auth"`
+	// Limits is how often requests are admitted.
+	Limits limitsSettings `yaml:"limits"`
+	// CORS is which pages may use the API.
+	CORS corsSettings `yaml:"cors"`
 	// Budgets is how much providers are asked.
 	Budgets budgetsSettings `yaml:"budgets"`
 	// Providers changes or adds providers, and registers apps, by name.
@@ -143,6 +153,7 @@ func (s *settings) resolve() error {
 	s.checkLogs(&errs)
 	s.checkAllow(&errs)
 	s.checkWindows(&errs)
+	s.checkAccess(&errs)
 	s.checkBudgets(&errs)
 	s.checkProviders(&errs)
 	errs.Check(slices.Contains([]int{0, 1, 3, 5}, s.file.NATS.Replicas), "nats.replicas", "no such number of replicas", "use 1, 3 or 5")
