@@ -36,6 +36,7 @@ type remote struct {
 	server    string
 	tokenFile string
 	output    string
+	org       string
 	property  string
 }
 
@@ -70,6 +71,7 @@ func single(r *remote, c *cobra.Command) *cobra.Command {
 func (r *remote) bind(f *pflag.FlagSet) {
 	f.StringVar(&r.server, "server", "http://127.0.0.1:8080", "base URL of the server")
 	f.StringVar(&r.tokenFile, "token-file", "", "file with the bearer token, unless that is in "+envToken+" (default: "+bootstrapFile+" in the data directory)")
+	f.StringVar(&r.org, "org", "", "organisation that is meant, if the bearer token belongs to several (default: its first)")
 	f.StringVarP(&r.output, "output", "o", outputText, "text for people, json as the server wrote it, or id")
 }
 
@@ -141,12 +143,15 @@ func (r *remote) open(c *cobra.Command) (*session, error) {
 	if u, err := url.Parse(r.server); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
 		return nil, &usageError{errors.New("--server: not the base URL of a server; use one like https://rekindle.example.com")}
 	}
+	if unprintable := func(c rune) bool { return c < ' ' || c > '~' }; strings.ContainsFunc(r.org, unprintable) {
+		return nil, &usageError{errors.New("--org: not an organisation; use printable ASCII characters")}
+	}
 	token, from, err := r.token()
 	if err != nil {
 		return nil, &codedError{exitNoServer, err}
 	}
 	return &session{
-		remote: r, client: client.New(r.server, token), tokenOf: from,
+		remote: r, client: client.New(r.server, token).In(r.org), tokenOf: from,
 		in: c.InOrStdin(), out: c.OutOrStdout(), err: c.ErrOrStderr(), now: time.Now,
 	}, nil
 }

@@ -35,6 +35,7 @@ const (
 type Client struct {
 	base  string
 	token string
+	org   string
 	http  *http.Client
 }
 
@@ -46,6 +47,14 @@ func New(base, token string) *Client {
 		ForceAttemptHTTP2: true, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: 90 * time.Second,
 	}
 	return &Client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Timeout: time.Minute, Transport: transport}}
+}
+
+// In is the client for one of the organisations that its token belongs to; "" is
+// the token's first.
+func (c *Client) In(org string) *Client {
+	within := *c
+	within.org = org
+	return &within
 }
 
 // Error is an answer that is not a success.
@@ -141,6 +150,9 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 	req.Header.Set("Accept", accept)
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	req.Header.Set("X-Api-Key", "rekindle")
+	if c.org != "" {
+		req.Header.Set("X-Gw-Ims-Org-Id", c.org)
+	}
 	if in != nil {
 		req.Header.Set("Content-Type", mediaType)
 	}

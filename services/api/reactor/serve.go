@@ -3,6 +3,7 @@ package reactor
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -112,7 +113,7 @@ func (d *door) answer(rt route, w http.ResponseWriter, r *http.Request) (reply, 
 		return reply{}, err
 	}
 	if !who.Rights.Have(rt.right) {
-		return reply{}, errNoRight
+		return reply{}, fmt.Errorf("%w: it takes %s", errNoRight, rt.right)
 	}
 	if err := negotiate(r); err != nil {
 		return reply{}, err
