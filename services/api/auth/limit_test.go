@@ -51,7 +51,7 @@ func TestBucketsAreBounded(t *testing.T) {
 	b := &buckets{rate: Rate{PerSecond: 1, Burst: 1}}
 	now := time.Unix(1_800_000_000, 0)
 	for i := range maxBuckets {
-		b.admit(fmt.Sprint(i), now) //nolint:errcheck // the first of each
+		b.admit(fmt.Sprint(i), now) // the first of each
 	}
 	if err := b.admit("one more", now); err != nil {
 		t.Errorf("the first without a place: %v", err)
@@ -62,7 +62,7 @@ func TestBucketsAreBounded(t *testing.T) {
 	if n := len(b.kept); n > maxBuckets+1 {
 		t.Errorf("%d are kept", n)
 	}
-	b.admit("later", now.Add(time.Minute)) //nolint:errcheck // it makes room
+	b.admit("later", now.Add(time.Minute)) // it makes room
 	if n := len(b.kept); n != 1 {
 		t.Errorf("%d are kept after a rest, want 1", n)
 	}
