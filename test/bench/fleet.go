@@ -12,8 +12,8 @@ import (
 )
 
 // configuration lets tokens live for seconds, so that a few secrets can fall due
-// as often as many.
-const configuration = "windows: {oauth2: {min_validity: 2s, min_interval: 1s, default_offset: 1s}}\nexchanger: {workers: %d}\n"
+// as often as many, and lists be asked for as often as they are answered.
+const configuration = "windows: {oauth2: {min_validity: 2s, min_interval: 1s, default_offset: 1s}}\nexchanger: {workers: %d}\nlimits: {token: {rate: 0}}\n"
 
 // rig is a fleet in one process, with its provider.
 type rig struct {
