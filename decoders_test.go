@@ -68,7 +68,6 @@ var decoders = map[string]string{
 	"services/api.secretOf":   "services/api.FuzzState",
 	"services/api.split":      "services/api/reactor.FuzzCreateSecret",
 	"services/api.unpacked":   "services/api.FuzzApply",
-	"services/api.tokenOf":    "services/api.FuzzBearer",
 
 	"services/api/auth.issuerOf": "services/api/auth.FuzzVerify",
 	"services/api/auth.keysOf":   "services/api/auth.FuzzKeys",

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/services/api/auth"
 )
 
@@ -165,10 +166,12 @@ func (s *Service) noteUses(ctx context.Context) {
 
 func (s *Service) writeUses(ctx context.Context) {
 	for id, at := range s.uses.take(noteBatch) {
-		_, _, err := s.updateToken(ctx, id, func(t *Token) bool {
-			recent := at.Sub(t.LastUsedAt) < noteEvery
+		_, _, err := amend(ctx, s, state.TokenKey(id), func(t *Token) error {
+			if at.Sub(t.LastUsedAt) < noteEvery {
+				return errUnchanged
+			}
 			t.LastUsedAt = at
-			return !recent
+			return nil
 		})
 		if err != nil && !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
 			s.deps.Logger.WarnContext(ctx, "the use of a token could not be noted", "key", id, "error", err)

@@ -6,5 +6,4 @@ const MaxTokens = maxTokens
 var (
 	Checksum = checksum
 	BearerOf = bearerOf
-	TokenOf  = tokenOf
 )

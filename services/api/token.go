@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -199,56 +197,17 @@ func (s *Service) ChangeToken(ctx context.Context, who Caller, id string, data *
 	if err := data.report.err(); err != nil {
 		return nil, err
 	}
-	t, rev, err := s.updateToken(ctx, id, func(t *Token) bool {
+	t, rev, err := amend(ctx, s, state.TokenKey(id), func(t *Token) error {
 		if !t.RevokedAt.IsZero() {
-			return false
+			return errUnchanged
 		}
 		t.RevokedAt, t.RevokedBy = s.now(), who.Actor
-		return true
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.see(ctx, rev)
-	return t, nil
-}
-
-// updateToken changes a token by compare-and-swap, unless change reports that
-// there is nothing to do. It returns the token as it is then, ErrNotFound or
-// ErrUnavailable.
-func (s *Service) updateToken(ctx context.Context, id string, change func(*Token) bool) (*Token, state.Revision, error) {
-	for {
-		body, rev, err := s.deps.State.Get(ctx, state.TokenKey(id))
-		if errors.Is(err, state.ErrNotFound) {
-			return nil, 0, ErrNotFound
-		}
-		if err != nil {
-			return nil, 0, unavailable(err)
-		}
-		t, err := tokenOf(body)
-		if err != nil {
-			return nil, 0, err
-		}
-		if !change(t) {
-			return t, rev, nil
-		}
-		if body, err = json.Marshal(t); err != nil {
-			return nil, 0, fmt.Errorf("encode a token: %w", err)
-		}
-		rev, err = s.deps.State.Commit(ctx, state.Write{Key: state.TokenKey(id), Value: body, Expect: rev})
-		if errors.Is(err, state.ErrConflict) && ctx.Err() == nil {
-			continue
-		}
-		return t, rev, unavailable(err)
-	}
-}
-
-// tokenOf reads a record.
-func tokenOf(body []byte) (*Token, error) {
-	t := new(Token)
-	if err := json.Unmarshal(body, t); err != nil {
-		return nil, fmt.Errorf("decode a token: %w", err)
-	}
 	return t, nil
 }
 

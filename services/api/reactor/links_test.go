@@ -27,6 +27,8 @@ var notLinked = map[string]string{
 	"GET /parked":                    "the fleet's, not a company's: whoever runs it knows where to ask",
 	"GET /parked/{id}":               "as above",
 	"GET /profile":                   "the caller's own",
+	"GET /tokens":                    "those of an organisation: whoever manages them knows where to ask",
+	"GET /tokens/{id}":               "as above",
 }
 
 // TestLinks follows every link of every document there is, beginning at the companies:

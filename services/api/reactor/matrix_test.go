@@ -25,6 +25,8 @@ func makers() map[string]func(*testing.T, *tenant) string {
 		"secrets": func(t *testing.T, o *tenant) string {
 			return o.under(t, "secrets", `"name":"s","type_of":"token","credentials":{"token":"t"}`)
 		},
+		"hosts": func(t *testing.T, o *tenant) string { return o.under(t, "hosts", `"name":"h","type_of":"akamai"`) },
+		"notes": func(t *testing.T, o *tenant) string { return o.under(t, "notes", `"text":"n"`) },
 		"tokens": func(t *testing.T, o *tenant) string {
 			return o.make(t, "/tokens", attributes(`"name":"t","rights":[]`))
 		},
