@@ -32,6 +32,7 @@ var decoders = map[string]string{
 	"pkg/bus.batchAnswer": "pkg/bus.FuzzServerSays",
 	"pkg/bus.describe":    "pkg/bus.FuzzDescribe",
 	"pkg/bus.members":     "pkg/bus.FuzzDescribe",
+	"pkg/bus.readRoll":    "pkg/bus.FuzzRoll",
 	"pkg/bus.storedEntry": "pkg/bus.FuzzServerSays",
 
 	"pkg/config.UnmarshalText": "pkg/config.FuzzDecode",

@@ -35,7 +35,7 @@ const tracerName = "github.com/rekindle-dev/rekindle"
 // target runs some. Each task may use what those before it have made.
 type fleet struct {
 	*settings
-	name string // of this process, in claims, leases and logs
+	name string // of this process, in claims, lists of members and logs
 	ops  *ops.Ops
 
 	// How what the fleet stands on is, beside its tasks.
@@ -188,13 +188,13 @@ func (f *fleet) checkKeyring(ctx context.Context) error {
 }
 
 func (f *fleet) runScheduler(ctx context.Context, ready func()) error {
-	leases, err := f.bus.Leases(ctx, f.name)
+	members, err := f.bus.Members(ctx, f.name)
 	if err != nil {
 		return err
 	}
 	f.ops.Registry.MustRegister(f.bus.Queues())
 	return scheduler.New(scheduler.Deps{
-		State: f.state, Jobs: f.bus, Lease: leases, Budgets: f.budgets, Now: f.bus.Now, Logger: f.ops.Logger,
+		State: f.state, Jobs: f.bus, Members: members, Budgets: f.budgets, Now: f.bus.Now, Logger: f.ops.Logger,
 		Tracer: f.ops.TracerProvider.Tracer(tracerName), Registerer: f.ops.Registry,
 	}).Run(ctx, ready)
 }

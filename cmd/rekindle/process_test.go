@@ -161,7 +161,7 @@ func (p *process) hear(line string) {
 		p.learn("api", entry.URL)
 	case "task is ready":
 		p.learn("ready "+entry.Task, "yes")
-	case "leading", "stopping":
+	case "stopping":
 		p.learn(entry.Msg, "yes")
 	}
 }

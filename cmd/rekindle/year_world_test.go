@@ -155,7 +155,7 @@ func (b *bubble) startFleet(apps provider.Apps) {
 		r := exchanger.NewRegistrations(exchanger.RegistrationsDeps{Apps: apps, State: b.state, Events: b.events, Logger: logger, Registry: prometheus.NewRegistry()})
 		b.run("registrations", func(ctx context.Context, ready func()) error { ready(); return r.Run(ctx) })
 	}
-	b.run("scheduler", scheduler.New(scheduler.Deps{State: b.state, Jobs: lane, Lease: alone{}, Logger: logger, Registerer: registry}).Run)
+	b.run("scheduler", scheduler.New(scheduler.Deps{State: b.state, Jobs: lane, Members: alone{}, Logger: logger, Registerer: registry}).Run)
 
 	service := api.New(api.Config{Apps: apps}, api.Deps{State: b.state, Events: b.events, Logger: logger, Metrics: registry})
 	b.run("projection", service.Run)
@@ -409,14 +409,13 @@ func (l *memoryLane) do(ctx context.Context, e events.Event, handle work.Handler
 	}
 }
 
-// alone is a lease that nobody else wants.
+// alone has nobody to share with.
 type alone struct{}
 
-// Hold implements scheduler.Lease.
-func (alone) Hold(ctx context.Context, _ string, _ <-chan struct{}, lead func(context.Context) error) error {
-	if err := lead(ctx); err != nil {
-		return err
-	}
+// Join implements scheduler.Members.
+func (alone) Join(ctx context.Context, _ string, _ <-chan struct{}, tell func(string, []string)) error {
+	tell("alone", []string{"alone"})
+	<-ctx.Done()
 	return ctx.Err()
 }
 

@@ -1,5 +1,5 @@
 // Package bus is the only part of Rekindle that speaks NATS. It declares the
-// streams, keeps the state, publishes and consumes, holds leases, and
+// streams, keeps the state, publishes and consumes, knows who shares work, and
 // translates the server's errors; nothing above it sees a NATS type.
 //
 // # Streams
@@ -12,7 +12,7 @@
 //	          secret and refuses a second, which is what makes exchanges of one
 //	          secret queue up behind each other
 //	PARKED    what could not be handled and needs a person
-//	KV_leases who leads
+//	KV_leases who shares which work
 //
 // # Delivery
 //

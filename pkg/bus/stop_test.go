@@ -142,7 +142,7 @@ func TestRefusedLater(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	b := connect(t, s.config(t), usual())
-	l, err := b.Leases(patient(t), "candidate")
+	l, err := b.Members(patient(t), "peer")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestRefusedLater(t *testing.T) {
 	s.start(t)
 	for name, err := range map[string]error{
 		"work": next(t, w.err), "follow": next(t, f.err),
-		"hold": l.Hold(patient(t), "lead", nil, func(context.Context) error { return nil }),
+		"join": l.Join(patient(t), "work", nil, func(string, []string) {}),
 	} {
 		if !errors.Is(err, nats.ErrAuthorization) {
 			t.Errorf("%s: got error %v, want %v", name, err, nats.ErrAuthorization)

@@ -50,10 +50,11 @@ const maxAckPending = 20_000
 
 func (b *Bus) streams() []jetstream.StreamConfig {
 	all := []jetstream.StreamConfig{{
-		Name: streamLeases, Description: "who leads",
-		// On file, though a lease is worth nothing after a minute: a stream in
-		// memory is gone with its server, and nobody declares it again.
-		Subjects: []string{prefixLeases + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: 1 << 10,
+		Name: streamLeases, Description: "who shares which work",
+		// On file, though a list is worth nothing after seconds: a stream in memory
+		// is gone with its server, and nobody declares it again. A member takes some
+		// 60 bytes of a list.
+		Subjects: []string{prefixLeases + ">"}, MaxMsgsPerSubject: 1, MaxMsgSize: 64 << 10,
 		AllowRollup: true, DenyDelete: true, Discard: jetstream.DiscardNew,
 		AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
 	}, {
@@ -97,7 +98,7 @@ func prefixOf(bucket state.Bucket) string { return "$KV." + string(bucket) + "."
 // every change of what is declared here: while two versions of the program run
 // side by side, the older one leaves alone what the newer has declared.
 const (
-	topologyVersion = 2
+	topologyVersion = 3
 	topologyKey     = "rekindle-topology"
 )
 

@@ -17,11 +17,11 @@ const (
 	KeyError       = "error"       // the text of an error of our own
 	KeyEvent       = "event"       // type or id of an event
 	KeyGeneration  = "generation"  // of a secret's value: the number of the decision behind it
+	KeyGroup       = "group"       // of those who share some work
 	KeyJob         = "job"         // id or type of a job
 	KeyKey         = "key"         // id of a sealing or workload key, or key of a record; never key material
 	KeyKind        = "kind"        // of a secret
 	KeyLate        = "late"        // from due to started
-	KeyLease       = "lease"       // name of a lease
 	KeyMethod      = "method"      // HTTP method
 	KeyOffset      = "offset"      // how far a clock is ahead
 	KeyOrg         = "org"         // organisation in a subject
@@ -49,7 +49,7 @@ const (
 
 var keys = []string{
 	KeyAddr, KeyAttempt, KeyCode, KeyCompany, KeyCount, KeyDue, KeyEnvironment, KeyError, KeyEvent,
-	KeyGeneration, KeyJob, KeyKey, KeyKind, KeyLate, KeyLease, KeyMethod, KeyOffset, KeyOrg, KeyOutcome, KeyPath,
+	KeyGeneration, KeyGroup, KeyJob, KeyKey, KeyKind, KeyLate, KeyMethod, KeyOffset, KeyOrg, KeyOutcome, KeyPath,
 	KeyProperty, KeyReason, KeyRequest, KeyRevision, KeySecret, KeyServer, KeySignal, KeySpan, KeyStatus,
 	KeyStream, KeySubject, KeyTarget, KeyTask, KeyTook, KeyTrace, KeyURL, KeyVersion, KeyWorker,
 }

@@ -3,6 +3,8 @@ package scheduler_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -85,43 +87,50 @@ func (j *jobs) all(ids ...string) []offer {
 	return found
 }
 
-// lease is held by one at a time.
-type lease struct {
-	free chan struct{} // holds a token while somebody holds the lease
-	mu   sync.Mutex
-	lose context.CancelFunc
+// members is who shares the work: whoever has joined.
+type members struct {
+	mu     sync.Mutex
+	joined []*joined
+	ever   int  // how many have
+	mute   bool // nobody is to offer anything
 }
 
-func (l *lease) Hold(ctx context.Context, _ string, _ <-chan struct{}, lead func(context.Context) error) error {
-	for {
-		select {
-		case l.free <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		term, lose := context.WithCancel(ctx)
-		l.mu.Lock()
-		l.lose = lose
-		l.mu.Unlock()
-		err := lead(term)
-		lose()
-		<-l.free
-		if err != nil {
-			return err
+type joined struct {
+	me   string
+	tell func(me string, all []string)
+}
+
+func (m *members) Join(ctx context.Context, _ string, _ <-chan struct{}, tell func(me string, all []string)) error {
+	j := &joined{tell: tell}
+	m.change(func() {
+		m.ever++
+		j.me = fmt.Sprint("member ", m.ever)
+		m.joined = append(m.joined, j)
+	})
+	<-ctx.Done()
+	j.tell(j.me, nil)
+	m.change(func() { m.joined = slices.DeleteFunc(m.joined, func(o *joined) bool { return o == j }) })
+	return ctx.Err()
+}
+
+// silence has nobody offer anything, or lets them again.
+func (m *members) silence(mute bool) { m.change(func() { m.mute = mute }) }
+
+// change changes who is there, and tells everybody.
+func (m *members) change(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
+	var all []string
+	for _, j := range m.joined {
+		if !m.mute {
+			all = append(all, j.me)
 		}
 	}
+	for _, j := range m.joined {
+		j.tell(j.me, all)
+	}
 }
-
-// take takes the lease from its holder, and keeps it.
-func (l *lease) take() {
-	l.mu.Lock()
-	l.lose()
-	l.mu.Unlock()
-	l.free <- struct{}{}
-}
-
-// give frees the lease that was taken.
-func (l *lease) give() { <-l.free }
 
 // log keeps what is logged.
 type log struct {

@@ -1,6 +1,9 @@
 package scheduler
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // index keeps what every secret has to do next, and finds what is due first. It
 // is pure memory: not safe for concurrent use, and never asking for the time.
@@ -17,6 +20,8 @@ type index struct {
 	queue heap[uint32]
 	orgs  names
 	hosts names
+	// share is what of it is ours to do. What is not rests idle.
+	share share
 	// left is told when an entry that a lane has to do with is about to change
 	// or to go.
 	left func(slot uint32)
@@ -72,6 +77,7 @@ func newIndex() *index {
 		hosts: names{numbers: map[string]uint32{"": 0}, names: []string{""}},
 	}
 	x.queue.moved = x.moved
+	x.share = shareOf("alone", []string{"alone"})
 	return x
 }
 
@@ -94,11 +100,23 @@ func (x *index) set(p *plan) {
 	}
 	x.leave(slot)
 	e.plan, e.offers, e.accepted, e.paid = *p, 0, false, false
-	if p.action == rest {
+	if p.action == rest || !x.ours(p) {
 		x.dequeue(slot)
 	} else {
 		x.enqueue(slot, p.due)
 	}
+}
+
+// ours reports whether a plan is ours to carry out. All of a host's are one
+// scheduler's, because the host's budget is kept in memory.
+func (x *index) ours(p *plan) bool {
+	if p.host == 0 {
+		return x.share.has(binary.BigEndian.Uint64(p.id[:]))
+	}
+	for n := len(x.share.hosts); n <= int(p.host); n++ {
+		x.share.hosts = append(x.share.hosts, x.share.has(hash(x.hosts.names[n])))
+	}
+	return x.share.hosts[p.host]
 }
 
 // remove forgets a secret, if it is known.
@@ -145,17 +163,6 @@ func (x *index) find(e *entry) (slot uint32, unchanged bool) {
 	}
 	now := x.entry(slot)
 	return slot, now.place == idle && now.same(&e.plan)
-}
-
-// restart queues again for the time it was due whatever was put off.
-func (x *index) restart() {
-	for slot := range x.used {
-		e := x.entry(slot)
-		if e.place >= 0 && x.queue.places[e.place].at != e.due {
-			e.offers = 0
-			x.enqueue(slot, e.due)
-		}
-	}
 }
 
 // enqueue puts the entry of a slot into the queue, or moves it within.

@@ -46,14 +46,6 @@ func (m model) requeue(e entry, at int64) {
 	}
 }
 
-func (m model) restart() {
-	for _, e := range m {
-		if e.queued && e.at != e.plan.due {
-			e.at, e.offers = e.plan.due, 0
-		}
-	}
-}
-
 func TestIndexIsTheModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -105,10 +97,6 @@ func TestIndexIsTheModel(t *testing.T) {
 					x.enqueue(slot, at)
 				}
 				m.requeue(e, at)
-			},
-			"restart": func(*rapid.T) {
-				x.restart()
-				m.restart()
 			},
 			"": func(t *rapid.T) { agree(t, x, m) },
 		})
@@ -239,7 +227,7 @@ func allocated() float64 {
 
 // BenchmarkTally is what a scrape of the metrics costs.
 func BenchmarkTally(b *testing.B) {
-	s := New(Deps{})
+	s := alone(Deps{})
 	s.lanes.x = full()
 	for b.Loop() {
 		s.tally()

@@ -183,7 +183,7 @@ const (
 func (l *lanes) offered(e *entry, r offerResult, at int64) {
 	l.settle(e, r)
 	slot, unchanged := l.x.find(e)
-	if !unchanged {
+	if !unchanged || !l.x.ours(&e.plan) {
 		return
 	}
 	if r == offerFailed && l.x.entry(slot).stage == released {
@@ -309,21 +309,6 @@ func (l *lanes) pause(h *host, client uint32, p endpoint.Pause) {
 		n.bucket.cut(l.now, h.done.perSecond(l.now))
 	}
 	l.withdraw(h, client)
-}
-
-// restart has the index queue whatever waits or was put off, for the time it was
-// due: the jobs of an earlier term may be lost.
-func (l *lanes) restart() {
-	for slot := range l.x.used {
-		e := l.x.entry(slot)
-		if e.stage == waiting {
-			l.leave(slot)
-			l.x.enqueue(slot, e.due)
-		} else if e.stage == released {
-			l.vacate(slot)
-		}
-	}
-	l.x.restart()
 }
 
 // host returns the host of a number.

@@ -33,6 +33,13 @@ func newWatched() *watched {
 	return w
 }
 
+// alone returns a scheduler that has all of the work.
+func alone(d Deps) *Scheduler {
+	s := New(d)
+	s.share("me", []string{"me"})
+	return s
+}
+
 func (w *watched) clock() time.Time { return time.UnixMilli(w.now) }
 
 func (w *watched) each(visit func(slot uint32, e *entry)) {
@@ -118,6 +125,9 @@ func (w *watched) takeOne(t *rapid.T) bool {
 		return false
 	}
 	w.taken = append(w.taken, e)
+	if !w.x.ours(&e.plan) {
+		t.Fatalf("taken from another: %+v", e)
+	}
 	if e.due > w.now {
 		t.Fatalf("taken at %d, before it is due: %+v", w.now, e)
 	}
@@ -147,6 +157,9 @@ func (w *watched) takeOne(t *rapid.T) bool {
 func (w *watched) check(t *rapid.T) {
 	taken, waits := map[uint32]int{}, map[uint32]int{}
 	w.each(func(slot uint32, e *entry) {
+		if !w.x.ours(&e.plan) && (e.place != idle || e.stage != loose) {
+			t.Fatalf("another's is kept busy with: %+v", *e)
+		}
 		switch e.stage {
 		case released:
 			taken[e.host]++
@@ -251,10 +264,13 @@ func TestLanes(t *testing.T) {
 			"has too much": func(t *rapid.T) {
 				w.said(host.Draw(t, "host"), func(h *endpoint.Health) bool { return h.Host != "" && h.Throttled(client.Draw(t, "client"), w.clock()) })
 			},
-			"restart": func(*rapid.T) {
+			"members change": func(t *rapid.T) {
 				clear(w.probes)
-				w.restart()
-				w.taken = nil
+				all := rapid.SliceOfDistinct(rapid.SampledFrom([]string{"me", "you", "they"}), rapid.ID).Draw(t, "members")
+				w.x.share = shareOf("me", all)
+				for slot := range w.x.used {
+					w.reassign(slot)
+				}
 			},
 			"": w.check,
 		})
@@ -340,7 +356,7 @@ func TestCut(t *testing.T) {
 // However many hosts fail, metrics name a bounded number of them, and lose none.
 func TestHostsNamedAreBounded(t *testing.T) {
 	t.Parallel()
-	s, now := New(Deps{Budgets: Budgets{Hosts: map[string]Budget{"quiet": {Rate: 1}}}}), time.Now()
+	s, now := alone(Deps{Budgets: Budgets{Hosts: map[string]Budget{"quiet": {Rate: 1}}}}), time.Now()
 	if all := s.standings(); len(all) != 2 || all[0].host != "quiet" || all[1] != (standing{host: otherHosts, nearest: never}) {
 		t.Errorf("without anything to tell: %+v", all)
 	}

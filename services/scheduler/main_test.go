@@ -26,12 +26,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is what schedulers work with, inside a synctest bubble: time stands
 // still while anything can run.
 type world struct {
-	t     *testing.T
-	began time.Time
-	state *statetest.Store
-	jobs  *jobs
-	lease *lease
-	ids   map[string]bool // of all secrets
+	t       *testing.T
+	began   time.Time
+	state   *statetest.Store
+	jobs    *jobs
+	members *members
+	ids     map[string]bool // of all secrets
 }
 
 // inWorld runs a test in a bubble with a world of its own.
@@ -41,8 +41,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		test(&world{
 			t: t, began: time.Now(), state: statetest.New(), ids: map[string]bool{},
-			jobs:  &jobs{held: make(map[string]bool)},
-			lease: &lease{free: make(chan struct{}, 1)},
+			jobs: &jobs{held: make(map[string]bool)}, members: new(members),
 		})
 	})
 }
@@ -72,7 +71,7 @@ type running struct {
 func (w *world) start(edits ...func(*scheduler.Deps)) *running {
 	r := &running{registry: prometheus.NewPedanticRegistry(), log: new(log), ended: make(chan struct{})}
 	d := scheduler.Deps{
-		State: w.state, Jobs: w.jobs, Lease: w.lease,
+		State: w.state, Jobs: w.jobs, Members: w.members,
 		Logger: slog.New(slog.NewTextHandler(r.log, nil)), Registerer: r.registry,
 	}
 	for _, edit := range edits {

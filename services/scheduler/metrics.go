@@ -13,7 +13,7 @@ import (
 // metrics is what a scheduler tells of its work. What it tells of the secrets
 // is in census.
 type metrics struct {
-	leading  prometheus.Gauge
+	members  prometheus.Gauge
 	damaged  prometheus.Counter
 	lateness prometheus.Histogram
 	// The offers, by result.
@@ -27,9 +27,9 @@ func newMetrics(reg prometheus.Registerer, s *Scheduler) *metrics {
 		Help: "Jobs offered: accepted, refused because the secret's last job is still queued or in work, or failed.",
 	}, []string{"result"})
 	m := &metrics{
-		leading: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "rekindle_scheduler_leading",
-			Help: "1 while this scheduler holds the lease, else 0.",
+		members: auto.NewGauge(prometheus.GaugeOpts{
+			Name: "rekindle_scheduler_members",
+			Help: "Schedulers that share the work, as this one sees it; 0 while it offers nothing.",
 		}),
 		damaged: auto.NewCounter(prometheus.CounterOpts{
 			Name: "rekindle_records_damaged_total",
@@ -44,6 +44,10 @@ func newMetrics(reg prometheus.Registerer, s *Scheduler) *metrics {
 		offeredQueued:   offered.WithLabelValues("queued"),
 		offeredError:    offered.WithLabelValues("error"),
 	}
+	auto.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "rekindle_scheduler_hosts",
+		Help: "Token hosts that are this scheduler's to ask for.",
+	}, s.owned)
 	if reg != nil {
 		reg.MustRegister(newCensus(s), newQueues(s))
 	}
@@ -52,7 +56,7 @@ func newMetrics(reg prometheus.Registerer, s *Scheduler) *metrics {
 
 // census counts the secrets when it is asked, by a walk through the index in
 // small steps, so that nothing is late for it. Every scheduler counts all
-// secrets, whether it leads or not: take the maximum over schedulers.
+// secrets, whoever offers them: take the maximum over schedulers.
 type census struct {
 	scheduler                                *Scheduler
 	secrets, expiring, unauthorized, overdue *prometheus.Desc

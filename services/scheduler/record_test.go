@@ -48,7 +48,7 @@ func FuzzApply(f *testing.F) {
 	f.Add(state.SecretKey("SE"), []byte(nil))
 	f.Add("secret", []byte(`{}`))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
-		s := New(Deps{})
+		s := alone(Deps{})
 		s.apply(state.Change{Key: key, Value: value})
 		s.tally()
 		var want secret.Secret
@@ -87,7 +87,7 @@ func TestReplaysWaitForNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	for replays, want := range map[time.Duration]bool{0: true, time.Second: false} {
-		s := New(Deps{})
+		s := alone(Deps{})
 		s.applyHealth(state.Change{Key: state.EndpointKey("acme"), Value: paused})
 		record := secret.Secret{
 			ID: secret.NewID(secret.PrefixSecret), Kind: "oauth2-acme", Status: secret.Succeeded, Environment: "EN1", Deployed: "EN1",

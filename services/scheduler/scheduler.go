@@ -4,7 +4,7 @@
 // material, sealed or not.
 //
 //	records ──Follow──► index ──due──► lanes ──► publishers ──Offer──► jobs
-//	   ▲      always                  leader only                       │
+//	   ▲       all              our share                               │
 //	   └───────────────── an exchanger writes ◄─────────────────────────┘
 //
 // # What it promises
@@ -25,11 +25,13 @@
 //
 // # Several schedulers
 //
-// Every scheduler follows the records; only the one that holds the lease offers
-// jobs. The others can therefore go on where it stopped, at once; one that still
-// reads the records leads only if there is none that has read them. The lease saves
-// work and no more: two schedulers that both think they hold it offer the same
-// jobs, and the second offer is refused.
+// Every scheduler follows all records, and each offers what of them is its share: by
+// hosts, since what a host is asked is counted in the memory of whoever asks, and by
+// secrets where nobody is asked (see share.go). When one comes or goes, the others
+// know within seconds and go on from the records. One that still reads the records
+// comes in only if there is none that has read them. Sharing them out saves work, and
+// keeps the budgets; nothing else depends on it: of two that offer the same job, the
+// second is refused.
 //
 // # What it refuses
 //
@@ -66,19 +68,20 @@ type Jobs interface {
 	Offer(ctx context.Context, e events.Event) (accepted bool, err error)
 }
 
-// Lease elects one leader of many.
-type Lease interface {
-	// Hold waits until the lease is ours, calls lead with a context that ends
-	// when the lease is lost, and waits again when lead has returned, until ctx
-	// ends. Until able is closed, whoever waits as well goes first.
-	Hold(ctx context.Context, name string, able <-chan struct{}, lead func(context.Context) error) error
+// Members knows who shares the work.
+type Members interface {
+	// Join makes this scheduler one of a group until ctx ends. It calls tell with its
+	// own name and with those of all, itself included, whenever that has changed, and
+	// with nobody while it is to offer nothing. When tell has returned, others go by it.
+	// Until able is closed, this one comes in only if nobody else is there.
+	Join(ctx context.Context, group string, able <-chan struct{}, tell func(me string, all []string)) error
 }
 
 // Deps is what a scheduler works with. The first three are required.
 type Deps struct {
 	State      Follower
 	Jobs       Jobs
-	Lease      Lease
+	Members    Members
 	Budgets    Budgets               // how much providers are asked
 	Now        func() time.Time      // nil means time.Now
 	Logger     *slog.Logger          // nil means silence
@@ -91,7 +94,7 @@ type Scheduler struct {
 	deps    Deps
 	metrics *metrics
 
-	// wake ends the sleep of the leader.
+	// wake ends the sleep of the feeder.
 	wake chan struct{}
 
 	// complete is closed when the index is.
@@ -101,15 +104,15 @@ type Scheduler struct {
 	lanes *lanes
 	// names are the hosts by the keys of their records.
 	names map[string]string
-	// sleepsUntil is when the leader takes its next entry unless it is woken
-	// before; awake while it does not sleep or nobody leads.
+	// sleepsUntil is when the feeder takes its next entry unless it is woken
+	// before; awake while it does not sleep.
 	sleepsUntil int64
 	// failedAt is when an offer failed last; zero when a later one succeeded.
 	failedAt time.Time
 }
 
-// leaseName is the lease that schedulers share.
-const leaseName = "scheduler"
+// group is that of all schedulers.
+const group = "scheduler"
 
 // awake is before any time that something is due.
 const awake = -1 << 63
@@ -129,13 +132,14 @@ func New(d Deps) *Scheduler {
 		deps: d, wake: make(chan struct{}, 1), complete: make(chan struct{}), sleepsUntil: awake,
 		lanes: newLanes(d.Budgets), names: map[string]string{},
 	}
+	s.lanes.x.share = share{} // until it is one of the members
 	s.metrics = newMetrics(d.Registerer, s)
 	return s
 }
 
-// Run follows the records and offers jobs while it leads, until ctx ends. It
-// calls ready when the index is complete. It may be called once; an error means
-// that the state or the lease has failed for good.
+// Run follows the records and offers jobs as far as they are its share, until ctx
+// ends. It calls ready when the index is complete. It may be called once; an error
+// means that the state or the members have failed for good.
 func (s *Scheduler) Run(ctx context.Context, ready func()) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -150,9 +154,10 @@ func (s *Scheduler) Run(ctx context.Context, ready func()) error {
 		stop(fmt.Errorf("follow the secrets: %w", err))
 	})
 	if within(ctx, hosts) {
+		working.Go(func() { s.offerDue(ctx) })
 		working.Go(func() {
-			err := s.deps.Lease.Hold(ctx, leaseName, s.complete, s.lead)
-			stop(fmt.Errorf("hold the lease: %w", err))
+			err := s.deps.Members.Join(ctx, group, s.complete, s.share)
+			stop(fmt.Errorf("share the work: %w", err))
 		})
 		if within(ctx, s.complete) {
 			ready()
@@ -228,7 +233,7 @@ func (s *Scheduler) damaged(c state.Change) {
 	s.deps.Logger.Error("record is damaged, left out", "key", c.Key, "revision", uint64(c.Revision))
 }
 
-// update changes the lanes or their index, and wakes the leader if it would oversleep.
+// update changes the lanes or their index, and wakes the feeder if it would oversleep.
 func (s *Scheduler) update(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -316,10 +316,10 @@ func TestDamagedRecords(t *testing.T) {
 	})
 }
 
-// failing is a Follower and a Lease that give up when asked to.
+// failing is a Follower and Members that give up when asked to.
 type failing struct {
 	scheduler.Follower
-	scheduler.Lease
+	scheduler.Members
 	fail <-chan struct{}
 }
 
@@ -339,7 +339,7 @@ func (f failing) Follow(ctx context.Context, _ []string, _ func(state.Change), c
 	return f.wait(ctx)
 }
 
-func (f failing) Hold(ctx context.Context, _ string, _ <-chan struct{}, _ func(context.Context) error) error {
+func (f failing) Join(ctx context.Context, _ string, _ <-chan struct{}, _ func(string, []string)) error {
 	return f.wait(ctx)
 }
 
@@ -350,10 +350,10 @@ func TestRunEnds(t *testing.T) {
 		want error
 		edit func(*scheduler.Deps)
 	}{
-		"the state fails":                       {errBroken, func(d *scheduler.Deps) { d.State = failing{fail: fail} }},
-		"the lease fails":                       {errBroken, func(d *scheduler.Deps) { d.Lease = failing{fail: fail} }},
-		"asked to":                              {context.Canceled, func(*scheduler.Deps) {}},
-		"asked to while it waits for the lease": {context.Canceled, func(d *scheduler.Deps) { d.Lease = failing{} }},
+		"the state fails":                {errBroken, func(d *scheduler.Deps) { d.State = failing{fail: fail} }},
+		"the members fail":               {errBroken, func(d *scheduler.Deps) { d.Members = failing{fail: fail} }},
+		"asked to":                       {context.Canceled, func(*scheduler.Deps) {}},
+		"asked to while it is no member": {context.Canceled, func(d *scheduler.Deps) { d.Members = failing{} }},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

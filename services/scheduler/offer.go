@@ -26,16 +26,8 @@ const (
 	longestSleep = time.Minute
 )
 
-// lead offers jobs until ctx ends.
-func (s *Scheduler) lead(ctx context.Context) error {
-	s.metrics.leading.Set(1)
-	defer s.metrics.leading.Set(0)
-	s.deps.Logger.InfoContext(ctx, "leading")
-
-	// What an earlier term put off is as urgent as it ever was: its jobs may
-	// be lost since.
-	s.update(s.lanes.restart)
-
+// offerDue offers what falls due until ctx ends.
+func (s *Scheduler) offerDue(ctx context.Context) {
 	due := make(chan *entry)
 	var offering sync.WaitGroup
 	for range publishers {
@@ -48,8 +40,6 @@ func (s *Scheduler) lead(ctx context.Context) error {
 	s.feed(ctx, due)
 	close(due)
 	offering.Wait()
-	s.deps.Logger.InfoContext(ctx, "no longer leading")
-	return nil
 }
 
 // feed hands entries to the publishers as they fall due, until ctx ends. While
@@ -63,7 +53,6 @@ func (s *Scheduler) feed(ctx context.Context, due chan<- *entry) {
 			select {
 			case due <- e:
 			case <-ctx.Done():
-				s.offered(e, offerFailed, e.due)
 			}
 			continue
 		}
@@ -74,7 +63,6 @@ func (s *Scheduler) feed(ctx context.Context, due chan<- *entry) {
 		case <-ctx.Done():
 		}
 	}
-	s.update(func() { s.sleepsUntil = awake })
 }
 
 // next takes what is due, or else returns nil and how long to sleep.
@@ -100,24 +88,23 @@ func (s *Scheduler) offered(e *entry, r offerResult, at int64) {
 }
 
 // offer offers the job for e, and puts e back into the queue to be offered again.
-func (s *Scheduler) offer(term context.Context, e *entry) {
+func (s *Scheduler) offer(ctx context.Context, e *entry) {
 	began := s.deps.Now()
-	accepted, err := s.publish(term, e, began)
+	accepted, err := s.publish(ctx, e, began)
 	now := s.deps.Now()
 	switch {
 	case err == nil:
-		s.works(term, began)
+		s.works(ctx, began)
 		s.count(e, accepted, now)
 		result := offerQueued
 		if accepted {
 			result = offerAccepted
 		}
 		s.offered(e, result, now.Add(s.pause(e, accepted)).UnixMilli())
-	case term.Err() != nil: // the term is over; whether it was queued matters to nobody
-		s.offered(e, offerFailed, e.due)
+	case ctx.Err() != nil: // whether it was queued matters to nobody
 	default:
 		s.metrics.offeredError.Inc()
-		s.fails(term, now, err)
+		s.fails(ctx, now, err)
 		s.offered(e, offerFailed, now.Add(firstPause).UnixMilli())
 	}
 }
