@@ -68,6 +68,10 @@ func samples() map[string]events.Event {
 			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", Action: "refresh",
 			Generation: 7, ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		}),
+		"ExchangeSucceeded-early": wrap(secretID+".9.succeeded", events.ExchangeSucceeded{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", Action: "refresh",
+			Generation: 9, ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour), NextAttemptAt: noon().Add(19 * time.Hour),
+		}),
 		"ExchangeSucceeded-least": wrap(secretID+".1.succeeded", events.ExchangeSucceeded{
 			Secret: secretID, Property: property, Kind: "token", Action: "exchange", Generation: 1,
 		}),

@@ -57,6 +57,8 @@ type ExchangeSucceeded struct {
 	// ExpiresAt and RefreshAt are absent for values that do not end.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	RefreshAt time.Time `json:"refresh_at,omitzero"`
+	// NextAttemptAt is when the next refresh begins; absent where that is RefreshAt.
+	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
 	// Warnings are absent when there is nothing to warn of.
 	Warnings []Warning `json:"warnings,omitempty"`
 }

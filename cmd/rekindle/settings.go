@@ -107,6 +107,7 @@ type windowSettings struct {
 	MinValidity   *config.Duration `yaml:"min_validity"`
 	MinInterval   *config.Duration `yaml:"min_interval"`
 	DefaultOffset *config.Duration `yaml:"default_offset"`
+	Jitter        *config.Duration `yaml:"jitter"`
 }
 
 const (
@@ -259,7 +260,8 @@ func checkWindow(errs *config.Errors, field string, window secret.Window, by win
 	override(&window.MinValidity, by.MinValidity)
 	override(&window.MinInterval, by.MinInterval)
 	override(&window.DefaultOffset, by.DefaultOffset)
-	errs.Check(max(window.MinValidity, window.MinInterval, window.DefaultOffset) <= secret.MaxLifetime, field,
+	override(&window.Jitter, by.Jitter)
+	errs.Check(max(window.MinValidity, window.MinInterval, window.DefaultOffset, window.Jitter) <= secret.MaxLifetime, field,
 		"longer than a hundred years", "use less")
 	errs.Check(window.MinValidity-window.MinInterval >= window.DefaultOffset, field, // as a sum it could overflow
 		"a token of the least validity, refreshed at the default offset, would break the least interval",

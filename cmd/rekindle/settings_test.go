@@ -33,6 +33,7 @@ func TestSettingsRefuse(t *testing.T) {
 		"company":        {file: "company: {name: \"canary\\a\"}", want: "company.name: not a name"},
 		"two names":      {file: "windows: {oauth2: {}, oauth2-client_credentials: {}}", want: "windows.oauth2-client_credentials: is another name of oauth2, which is there too; use one"},
 		"endless window": {file: "windows: {oauth2: {min_validity: 36501d}}", want: "windows.oauth2: longer than a hundred years"},
+		"endless jitter": {file: "windows: {oauth2-jwt: {jitter: 36501d}}", want: "windows.oauth2-jwt: longer than a hundred years"},
 		"overflow":       {file: "windows: {oauth2: {min_interval: 106751d, default_offset: 106751d}}", want: "would break the least interval"},
 		"rate":           {file: "budgets: {default: {rate: -1}}", want: "budgets.default.rate: out of bounds"},
 		"burst":          {file: "budgets: {hosts: {h: {burst: -1}}}", want: "budgets.hosts.h.burst: out of bounds"},

@@ -1,6 +1,9 @@
 package secret
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Grant is the journal of a secret's exchanges. It is written by exchangers
 // only, and every write expects the revision that was read, so that a writer
@@ -147,7 +150,12 @@ type Outcome struct {
 	// ExpiresAt and RefreshAt are zero for values that do not end.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	RefreshAt time.Time `json:"refresh_at,omitzero"`
+	// NextAt is when the next refresh begins, if before RefreshAt; zero otherwise.
+	NextAt time.Time `json:"next_at,omitzero"`
 }
+
+// Next is when the value is refreshed, zero for one that is not.
+func (o *Outcome) Next() time.Time { return cmp.Or(o.NextAt, o.RefreshAt) }
 
 // Dates computes expires_at and refresh_at, once, from the moment the request
 // was about to be sent: counted from there, a token never dies before its
@@ -209,7 +217,7 @@ func (s *Secret) succeed(o *Outcome, now time.Time) {
 		return // the value was thrown away: not active, not refreshed
 	}
 	// Without a moment to refresh at there is nothing to refresh with.
-	s.ActivatedAt, s.NextAttemptAt = now, o.RefreshAt
+	s.ActivatedAt, s.NextAttemptAt = now, o.Next()
 }
 
 // failConsent is fail for the exchange of what a consent brought.
@@ -261,7 +269,7 @@ func (s *Secret) fail(o *Outcome, now time.Time) {
 	if over || s.Environment == "" { // that was taken away meanwhile: not refreshed any more
 		return
 	}
-	s.RefreshLate = s.RefreshLate || late(planned, o.begun(), s.ExpiresAt.Sub(s.RefreshAt))
+	s.RefreshLate = s.RefreshLate || late(later(planned, s.RefreshAt), o.begun(), s.ExpiresAt.Sub(s.RefreshAt))
 	if at, again := s.retry(o, now); again {
 		s.RefreshStatus, s.NextAttemptAt = Pending, at
 	}

@@ -162,6 +162,9 @@ func (f *fleet) close(t *rapid.T, outcome func(uint64, string, time.Time) *secre
 	o := outcome(f.grant.Claim.Decision, f.claimEnv, f.now)
 	if o.Failure == nil {
 		o.ExpiresAt, o.RefreshAt = secret.Dates(f.now, lifetime, f.offset)
+		if w := (secret.Window{Jitter: 2 * time.Hour}); rapid.Bool().Draw(t, "jitter") {
+			o.NextAt = w.NextAt(f.s.ID, o.Decision, f.now, o.RefreshAt)
+		}
 	}
 	if o.Failure != nil {
 		o.Answered = o.Ended || rapid.Bool().Draw(t, "answered")
@@ -220,6 +223,7 @@ func (f *fleet) Check(t *rapid.T) {
 	for _, when := range append(f.times(), s.UpdatedAt, s.ActivatedAt, s.ExpiresAt, s.RefreshAt, s.NextAttemptAt, s.DeletedAt) {
 		check(when.Equal(when.Truncate(time.Millisecond)) && when.Location() == time.UTC, "a time is not in UTC milliseconds")
 	}
+	check(s.Plan().Action != secret.Refresh || s.Attempts > 0 || f.more > 0 || !s.NextAttemptAt.After(s.RefreshAt), "a first attempt after refresh_at")
 	check(!s.RefreshLate || s.Attempts > 0, "a refresh is late that has not begun")
 	if s.Attempts == 0 {
 		f.more = 0

@@ -63,7 +63,7 @@ func fullGrant() *secret.Grant {
 			Warnings: warnings(), ForceConsent: true,
 			Authorized: &secret.Authorized{At: noon(), ReauthorizeBy: noon().Add(year), Reminders: secret.DefaultReminders(), Scopes: []string{"read"}, Account: "fingerprint"},
 			StartedAt:  noon().Add(-time.Second), At: noon(), Failure: failure(), Environment: env, Sealed: []byte("sealed"),
-			ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
+			ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour), NextAt: noon().Add(19 * time.Hour),
 		},
 		Consent: fullConsentGrant(6), Held: fullConsentGrant(7), Credential: fullCredential(),
 	}

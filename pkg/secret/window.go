@@ -14,6 +14,9 @@ type Window struct {
 	MinInterval time.Duration
 	// DefaultOffset is how long before expiry a token is refreshed.
 	DefaultOffset time.Duration
+	// Jitter is by how much a refresh may begin before its refresh_at, which stays
+	// the contract's; see [Window.NextAt].
+	Jitter time.Duration
 }
 
 // Policy holds the windows by canonical kind. A kind without a window has no

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -215,7 +216,7 @@ func (e *TimelineEntry) read(data events.Data) {
 			e.Detail = "the value was not kept, because the secret has no environment"
 			return
 		}
-		e.NextAttemptAt, e.WorksUntil, e.Detail = d.RefreshAt, d.ExpiresAt, warned(d.Warnings)
+		e.NextAttemptAt, e.WorksUntil, e.Detail = cmp.Or(d.NextAttemptAt, d.RefreshAt), d.ExpiresAt, warned(d.Warnings)
 	case events.ExchangeFailed:
 		why := secret.Failure{Reason: string(d.Reason), Detail: d.Detail}
 		e.Action, e.Reason, e.Detail, e.Attempts = d.Action, d.Reason, why.Words(), d.Attempts

@@ -174,6 +174,10 @@ func TestTimelineOfEveryEvent(t *testing.T) {
 			api.TimelineEntry{Action: "refresh", Generation: 7, NextAttemptAt: noon, WorksUntil: later},
 		},
 		{
+			events.ExchangeSucceeded{Environment: "EN1", Action: "refresh", RefreshAt: later, NextAttemptAt: noon, ExpiresAt: later},
+			api.TimelineEntry{Action: "refresh", NextAttemptAt: noon, WorksUntil: later},
+		},
+		{
 			events.ExchangeSucceeded{Environment: "EN1", Action: "refresh", Warnings: []events.Warning{
 				{Code: events.WarningShortLife, Detail: "it is short"}, {Code: "later", Detail: "and more"},
 			}},

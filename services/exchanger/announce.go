@@ -40,7 +40,7 @@ func (x *Exchanger) announce(ctx context.Context, s *secret.Secret, o *secret.Ou
 		e.ID = fmt.Sprintf("%s.%d.succeeded", s.ID, o.Decision)
 		e.Data = events.ExchangeSucceeded{
 			Secret: s.ID, Property: s.Property, Environment: o.Environment, Kind: string(s.Kind), Action: string(action(s, o)),
-			Generation: o.Decision, ExpiresAt: o.ExpiresAt, RefreshAt: o.RefreshAt,
+			Generation: o.Decision, ExpiresAt: o.ExpiresAt, RefreshAt: o.RefreshAt, NextAttemptAt: o.NextAt,
 			Warnings: announcedWarnings(o.Warnings),
 		}
 	}

@@ -175,16 +175,21 @@ func (x *Exchanger) try(ctx context.Context, c *claim, action secret.Action) (r 
 		return r, nil // its value is not to be used yet
 	}
 	if got.lifetime > 0 {
-		if err := x.Policy.Window(s.Kind).Check(got.lifetime, got.offset); err != nil {
+		window := x.Policy.Window(s.Kind)
+		if err := window.Check(got.lifetime, got.offset); err != nil {
 			return r, failed(events.ReasonWindow, "%s", err.Error())
 		}
+		asked := requestedAt
 		if !got.since.IsZero() {
 			requestedAt = got.since
 		}
 		o.ExpiresAt, o.RefreshAt = secret.Dates(requestedAt, got.lifetime, got.offset)
+		if at := window.NextAt(s.ID, s.Decision, asked, o.RefreshAt); at.Before(o.RefreshAt) {
+			o.NextAt = at
+		}
 	}
 	if got.last {
-		o.RefreshAt = time.Time{}
+		o.RefreshAt, o.NextAt = time.Time{}, time.Time{}
 	}
 	got.warnOfLife(x.Apps[s.Kind.Provider()].Provider.Refresh.MinGap)
 	o.Warnings = got.warnings

@@ -81,6 +81,7 @@ func TestExampleHasTheDefaultWindows(t *testing.T) {
 			MinValidity   time.Duration `yaml:"min_validity"`
 			MinInterval   time.Duration `yaml:"min_interval"`
 			DefaultOffset time.Duration `yaml:"default_offset"`
+			Jitter        time.Duration `yaml:"jitter"`
 		}
 	}
 	if err := yaml.Unmarshal(readFile(t, inRepository(t, "deploy/config/rekindle.yaml")), &file); err != nil {
