@@ -22,6 +22,9 @@ func negotiate(r *http.Request) error {
 	if r.Method != http.MethodPost && r.Method != http.MethodPatch {
 		return nil // whatever body it has is not read
 	}
+	if r.ContentLength == 0 && r.Header.Get("Content-Type") == "" {
+		return nil // nothing was sent, and some requests have nothing to send
+	}
 	sent, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || sent != jsonAPI && sent != plainJSON {
 		return errMediaType

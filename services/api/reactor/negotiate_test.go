@@ -49,13 +49,23 @@ func TestBodiesOfBothMediaTypes(t *testing.T) {
 		"":                                    errMediaType,
 		"application/json, application/vnd.api+json": errMediaType,
 	} {
-		r := &http.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {sent}}}
+		r := &http.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {sent}}, ContentLength: 2}
 		if got := negotiate(r); got != want {
 			t.Errorf("%q: %v, want %v", sent, got, want)
 		}
 		r.Method = http.MethodDelete
 		if got := negotiate(r); got != nil {
 			t.Errorf("DELETE with %q: %v", sent, got)
+		}
+	}
+}
+
+// Whoever sends nothing need not say what it is; how much comes may not be known.
+func TestNoBodyNeedsNoMediaType(t *testing.T) {
+	t.Parallel()
+	for length, want := range map[int64]error{0: nil, 1: errMediaType, -1: errMediaType} {
+		if got := negotiate(&http.Request{Method: http.MethodPost, ContentLength: length}); got != want {
+			t.Errorf("%d bytes: %v, want %v", length, got, want)
 		}
 	}
 }
