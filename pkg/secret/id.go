@@ -19,6 +19,10 @@ const (
 	PrefixNote        Prefix = "NT"
 	PrefixUser        Prefix = "UR"
 	PrefixToken       Prefix = "AT"
+	PrefixExtension   Prefix = "EX"
+	PrefixDataElement Prefix = "DE"
+	PrefixLibrary     Prefix = "LB"
+	PrefixBuild       Prefix = "BL"
 )
 
 // NewID returns a fresh id: the prefix and a random UUID (version 4) without

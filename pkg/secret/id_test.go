@@ -11,13 +11,14 @@ import (
 // forgotten version or variant bit shows.
 func TestNewIDs(t *testing.T) {
 	t.Parallel()
-	id := regexp.MustCompile(`^(SE|PR|EN|CO|HT|AT)[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}$`)
+	id := regexp.MustCompile(`^(SE|PR|EN|CO|HT|AT|EX|DE|LB|BL)[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}$`)
 	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 	request := regexp.MustCompile(`^[0-9a-f]{32}$`)
 	seen := make(map[string]bool)
 	for range 200 {
 		for _, p := range []secret.Prefix{
 			secret.PrefixSecret, secret.PrefixProperty, secret.PrefixEnvironment, secret.PrefixCompany, secret.PrefixHost, secret.PrefixToken,
+			secret.PrefixExtension, secret.PrefixDataElement, secret.PrefixLibrary, secret.PrefixBuild,
 		} {
 			got := secret.NewID(p)
 			if !id.MatchString(got) || !secret.ValidID(p, got) || got[:2] != string(p) || seen[got] {

@@ -105,3 +105,15 @@ func NotesKey(owner string) string { return "notes." + owner }
 
 // NoteKey is the key that says what a note is on.
 func NoteKey(id string) string { return "note." + id }
+
+// DataElementKey is the key of a data element, or of a revision of one.
+func DataElementKey(id string) string { return "element." + id }
+
+// LibraryKey is the key of a library.
+func LibraryKey(id string) string { return "library." + id }
+
+// HoldKey is the key that says which library an environment holds: one at a time.
+func HoldKey(environment string) string { return "hold." + environment }
+
+// BuildKey is the key of a build.
+func BuildKey(id string) string { return "build." + id }

@@ -15,6 +15,8 @@
 //	company.<CO> property.<PR> environment.<EN> slot.<PR>.<stage> host.<HT>
 //	                        the tree the secrets hang in
 //	notes.<owner> note.<NT> the notes on something, and what each is on
+//	element.<DE> library.<LB> build.<BL> hold.<EN>
+//	                        what is made of secrets, and which library an environment holds
 //	keyset.fleet            the public keys everything is sealed to
 //	endpoint.<host>         how a provider's host fares, and whom it asked for patience
 //	registration.<provider> what was announced of the end of an app's client secret

@@ -9,14 +9,17 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
-// put is a record to be made.
+// put is a record to be made, or to be written over one of a revision. Nil in
+// place of a record removes that one.
 type put struct {
 	key    string
 	record any
+	over   state.Revision
 }
 
-// commit makes new records, all or none, and returns the revision of the last.
-// It returns state.ErrConflict when there is one of them already.
+// commit makes the writes, all or none, and returns the revision of the last. It
+// returns state.ErrConflict when there is a record already that was to be made, or
+// one is not of the revision any more.
 func (s *Service) commit(ctx context.Context, puts ...put) (state.Revision, error) {
 	writes, err := encode(puts...)
 	if err != nil {
@@ -29,47 +32,57 @@ func (s *Service) commit(ctx context.Context, puts ...put) (state.Revision, erro
 	return rev, unavailable(err)
 }
 
-// encode returns the writes of new records.
+// encode returns the writes.
 func encode(puts ...put) ([]state.Write, error) {
 	writes := make([]state.Write, len(puts))
 	for i, p := range puts {
+		writes[i] = state.Write{Key: p.key, Expect: p.over}
+		if p.record == nil {
+			continue
+		}
 		body, err := json.Marshal(p.record)
 		if err != nil {
 			return nil, fmt.Errorf("encode %s: %w", p.key, err)
 		}
-		writes[i] = state.Write{Key: p.key, Value: body}
+		writes[i].Value = body
 	}
 	return writes, nil
 }
 
-// amend changes a record by compare-and-swap, and returns it with its revision: of
-// two who change different members, both have their way. Change is called again
-// whenever another writer was first; its error ends the attempt, with nothing
-// written, and is returned as it is. When it is errUnchanged, nothing is written, and
-// amend returns the record and no revision. It returns ErrNotFound when there is no
-// record, and ErrUnavailable.
+// amend is amendWith for a change that no other writes go with.
 func amend[T any](ctx context.Context, s *Service, key string, change func(*T) error) (*T, state.Revision, error) {
+	return amendWith(ctx, s, key, func(record *T) ([]put, error) { return nil, change(record) })
+}
+
+// amendWith changes a record by compare-and-swap, and returns it with its revision:
+// of two who change different members, both have their way. Change returns the
+// further writes, which come first. It is called again whenever another writer was
+// first: whatever it leaves elsewhere it must overwrite; its error ends the attempt,
+// with nothing written, and is returned as it is. When it is errUnchanged, nothing is
+// written, and amendWith returns the record and no revision. It returns ErrNotFound
+// when there is no record, and ErrUnavailable.
+func amendWith[T any](ctx context.Context, s *Service, key string, change func(*T) ([]put, error)) (*T, state.Revision, error) {
 	for {
 		record, rev, err := read[T](ctx, s, key)
 		if err != nil {
 			return nil, 0, err
 		}
-		err = change(record)
+		puts, err := change(record)
 		if errors.Is(err, errUnchanged) {
 			return record, 0, nil
 		}
 		if err != nil {
 			return nil, 0, err
 		}
-		body, err := json.Marshal(record)
-		if err != nil {
-			return nil, 0, fmt.Errorf("encode %s: %w", key, err)
+		rev, err = s.commit(ctx, append(puts, put{key, record, rev})...)
+		switch {
+		case err == nil:
+			return record, rev, nil
+		case !errors.Is(err, state.ErrConflict):
+			return nil, 0, err
+		case ctx.Err() != nil:
+			return nil, 0, unavailable(ctx.Err())
 		}
-		rev, err = s.deps.State.Commit(ctx, state.Write{Key: key, Value: body, Expect: rev})
-		if errors.Is(err, state.ErrConflict) && ctx.Err() == nil {
-			continue
-		}
-		return record, rev, unavailable(err)
 	}
 }
 
@@ -118,4 +131,14 @@ func (s *Service) exists(ctx context.Context, key string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, unavailable(err)
+}
+
+// alone is what remove is given when nothing goes with the record.
+func alone[T any](*T, state.Revision) ([]state.Write, error) { return nil, nil }
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
 }

@@ -39,5 +39,5 @@
 // projection knows at every moment (an environment or a secret whose property
 // is gone, a secret whose environment is gone), and a healer works it off. So a
 // delete of any size is one commit, and one that was interrupted goes on by
-// itself.
+// itself. In the same way any process ends a build that is pending.
 package api

@@ -170,9 +170,9 @@ func (s *Service) createEnvironment(ctx context.Context, e *Environment, host *H
 		if err != nil {
 			return 0, noHost(err)
 		}
-		puts := []put{{state.EnvironmentKey(e.ID), e}, {state.HostKey(host.ID), stored}}
+		puts := []put{{key: state.EnvironmentKey(e.ID), record: e}, {key: state.HostKey(host.ID), record: stored}}
 		if e.Stage.unique() {
-			puts = append([]put{{state.SlotKey(e.Property, string(e.Stage)), e.ID}}, puts...)
+			puts = append([]put{{key: state.SlotKey(e.Property, string(e.Stage)), record: e.ID}}, puts...)
 		}
 		writes, err := encode(puts...)
 		if err != nil {

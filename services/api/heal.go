@@ -14,15 +14,15 @@ import (
 // it could do nothing.
 const healPause = time.Second
 
-// heal puts right what deletes have left until ctx ends, and returns ctx's
-// error. Every process that runs does so; when two come to the same orphan, the
-// second finds that it is gone.
-func (s *Service) heal(ctx context.Context) error {
+// heal puts right what deletes have left, or ends what is pending, as next has it
+// and wake tells, until ctx ends, and returns ctx's error. Every process that runs
+// does so; when two come to the same, the second finds that it is done.
+func (s *Service) heal(ctx context.Context, next func() (orphan, bool), wake <-chan struct{}) error {
 	for ctx.Err() == nil {
-		o, found := s.view.anOrphan()
+		o, found := next()
 		if !found {
 			select {
-			case <-s.view.orphaned:
+			case <-wake:
 			case <-ctx.Done():
 			}
 			continue
@@ -33,7 +33,7 @@ func (s *Service) heal(ctx context.Context) error {
 			continue
 		}
 		if !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
-			s.deps.Logger.WarnContext(ctx, "what a delete has left could not be put right", "key", o.id, "error", err)
+			s.deps.Logger.WarnContext(ctx, "what is half done could not be put right", "key", o.id, "error", err)
 		}
 		s.view.move(ctx, seen, healPause)
 	}
@@ -54,9 +54,65 @@ func (s *Service) mend(ctx context.Context, o orphan) error {
 		return s.mendHost(ctx, o.id)
 	case secret.PrefixNote:
 		return s.mendNotes(ctx, o.id)
+	case secret.PrefixDataElement:
+		return s.mendElement(ctx, o.id)
+	case secret.PrefixLibrary:
+		return s.mendLibrary(ctx, o.id)
+	case secret.PrefixBuild:
+		return s.mendBuild(ctx, o.id)
 	default:
 		return s.mendSecret(ctx, o.id)
 	}
+}
+
+// mendElement removes a data element whose property is gone.
+func (s *Service) mendElement(ctx context.Context, id string) error {
+	e, _, err := read[DataElement](ctx, s, state.DataElementKey(id))
+	if err != nil {
+		return err
+	}
+	if cared, err := s.exists(ctx, state.PropertyKey(e.Property)); err != nil || cared {
+		return cmp.Or(err, errCared)
+	}
+	rev, err := remove(ctx, s, state.DataElementKey(id), alone[DataElement])
+	if err != nil {
+		return err
+	}
+	return s.view.wait(ctx, rev)
+}
+
+// mendLibrary removes a library whose property is gone, and takes one out of an
+// environment that is.
+func (s *Service) mendLibrary(ctx context.Context, id string) error {
+	l, rev, err := read[Library](ctx, s, state.LibraryKey(id))
+	if err != nil {
+		return err
+	}
+	cared, err := s.exists(ctx, state.PropertyKey(l.Property))
+	switch {
+	case err != nil:
+		return err
+	case !cared:
+		rev, err = s.removeLibrary(ctx, id)
+	case l.Environment != "":
+		if cared, err = s.exists(ctx, state.EnvironmentKey(l.Environment)); err != nil || cared {
+			return cmp.Or(err, errCared)
+		}
+		gone := l.Environment
+		_, rev, err = amendWith(ctx, s, state.LibraryKey(id), func(l *Library) ([]put, error) {
+			if l.Environment != gone {
+				return nil, errUnchanged
+			}
+			return s.leave(ctx, l)
+		})
+		if err == nil && rev == 0 {
+			err = ErrNotFound // as it was seen it is no more
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return s.view.wait(ctx, rev)
 }
 
 // mendEnvironment removes an environment whose property is gone.

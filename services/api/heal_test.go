@@ -187,7 +187,7 @@ func crashWhileDeleting(t *testing.T, n int, when statetest.When) {
 		t.Fatalf("the delete ended with %v", err)
 	}
 	if n > 1 {
-		w.Log.Await(t, "what a delete has left could not be put right")
+		w.Log.Await(t, "what is half done could not be put right")
 	}
 	w.Stop()
 

@@ -127,7 +127,7 @@ func (s *Service) CreateHost(ctx context.Context, who Caller, property string, d
 			return nil, err
 		}
 	}
-	rev, err := s.commit(ctx, put{state.HostKey(h.ID), h})
+	rev, err := s.commit(ctx, put{key: state.HostKey(h.ID), record: h})
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +256,7 @@ func (s *Service) record(ctx context.Context, h *Host) error {
 		if p.Host != h.ID {
 			return ErrNotFound
 		}
-		writes, err := encode(put{state.PropertyKey(p.ID), p}, put{state.HostKey(h.ID), defaultHost(p)})
+		writes, err := encode(put{key: state.PropertyKey(p.ID), record: p}, put{key: state.HostKey(h.ID), record: defaultHost(p)})
 		if err != nil {
 			return err
 		}
@@ -326,7 +326,7 @@ func (s *Service) forgetDefault(ctx context.Context, h *Host) ([]state.Write, er
 		return nil, err
 	}
 	p.Host = ""
-	writes, err := encode(put{state.PropertyKey(p.ID), p})
+	writes, err := encode(put{key: state.PropertyKey(p.ID), record: p})
 	if err != nil {
 		return nil, err
 	}

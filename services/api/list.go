@@ -41,6 +41,13 @@ func list[T any](p *projection, q Query[T], find func() (runs[T], error)) (Page[
 	return q.of(found), nil
 }
 
+// among narrows a query to the records of which something else is true, too.
+func (q Query[T]) among(also func(T) bool) Query[T] {
+	match := q.Match
+	q.Match = func(v T) bool { return also(v) && (match == nil || match(v)) }
+	return q
+}
+
 // of returns the page of a list that is given oldest first.
 func (q Query[T]) of(oldestFirst runs[T]) Page[T] {
 	if q.Match == nil && len(q.Order) == 0 {

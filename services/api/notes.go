@@ -181,7 +181,7 @@ func (s *Service) addNote(ctx context.Context, n *Note) (state.Revision, error) 
 		if err != nil {
 			return 0, err
 		}
-		writes, err := encode(put{state.NotesKey(n.Owner), append(*notes, n)}, put{state.NoteKey(n.ID), n.Owner})
+		writes, err := encode(put{key: state.NotesKey(n.Owner), record: append(*notes, n)}, put{key: state.NoteKey(n.ID), record: n.Owner})
 		if err != nil {
 			return 0, err
 		}

@@ -45,6 +45,19 @@ func (r *report) err() error {
 // ReadDocument returns the object that is the member "data" of a JSON document.
 // A body that is no such document is refused with InvalidJSON.
 func ReadDocument(body []byte) (*Object, error) {
+	root, err := readRoot(body)
+	if err != nil {
+		return nil, err
+	}
+	data, ok := root.object("data")
+	if !ok && len(root.report.problems) == 0 {
+		root.fault("data", "is required")
+	}
+	return data, root.report.err()
+}
+
+// readRoot returns the object that a body is.
+func readRoot(body []byte) (*Object, error) {
 	if !utf8.Valid(body) {
 		return nil, refuse(InvalidJSON, "/data", "the body is not UTF-8")
 	}
@@ -52,12 +65,7 @@ func ReadDocument(body []byte) (*Object, error) {
 	if err != nil {
 		return nil, refuse(InvalidJSON, "/data", "the body "+err.Error())
 	}
-	root := &Object{members: members, report: &report{invalid: InvalidJSON}}
-	data, ok := root.object("data")
-	if !ok && len(root.report.problems) == 0 {
-		root.fault("data", "is required")
-	}
-	return data, root.report.err()
+	return &Object{members: members, report: &report{invalid: InvalidJSON}}, nil
 }
 
 // split takes a JSON object apart, without looking into its members. Its errors

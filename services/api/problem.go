@@ -14,6 +14,8 @@ var (
 	// ErrNotReady: this process cannot do it yet; the same request may succeed
 	// in a moment.
 	ErrNotReady = errors.New("not ready")
+	// ErrNoRight: the caller has not the right that this takes.
+	ErrNoRight = errors.New("the bearer token has not the right to do this")
 	// ErrUnavailable: the state did not answer. What was to be written may have
 	// been written or not.
 	ErrUnavailable = errors.New("the state is not available")
@@ -52,6 +54,16 @@ const (
 	InvalidAction       Code = "invalid-action"
 	InvalidToken        Code = "invalid-token"
 	ReadOnly            Code = "read-only"
+	InvalidExtension    Code = "invalid-extension"
+	InvalidDataElement  Code = "invalid-data_element"
+	InvalidSettings     Code = "invalid-settings-syntax"
+	UnknownDelegate     Code = "delegate-descriptor-unresolved"
+	InvalidRule         Code = "invalid-rule"
+	InvalidLibrary      Code = "invalid-library"
+	InvalidBuild        Code = "invalid-build"
+	MultipleRevisions   Code = "multiple-revisions"
+	DeletedResources    Code = "deleted-resources"
+	TooMany             Code = "limit-reached"
 )
 
 // Problem is one thing that is wrong with a request.

@@ -18,7 +18,8 @@ import (
 func followedKeys() []string {
 	return []string{
 		state.CompanyKey("*"), state.PropertyKey("*"), state.EnvironmentKey("*"), state.HostKey("*"),
-		state.SecretKey("*"), state.NoteKey("*"), state.TokenKey("*"), state.KeysetKey,
+		state.SecretKey("*"), state.NoteKey("*"), state.DataElementKey("*"), state.LibraryKey("*"), state.BuildKey("*"),
+		state.TokenKey("*"), state.KeysetKey,
 	}
 }
 
@@ -45,12 +46,13 @@ type projection struct {
 	environments *table[*Environment] // by property
 	hosts        *table[*Host]        // by property
 	secrets      *table[*row]         // by property, by environment, by account
-	notes        *noted
-	tokens       *table[*Token] // by organisation
-	sealer       *seal.Sealer   // nil until the keyset is known
-	sealing      chan struct{}  // closed when it is
-	orphans      map[orphan]bool
-	orphaned     chan struct{} // holds a token when there may be a new orphan
+	shelf
+	notes    *noted
+	tokens   *table[*Token] // by organisation
+	sealer   *seal.Sealer   // nil until the keyset is known
+	sealing  chan struct{}  // closed when it is
+	orphans  map[orphan]bool
+	orphaned chan struct{} // holds a token when there may be a new orphan
 }
 
 // orphan is what hangs on something deleted: an environment, a host, a secret, or the
@@ -79,6 +81,7 @@ func newProjection(log *slog.Logger, apps provider.Apps) *projection {
 			accountIn(apps)),
 		tokens: newTable(ageOfToken,
 			func(t *Token) string { return t.Org }),
+		shelf:    newShelf(),
 		sealing:  make(chan struct{}),
 		orphans:  make(map[orphan]bool),
 		orphaned: make(chan struct{}, 1),
@@ -124,6 +127,12 @@ func (p *projection) read(kind, id string, c state.Change) func() {
 		update, err = change(c, p.putSecret, func() { p.dropSecret(id) })
 	case "token":
 		update, err = change(c, p.tokens.put, func() { p.tokens.remove(id) })
+	case "element":
+		update, err = change(c, p.putElement, func() { p.dropElement(id) })
+	case "library":
+		update, err = change(c, p.putLibrary, func() { p.dropLibrary(id) })
+	case "build":
+		update, err = change(c, p.putBuild, func() { p.dropBuild(id) })
 	case "keyset":
 		update, err = p.readKeyset(c)
 	}
@@ -228,6 +237,7 @@ func (p *projection) dropProperty(id string) {
 	for r := range p.secrets.by(byProperty, id).all() {
 		p.judge(orphan{secret.PrefixSecret, r.id}, false)
 	}
+	p.emptyShelf(id)
 }
 
 func (p *projection) dropEnvironment(id string) {
@@ -238,6 +248,9 @@ func (p *projection) dropEnvironment(id string) {
 	}
 	for r := range slices.Clone(p.secrets.by(byEnvironment, id)).all() {
 		p.attachment(r.secret())
+	}
+	for l := range slices.Clone(p.libraries.by(byHolder, id)).all() {
+		p.placement(l)
 	}
 }
 
@@ -271,6 +284,7 @@ func (p *projection) ready() {
 	p.hosts.index()
 	p.secrets.index()
 	p.tokens.index()
+	p.shelf.index()
 	p.caughtUp = true
 	for _, property := range p.properties.all() {
 		p.implyHost(property)
@@ -290,6 +304,7 @@ func (p *projection) ready() {
 			p.attachment(r.secret())
 		}
 	}
+	p.judgeShelf()
 }
 
 // anOrphan returns one of the orphans, if there are any.

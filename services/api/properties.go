@@ -56,7 +56,7 @@ func (s *Service) CreateProperty(ctx context.Context, who Caller, company string
 	p.Org, p.Company, p.Token = parent.Org, parent.ID, newToken()
 	p.CreatedAt = s.now()
 	p.UpdatedAt = p.CreatedAt
-	rev, err := s.commit(ctx, put{state.PropertyKey(p.ID), p}, put{state.HostKey(p.Host), defaultHost(p)})
+	rev, err := s.commit(ctx, put{key: state.PropertyKey(p.ID), record: p}, put{key: state.HostKey(p.Host), record: defaultHost(p)})
 	if err != nil {
 		return nil, err
 	}

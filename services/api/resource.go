@@ -1,6 +1,10 @@
 package api
 
-import "github.com/rekindle-dev/rekindle/pkg/secret"
+import (
+	"slices"
+
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+)
 
 // A resource object of JSON:API is what every create is given, by whichever
 // door: {"type": …, "attributes": {…}, "relationships": {…}}.
@@ -61,4 +65,19 @@ func reference(data *Object, name, typ string, prefix secret.Prefix) string {
 		return ""
 	}
 	return id
+}
+
+// readChange reads what every change of a resource has in common (contract A8): its
+// type, its id, which must be that of the path, and the action, one of those that
+// there are or none.
+func readChange(data *Object, typ string, invalid Code, id string, actions ...Action) (Action, error) {
+	if err := openChange(data, typ, id, invalid); err != nil {
+		return "", err
+	}
+	meta, _ := data.object("meta")
+	var action Action
+	if meta.decode("action", &action, "a string") && !slices.Contains(actions, action) {
+		meta.note(InvalidAction, "action", "action must be one of "+named(actions))
+	}
+	return action, data.report.err()
 }

@@ -77,7 +77,8 @@ type Caller struct {
 	Org   string
 	Actor secret.Actor
 	// Rights are what it may do. Whoever asks for something else is refused before
-	// the use case; here they bound what a caller may give away.
+	// the use case, but where the right that is needed depends on what is asked for;
+	// and they bound what a caller may give away.
 	Rights auth.Rights
 	// Until is when the caller's own token ends, if what it makes must end then
 	// too; zero for never.
@@ -159,10 +160,13 @@ func (s *Service) work(ctx context.Context, ready func()) error {
 		return err
 	}
 	ready()
-	var noting sync.WaitGroup
-	defer noting.Wait()
-	noting.Go(func() { s.noteUses(ctx) })
-	return s.heal(ctx)
+	var besides sync.WaitGroup
+	defer besides.Wait()
+	besides.Go(func() { s.noteUses(ctx) })
+	besides.Go(func() {
+		s.heal(ctx, s.view.aBuild, s.view.unbuilt) //nolint:errcheck // it ends with ctx, as the other does
+	})
+	return s.heal(ctx, s.view.anOrphan, s.view.orphaned)
 }
 
 // Ready reports whether questions can be answered.
@@ -198,7 +202,7 @@ func (s *Service) ensureCompany(ctx context.Context) error {
 		ID: companyID(s.cfg.Org), Org: s.cfg.Org, Name: s.cfg.Company,
 		Token: newToken(), CreatedAt: now, UpdatedAt: now,
 	}
-	rev, err := s.commit(ctx, put{state.CompanyKey(c.ID), c})
+	rev, err := s.commit(ctx, put{key: state.CompanyKey(c.ID), record: c})
 	if errors.Is(err, state.ErrConflict) {
 		_, rev, err = s.deps.State.Get(ctx, state.CompanyKey(c.ID))
 	}

@@ -152,4 +152,7 @@ func ageOfProperty(p *Property) (time.Time, string)       { return p.CreatedAt, 
 func ageOfEnvironment(e *Environment) (time.Time, string) { return e.CreatedAt, e.ID }
 func ageOfHost(h *Host) (time.Time, string)               { return h.CreatedAt, h.ID }
 func ageOfToken(t *Token) (time.Time, string)             { return t.CreatedAt, t.ID }
+func ageOfElement(e *DataElement) (time.Time, string)     { return e.CreatedAt, e.ID }
+func ageOfLibrary(l *Library) (time.Time, string)         { return l.CreatedAt, l.ID }
+func ageOfBuild(b *Build) (time.Time, string)             { return b.CreatedAt, b.ID }
 func ageOfRow(r *row) (time.Time, string)                 { return moment(r.created), r.id }

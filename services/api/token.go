@@ -98,7 +98,7 @@ func (s *Service) CreateToken(ctx context.Context, who Caller, data *Object) (*T
 	}
 	text := newBearer(t.ID)
 	t.Hash = hash(text)
-	rev, err := s.commit(ctx, put{state.TokenKey(t.ID), t})
+	rev, err := s.commit(ctx, put{state.TokenKey(t.ID), t, 0})
 	if err != nil {
 		return nil, seal.Plaintext{}, err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/services/api"
+	"github.com/rekindle-dev/rekindle/services/api/auth"
 )
 
 // Patience bounds whatever a test waits for. It is only reached by a test that
@@ -92,11 +93,11 @@ func PublishKeyset(t testing.TB, st state.Store) *seal.Opener {
 	return seal.NewOpener(ring)
 }
 
-// Caller returns a caller of the default organisation.
+// Caller returns a caller of the default organisation, with all rights.
 func Caller() api.Caller {
 	return api.Caller{
 		Org: api.DefaultOrg, Callback: Callback,
-		Actor: secret.Actor{Email: "ada@example.org", DisplayName: "Ada"},
+		Actor: secret.Actor{Email: "ada@example.org", DisplayName: "Ada"}, Rights: auth.AllRights(),
 	}
 }
 

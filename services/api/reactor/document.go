@@ -60,6 +60,14 @@ type identifier struct {
 	Type string `json:"type"`
 }
 
+// name returns the identifier of a resource, nil for none.
+func name(typ, id string) *identifier {
+	if id == "" {
+		return nil
+	}
+	return &identifier{id, typ}
+}
+
 // related is a relationship of which only the place is told.
 type related struct {
 	Links relatedLinks `json:"links"`

@@ -51,7 +51,7 @@ type environmentMeta struct {
 }
 
 func (v view) environment(e *api.Environment) environment {
-	name := libraryName(e)
+	file := libraryName(e)
 	below := func(name string) relatedLinks { return v.base.related("environments", e.ID, name).Links }
 	return environment{
 		ID: e.ID, Type: "environments",
@@ -59,8 +59,8 @@ func (v view) environment(e *api.Environment) environment {
 			Archive:            e.Archive,
 			CreatedAt:          timestamp(e.CreatedAt),
 			LibraryPath:        e.LibraryPath,
-			LibraryName:        name + ".min.js",
-			LibraryEntryPoints: entryPoints(e.LibraryPath, name),
+			LibraryName:        file + ".min.js",
+			LibraryEntryPoints: entryPoints(e.LibraryPath, file),
 			Name:               e.Name,
 			Path:               orNull(e.Path),
 			Stage:              e.Stage,
@@ -70,7 +70,7 @@ func (v view) environment(e *api.Environment) environment {
 			DebugLibrary:       e.DebugLibrary,
 		},
 		Relationships: environmentRelationships{
-			Library:  toOne{Links: below("library")},
+			Library:  toOne{Links: below("library"), Data: name("libraries", v.libraryIn(e.ID))},
 			Builds:   related{below("builds")},
 			Host:     toOne{Links: v.hostLinks(e), Data: &identifier{e.Host, "hosts"}},
 			Property: toOne{Links: below("property"), Data: &identifier{e.Property, "properties"}},
@@ -180,21 +180,6 @@ func (d *door) linkHostOfEnvironment(ctx context.Context, r *request) (reply, er
 		return reply{}, err
 	}
 	return found(linkage{&identifier{e.Host, "hosts"}, r.view.hostLinks(e)}), nil
-}
-
-// getLibraryOfEnvironment says that there is none (contract A15.3).
-func (d *door) getLibraryOfEnvironment(ctx context.Context, r *request) (reply, error) {
-	if _, err := d.service.Environment(ctx, r.caller, r.id); err != nil {
-		return reply{}, err
-	}
-	return found(nothing{}), nil
-}
-
-func (d *door) listBuildsOfEnvironment(ctx context.Context, r *request) (reply, error) {
-	if _, err := d.service.Environment(ctx, r.caller, r.id); err != nil {
-		return reply{}, err
-	}
-	return empty(r), nil
 }
 
 func (d *door) deleteEnvironment(ctx context.Context, r *request) (reply, error) {

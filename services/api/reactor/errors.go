@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -17,7 +18,6 @@ import (
 var (
 	errNoRoute       = errors.New("there is nothing at this path")
 	errMethod        = errors.New("the method is not allowed here")
-	errNoRight       = errors.New("the bearer token has not the right to do this")
 	errNotAcceptable = errors.New("answers are " + jsonAPI + " of revision 1, which the header Accept does not admit")
 	errMediaType     = errors.New("a body must be " + jsonAPI + " or " + plainJSON)
 	errEncoding      = errors.New("a body must not be compressed or otherwise encoded (header Content-Encoding)")
@@ -66,7 +66,7 @@ func rules() []rule {
 		{is: auth.ErrOtherOrg, status: http.StatusForbidden, code: "not-authorized"},
 		{is: auth.ErrNoAccess, status: http.StatusForbidden, code: "not-authorized"},
 		{is: auth.ErrIssuerAway, status: http.StatusServiceUnavailable, code: "not-ready"},
-		{is: errNoRight, status: http.StatusForbidden, code: "not-authorized"},
+		{is: api.ErrNoRight, status: http.StatusForbidden, code: "not-authorized"},
 		{is: errNoCompany, status: http.StatusNotFound, code: "no-available-orgs"},
 		{is: errNoRoute, status: http.StatusNotFound, code: "not-found"},
 		{is: api.ErrNotFound, status: http.StatusNotFound, code: "not-found"},
@@ -139,73 +139,31 @@ func statusOf(code api.Code) int {
 		return http.StatusBadRequest
 	case api.NotFound:
 		return http.StatusNotFound
-	case api.NotUnique, api.Conflict, api.ReadOnly, api.HostInUse:
+	case api.NotUnique, api.Conflict, api.ReadOnly, api.HostInUse, api.MultipleRevisions, api.DeletedResources:
 		return http.StatusConflict
 	default:
 		return http.StatusUnprocessableEntity
 	}
 }
 
-// titleOf returns the title of a code, which Adobe's own forms show to people.
+// titleOf returns the title of a code, which Adobe's own forms show to people: its
+// words, but for a few.
 func titleOf(code string) string {
 	switch code {
-	case "authentication-failure":
-		return "Authentication Failure"
-	case "not-authorized":
-		return "Not Authorized"
-	case "no-available-orgs":
-		return "No Available Orgs"
 	case "not-found":
 		return "Record Not Found"
-	case "not-ready":
-		return "Not Ready"
-	case "invalid-parameter":
-		return "Invalid Parameter"
-	case "payload-too-large":
-		return "Payload Too Large"
-	case "timeout-error":
-		return "Timeout Error"
-	case "internal-error":
-		return "Internal Error"
-	case string(api.InvalidJSON):
-		return "Invalid JSON"
-	case string(api.InvalidProperty):
-		return "Invalid Property"
-	case string(api.InvalidEnvironment):
-		return "Invalid Environment"
-	case string(api.InvalidHost):
-		return "Invalid Host"
-	case string(api.InvalidNote):
-		return "Invalid Note"
-	case string(api.HostInUse):
-		return "Host In Use"
-	case string(api.HostRequired):
-		return "Host Required"
-	case "invalid-header":
-		return "Invalid Header"
-	case "precondition-failed":
-		return "Precondition Failed"
-	case string(api.InvalidSecret):
-		return "Invalid Secret"
-	case string(api.WrongPlatform):
-		return "Invalid Property Platform"
-	case string(api.EnvironmentRequired):
-		return "Environment Required"
-	case string(api.NotUnique):
-		return "Name Not Unique"
-	case string(api.Conflict):
-		return "Conflict"
-	case string(api.InvalidToken):
-		return "Invalid Token"
-	case string(api.InvalidAction):
-		return "Invalid Action"
-	case string(api.ReadOnly):
-		return "Read Only"
 	case "rate-limited":
 		return "Too Many Requests"
-	default:
-		return "Unknown Error"
+	case string(api.InvalidJSON):
+		return "Invalid JSON"
+	case string(api.NotUnique):
+		return "Name Not Unique"
 	}
+	words := strings.FieldsFunc(code, func(r rune) bool { return r == '-' || r == '_' })
+	for i, word := range words {
+		words[i] = strings.ToUpper(word[:1]) + word[1:]
+	}
+	return strings.Join(words, " ")
 }
 
 // refuse answers with an error.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -18,6 +19,7 @@ func FuzzAsk(f *testing.F) {
 		"/companies", "/companies/" + tr.company + "/properties", "/properties/" + tr.edge + "/environments", "/properties/" + tr.edge + "/secrets",
 		"/environments/" + tr.staging + "/secrets", "/secrets/" + s.make(f, "/properties/"+tr.edge+"/secrets", oauth("refresh_offset", "14400")) + "/timeline",
 		"/parked", "/parked/1", "/secrets/", "/heartbeat",
+		"/properties/" + tr.edge + "/data_elements", "/properties/" + tr.edge + "/libraries", "/properties/" + tr.edge + "/extensions", "/extensions/EX" + tr.edge[2:] + "/libraries",
 	}
 	for i := range paths {
 		f.Add(uint8(i), "", "page[size]=999&page[number]=0&sort=-name,+created_at&filter[name]=CONTAINS x", "application/vnd.api+json;revision=1", "Bearer "+token)
@@ -51,6 +53,8 @@ func FuzzCreate(f *testing.F) {
 		{"/companies/" + tr.company + "/properties", "/properties/"},
 		{"/properties/" + tr.edge + "/environments", "/environments/"},
 		{"/properties/" + tr.edge + "/hosts", "/hosts/"},
+		{"/properties/" + tr.edge + "/data_elements", "/data_elements/"},
+		{"/properties/" + tr.edge + "/libraries", "/libraries/"},
 	}
 	for _, body := range []string{
 		`{"data":{"attributes":{"name":"a","platform":"web","domains":["example.org","é"]},"type":"properties"}}`, `{"data":{"attributes":{"name":"b","platform":"edge"}}}`,
@@ -61,6 +65,12 @@ func FuzzCreate(f *testing.F) {
 		f.Add(uint8(0), []byte(body))
 		f.Add(uint8(1), []byte(body))
 		f.Add(uint8(2), []byte(body))
+	}
+	for _, row := range badLibraryRequests() {
+		if len(row.body) < 4<<10 {
+			f.Add(uint8(2), []byte(strings.ReplaceAll(row.body, "{extension}", "EX"+tr.edge[2:])))
+			f.Add(uint8(3), []byte(row.body))
+		}
 	}
 	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
 		c := collections[int(which)%len(collections)]
@@ -140,6 +150,35 @@ func FuzzChangeParked(f *testing.F) {
 		s.handler.ServeHTTP(w, r)
 		if w.Code < http.StatusBadRequest && w.Code/100 != 3 || w.Code >= http.StatusInternalServerError {
 			t.Errorf("status %d: %s", w.Code, w.Body)
+		}
+	})
+}
+
+// FuzzChangeLibrary sends any body to whatever can be changed about libraries: it is
+// taken or refused, and never a 500.
+func FuzzChangeLibrary(f *testing.F) {
+	s := newSite(f)
+	sh := s.stock(f)
+	ids := sh.names()
+	var requests []string
+	for _, row := range badLibraryRequests() {
+		if method, _, _ := strings.Cut(row.request, " "); row.body != "" && method != http.MethodGet && len(row.body) < 4<<10 {
+			f.Add(uint8(len(requests)), []byte(ids.Replace(row.body)))
+			requests = append(requests, row.request)
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
+		method, path, _ := strings.Cut(ids.Replace(requests[int(which)%len(requests)]), " ")
+		r := httptest.NewRequest(method, path, bytes.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		switch got := (answer{w.Code, w.Header(), w.Body.Bytes()}); {
+		case w.Code >= http.StatusInternalServerError:
+			t.Errorf("%s %s: status %d: %s", method, path, w.Code, w.Body)
+		case w.Code >= http.StatusBadRequest:
+			refusals(t, got)
 		}
 	})
 }

@@ -154,7 +154,7 @@ func (c *conversation) show(t *testing.T, a answer) string {
 }
 
 var random = regexp.MustCompile(`\b(` +
-	`(?:SE|PR|EN|CO|HT|NT|UR|AT)[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}` + // ids
+	`(?:SE|PR|EN|CO|HT|NT|UR|AT|EX|DE|LB|BL)[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}` + // ids
 	`|[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}` + // error ids
 	`|[0-9a-f]{32}` + // request ids
 	`|[0-9a-f]{12}` + // tokens
@@ -210,6 +210,7 @@ func (c *conversation) real(text string) string {
 //	! expire SE1     as succeed, but so long ago that a refresh is due
 //	! detach SE1     a healer has come to the secret of a deleted environment
 //	! wait 3600      so many seconds pass
+//	! end BL1        the build comes to its end
 //	! park SE1       a job of the secret is set aside
 //	! park x         and one of nobody knows whom
 //
@@ -229,6 +230,9 @@ func (c *conversation) happen(t *testing.T, what []string) {
 			t.Fatal(err)
 		}
 		c.calls.Add(seconds)
+		return
+	case "end":
+		c.end(t, what[1])
 		return
 	case "detach":
 		apitest.Watch(t, c.State, state.SecretKey(what[1]), func(records map[string][]byte) bool {
@@ -270,6 +274,15 @@ func (c *conversation) happen(t *testing.T, what []string) {
 	c.await(t)
 }
 
+// end waits until a build is not pending any more, and the API shows it.
+func (s *site) end(t testing.TB, build string) {
+	t.Helper()
+	apitest.Watch(t, s.State, state.BuildKey(build), func(records map[string][]byte) bool {
+		return !bytes.Contains(records[state.BuildKey(build)], []byte(`"status":"pending"`))
+	})
+	s.await(t)
+}
+
 func (c *conversation) park(about string) {
 	m := work.Parked{
 		Lane: "job", Secret: about, Reason: `unknown event type: "dev.rekindle.v1.Unheard"`, Deliveries: 1,
@@ -284,8 +297,8 @@ func (c *conversation) park(about string) {
 
 // await returns when the API shows what was written beside it: it makes a write
 // that comes later.
-func (c *conversation) await(t *testing.T) {
+func (s *site) await(t testing.TB) {
 	t.Helper()
-	companies := decode[shapes](t, c.call(t, http.MethodGet, "/companies", ""))
-	c.make(t, "/companies/"+companies.Data[0].ID+"/properties", `{"data":{"attributes":{"name":"later","platform":"edge"}}}`)
+	companies := decode[shapes](t, s.call(t, http.MethodGet, "/companies", ""))
+	s.make(t, "/companies/"+companies.Data[0].ID+"/properties", `{"data":{"attributes":{"name":"later","platform":"edge"}}}`)
 }

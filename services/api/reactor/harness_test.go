@@ -34,6 +34,9 @@ const (
 	publicURL = "https://api.example.org"
 )
 
+// only is the token that has one right.
+func only(right auth.Right) string { return "a-token-that-may-only-" + string(right) }
+
 // site is the API on a server of its own.
 type site struct {
 	*apitest.Process
@@ -66,13 +69,20 @@ func newSiteOver(t testing.TB, st state.Store) *site {
 	tracer := trace.NewTracerProvider(trace.WithSyncer(s.spans))
 	reader := auth.Administrator(api.DefaultOrg)
 	reader.Rights = nil
+	verifiers := []auth.Verifier{
+		auth.NewBootstrap(token, auth.Administrator(api.DefaultOrg)),
+		auth.NewBootstrap(readToken, reader),
+		auth.NewBootstrap(elsewhere, auth.Administrator("ELSE@WhereOrg")),
+	}
+	for _, right := range auth.AllRights() {
+		one := auth.Administrator(api.DefaultOrg)
+		one.Rights = auth.Rights{right}
+		verifiers = append(verifiers, auth.NewBootstrap(only(right), one))
+	}
+	verifiers = append(verifiers, s.Service)
 	s.handler = reactor.New(reactor.Deps{
-		Service: s.Service,
-		Gate: auth.NewGate(
-			auth.NewBootstrap(token, auth.Administrator(api.DefaultOrg)),
-			auth.NewBootstrap(readToken, reader),
-			auth.NewBootstrap(elsewhere, auth.Administrator("ELSE@WhereOrg")),
-			s.Service),
+		Service:   s.Service,
+		Gate:      auth.NewGate(verifiers...),
 		PublicURL: publicURL + "/",
 		Logger:    s.Log.Logger(),
 		Metrics:   s.Metrics,

@@ -3,6 +3,7 @@ package reactor
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -150,6 +151,18 @@ func text[T any, S ~string](get func(T) S) field[T] {
 // flag makes an attribute of a truth value.
 func flag[T any](get func(T) bool) field[T] {
 	return field[T]{text: func(v T) (string, bool) { return strconv.FormatBool(get(v)), true }}
+}
+
+// number makes an attribute of a number that is not negative.
+func number[T any](get func(T) int) field[T] {
+	ordered := func(n int) string { return fmt.Sprintf("%020d", n) }
+	return field[T]{
+		text: func(v T) (string, bool) { return ordered(get(v)), true },
+		operand: func(s string) (string, bool) {
+			n, err := strconv.Atoi(s)
+			return ordered(n), err == nil && n >= 0
+		},
+	}
 }
 
 // moment makes an attribute of a time. Clients may write times in any zone and

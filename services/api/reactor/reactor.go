@@ -96,12 +96,16 @@ type route struct {
 	serve   endpoint
 }
 
+// itself stands for the right of a route whose endpoint looks at it: which one it
+// takes depends on what is asked for.
+const itself auth.Right = ""
+
 // endpoint answers a request that was admitted.
 type endpoint func(ctx context.Context, r *request) (reply, error)
 
 // routes is the API.
 func (d *door) routes() []route {
-	return []route{
+	return append([]route{
 		{"GET /profile", "", d.getProfile},
 
 		{"GET /companies", "", d.listCompanies},
@@ -128,7 +132,7 @@ func (d *door) routes() []route {
 		{"DELETE /environments/{id}", auth.ManageEnvironments, d.deleteEnvironment},
 		{"GET /environments/{id}/property", "", d.getPropertyOfEnvironment},
 		{"GET /environments/{id}/library", "", d.getLibraryOfEnvironment},
-		{"GET /environments/{id}/builds", "", d.listBuildsOfEnvironment},
+		{"GET /environments/{id}/builds", "", buildsReply(d.service.BuildsOfEnvironment)},
 		{"GET /environments/{id}/host", "", d.getHostOfEnvironment},
 		{"GET /environments/{id}/relationships/host", "", d.linkHostOfEnvironment},
 		{"GET /environments/{id}/secrets", "", d.listSecretsOfEnvironment},
@@ -149,7 +153,7 @@ func (d *door) routes() []route {
 		{"GET /secrets/{id}/timeline", "", d.timelineOfSecret},
 		{"GET /secrets/{id}/notes", "", d.listNotes(secret.PrefixSecret)},
 		{"POST /secrets/{id}/notes", auth.Develop, d.createNote(secret.PrefixSecret)},
-		{"GET /secrets/{id}/data_elements", "", d.listNothingOfSecret},
+		{"GET /secrets/{id}/data_elements", "", d.listDataElementsOfSecret},
 
 		{"GET /tokens", auth.ManageTokens, d.listTokens},
 		{"POST /tokens", auth.ManageTokens, d.createToken},
@@ -161,7 +165,7 @@ func (d *door) routes() []route {
 		{"GET /parked/{id}", auth.Operate, d.getParked},
 		{"PATCH /parked/{id}", auth.Operate, d.changeParked},
 		{"DELETE /parked/{id}", auth.Operate, d.discardParked},
-	}
+	}, d.libraryRoutes()...)
 }
 
 // heartbeat says that the process answers, to anybody, without a body

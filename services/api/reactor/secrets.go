@@ -265,14 +265,6 @@ func (d *door) getSecret(ctx context.Context, r *request) (reply, error) {
 	return found(single[secretResource]{r.view.secret(s)}).tagged(api.SecretTag(s)), nil
 }
 
-// listNothingOfSecret lists a secret's data elements.
-func (d *door) listNothingOfSecret(ctx context.Context, r *request) (reply, error) {
-	if _, err := d.service.Secret(ctx, r.caller, r.id); err != nil {
-		return reply{}, err
-	}
-	return empty(r), nil
-}
-
 func (d *door) deleteSecret(ctx context.Context, r *request) (reply, error) {
 	if err := d.service.DeleteSecret(ctx, r.caller, r.id); err != nil {
 		return reply{}, err

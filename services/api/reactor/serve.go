@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -50,6 +51,10 @@ type view struct {
 	base   base
 	now    time.Time
 	rights auth.Rights
+	// libraryIn is which library an environment holds, "" for none, and publishedAt
+	// when something was published last: what no record of their own says.
+	libraryIn   func(environment string) string
+	publishedAt func(id string) time.Time
 }
 
 // ServeHTTP answers a request. What the mux would refuse in plain text is
@@ -113,7 +118,7 @@ func (d *door) answer(rt route, w http.ResponseWriter, r *http.Request) (reply, 
 		return reply{}, err
 	}
 	if !who.Rights.Have(rt.right) {
-		return reply{}, fmt.Errorf("%w: it takes %s", errNoRight, rt.right)
+		return reply{}, fmt.Errorf("%w: it takes %s", api.ErrNoRight, rt.right)
 	}
 	if err := negotiate(r); err != nil {
 		return reply{}, err
@@ -125,7 +130,10 @@ func (d *door) answer(rt route, w http.ResponseWriter, r *http.Request) (reply, 
 	return rt.serve(r.Context(), &request{
 		id:     r.PathValue("id"),
 		caller: caller,
-		view:   view{base: d.base, now: d.now(), rights: who.Rights},
+		view: view{
+			base: d.base, now: d.now(), rights: who.Rights,
+			libraryIn: d.service.LibraryIn, publishedAt: d.service.PublishedAt,
+		},
 		http:   r,
 		writer: w,
 	})
@@ -155,14 +163,30 @@ func (d *door) callerOf(who auth.Principal) api.Caller {
 // withBody reads the body and calls use with the resource in it, which must not
 // be kept: it may hold plaintext, and is overwritten.
 func (r *request) withBody(use func(data *api.Object) (reply, error)) (reply, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(r.writer, r.http.Body, maxBody))
+	body, err := r.body()
 	defer clear(body)
 	if err != nil {
-		return reply{}, bodyError(err)
+		return reply{}, err
 	}
 	data, err := api.ReadDocument(body)
 	if err != nil {
 		return reply{}, err
 	}
 	return use(data)
+}
+
+func (r *request) body() ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(r.writer, r.http.Body, maxBody))
+	if err != nil {
+		return body, bodyError(err)
+	}
+	return body, nil
+}
+
+// may refuses whoever has none of the rights.
+func (r *request) may(rights ...auth.Right) error {
+	if !slices.ContainsFunc(rights, r.caller.Rights.Have) {
+		return api.ErrNoRight
+	}
+	return nil
 }

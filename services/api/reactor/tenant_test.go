@@ -13,11 +13,13 @@ import (
 func TestOthersFindNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	tr := s.plant(t)
+	sh := s.stock(t)
+	tr := sh.tree
 	secret := s.make(t, "/properties/"+tr.edge+"/secrets", linked(`{"environment":{"data":{"id":"`+tr.staging+`","type":"environments"}}}`))
 	s.Parked.Park(work.Parked{Lane: "job", Secret: secret, Org: "ELSE@WhereOrg"}) // a lie
 	before := everything(t, s.State)
-	ids := strings.NewReplacer("CO", tr.company, "PR", tr.edge, "EN", tr.staging, "SE", secret)
+	ids := strings.NewReplacer("CO", tr.company, "PR", tr.edge, "EN", tr.staging, "SE", secret,
+		"EX", sh.extension, "DE", sh.element, "LB", sh.library, "BL", sh.build)
 	for _, request := range []string{
 		"GET /companies/CO", "GET /companies/CO/properties", "POST /companies/CO/properties",
 		"GET /properties/PR", "DELETE /properties/PR", "GET /properties/PR/company",
@@ -27,15 +29,32 @@ func TestOthersFindNothing(t *testing.T) {
 		"GET /environments/EN/relationships/host", "GET /environments/EN/secrets",
 		"GET /secrets/SE", "DELETE /secrets/SE", "GET /secrets/SE/environment", "GET /secrets/SE/property",
 		"GET /secrets/SE/timeline",
+		"GET /secrets/SE/data_elements", "GET /environments/EN/library", "GET /environments/EN/builds",
+		"GET /properties/PR/extensions", "POST /properties/PR/extensions", "GET /properties/PR/rules", "POST /properties/PR/rules",
+		"GET /extensions/EX", "PATCH /extensions/EX", "GET /extensions/EX/property", "GET /extensions/EX/origin", "GET /extensions/EX/revisions", "GET /extensions/EX/libraries",
+		"GET /properties/PR/data_elements", "POST /properties/PR/data_elements", "GET /data_elements/DE", "PATCH /data_elements/DE", "DELETE /data_elements/DE",
+		"GET /data_elements/DE/property", "GET /data_elements/DE/extension", "GET /data_elements/DE/origin", "GET /data_elements/DE/revisions", "GET /data_elements/DE/libraries",
+		"GET /properties/PR/libraries", "POST /properties/PR/libraries", "GET /libraries/LB", "PATCH /libraries/LB", "DELETE /libraries/LB",
+		"GET /libraries/LB/property", "GET /libraries/LB/environment", "GET /libraries/LB/upstream_library", "GET /libraries/LB/builds", "POST /libraries/LB/builds",
+		"GET /libraries/LB/data_elements", "GET /libraries/LB/extensions", "GET /libraries/LB/rules",
+		"GET /libraries/LB/relationships/environment", "PATCH /libraries/LB/relationships/environment", "DELETE /libraries/LB/relationships/environment",
+		"GET /libraries/LB/relationships/data_elements", "POST /libraries/LB/relationships/data_elements", "PATCH /libraries/LB/relationships/data_elements", "DELETE /libraries/LB/relationships/data_elements",
+		"GET /libraries/LB/relationships/extensions", "POST /libraries/LB/relationships/extensions", "PATCH /libraries/LB/relationships/extensions", "DELETE /libraries/LB/relationships/extensions",
+		"GET /libraries/LB/relationships/rules", "POST /libraries/LB/relationships/rules", "PATCH /libraries/LB/relationships/rules", "DELETE /libraries/LB/relationships/rules",
+		"GET /builds/BL", "PATCH /builds/BL", "GET /builds/BL/property", "GET /builds/BL/environment", "GET /builds/BL/library",
 		"PATCH /parked/1", "DELETE /parked/1",
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		path = ids.Replace(path)
 		body := ""
-		switch method {
-		case http.MethodPatch:
+		switch {
+		case strings.HasSuffix(path, "/relationships/environment"):
+			body = `{"data":null}`
+		case strings.Contains(path, "/relationships/"):
+			body = `{"data":[]}`
+		case method == http.MethodPatch:
 			body = requeue("1")
-		case http.MethodPost:
+		case method == http.MethodPost:
 			body = attributes(`"name":"mine","platform":"edge","type_of":"token","credentials":{"token":"t"}`)
 		}
 		a := s.call(t, method, path, body, "Authorization: Bearer "+elsewhere)
