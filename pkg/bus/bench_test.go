@@ -77,6 +77,37 @@ func benchmarkJobs(b *testing.B, bus *Bus, workers int, handle work.Handler) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "cycles/s")
 }
 
+// BenchmarkOutbox is what it costs to say of a change, in the same commit, what is to be
+// told of it, and to take that away again.
+func BenchmarkOutbox(b *testing.B) {
+	for _, told := range []bool{false, true} {
+		for _, writers := range []int{1, 8} {
+			b.Run(fmt.Sprintf("told=%v/writers=%d", told, writers), func(b *testing.B) {
+				st := openState(b, open(b))
+				record, parcel := make([]byte, 1500), make([]byte, 2000)
+				var each sync.WaitGroup
+				for w := range writers {
+					each.Go(func() {
+						var rev state.Revision
+						for n := w; n < b.N; n += writers {
+							writes := []state.Write{{Key: state.SecretKey(fmt.Sprint("SE", w)), Value: record, Expect: rev}}
+							if told {
+								writes = append([]state.Write{put(state.OutboxKey(fmt.Sprint(n)), string(parcel))}, writes...)
+							}
+							rev = commit(b, st, writes...)
+							if told {
+								commit(b, st, state.Write{Key: state.OutboxKey(fmt.Sprint(n)), Expect: rev - 1})
+							}
+						}
+					})
+				}
+				each.Wait()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "changes/s")
+			})
+		}
+	}
+}
+
 // BenchmarkFollowReplay is the start of a scheduler or of an api: every record,
 // 1.5 KB each, told once.
 func BenchmarkFollowReplay(b *testing.B) {

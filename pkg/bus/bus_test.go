@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"testing"
@@ -118,4 +119,25 @@ func offer(t testing.TB, b *Bus, id string) bool {
 		t.Fatal(err)
 	}
 	return accepted
+}
+
+// TestPassingRecordsLeaveNothing: what was removed from the outbox is gone from the stream
+// in a moment, marker and all, so that a million changes do not leave a million markers.
+func TestPassingRecordsLeaveNothing(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	st := openState(t, b)
+	const some = 20
+	for i := range some {
+		key := state.OutboxKey(fmt.Sprint(i))
+		rev := commit(t, st, put(key, "to be told"), put(state.SecretKey(fmt.Sprint(i)), "{}"))
+		commit(t, st, state.Write{Key: key, Expect: rev - 1})
+	}
+	until(t, "only the secrets are left", func() bool {
+		s, err := b.js.Stream(t.Context(), streamOf(state.Main))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.CachedInfo().State.Msgs == some
+	})
 }

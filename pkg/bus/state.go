@@ -90,11 +90,19 @@ func (s *State) publish(ctx context.Context, msgs []*nats.Msg) (rev state.Revisi
 // follows learns of it, after an interruption too.
 const markerTTL = time.Hour
 
+// passingTTL is how long the marker of a record stays that nobody asks after: the
+// least the server has.
+const passingTTL = time.Second
+
 func (s *State) message(w state.Write) *nats.Msg {
 	m := s.of(w.Key).message(w.Key, w.Value, uint64(w.Expect))
 	if w.Value == nil {
 		m.Header.Set(headerOperation, operationDelete)
-		m.Header.Set(jetstream.MsgTTLHeader, markerTTL.String())
+		life := markerTTL
+		if state.Passing(w.Key) {
+			life = passingTTL
+		}
+		m.Header.Set(jetstream.MsgTTLHeader, life.String())
 	}
 	return m
 }

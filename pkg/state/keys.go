@@ -28,6 +28,16 @@ func NameKey(property, name string) string { return "name." + property + "." + t
 // it fares, and whom it asked for patience.
 func EndpointKey(host string) string { return "endpoint." + text(host) }
 
+// OutboxKey is the key of what is to be told of a change, until it is.
+func OutboxKey(id string) string { return outbox + "." + id }
+
+// outbox is the kind of these records.
+const outbox = "outbox"
+
+// Passing reports whether a record under the key is gone for good once it is removed:
+// nobody needs to be told.
+func Passing(key string) bool { kind, _ := Split(key); return kind == outbox }
+
 // EndpointKeys is the pattern of these keys.
 const EndpointKeys = "endpoint.*"
 

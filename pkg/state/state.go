@@ -17,6 +17,7 @@
 //	notes.<owner> note.<NT> the notes on something, and what each is on
 //	element.<DE> library.<LB> build.<BL> hold.<EN>
 //	                        what is made of secrets, and which library an environment holds
+//	outbox.<id>             what is to be told of a change, until it is
 //	keyset.fleet            the public keys everything is sealed to
 //	endpoint.<host>         how a provider's host fares, and whom it asked for patience
 //	registration.<provider> what was announced of the end of an app's client secret

@@ -3,6 +3,7 @@ package statetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/rekindle-dev/rekindle/pkg/state"
@@ -29,7 +30,8 @@ func (w When) String() string { return [...]string{"before", "after", "hang"}[w]
 
 // Faulty is a store that fails on demand, for tests of what a crash or a lost
 // answer leaves behind: run once without a fault to learn the commits, then
-// once for each of them and each moment. It is safe for concurrent use.
+// once for each of them and each moment. The removal of what is passing is no commit
+// to learn or to let fail. It is safe for concurrent use.
 type Faulty struct {
 	inner state.Store
 
@@ -116,14 +118,24 @@ func (f *Faulty) enter(writes []state.Write) (fault, bool) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.log = append(f.log, keys)
-	if f.crashed {
+	counts := slices.ContainsFunc(writes, lasting)
+	if counts {
+		f.log = append(f.log, keys)
+	}
+	switch {
+	case f.crashed:
 		return fault{when: Before}, true
+	case !counts:
+		return fault{}, false
 	}
 	now, struck := f.faults[len(f.log)]
 	f.crashed = now.crash
 	return now, struck
 }
+
+// lasting tells a write from the removal of what was passing, which comes some time
+// after the commit that is to be tried.
+func lasting(w state.Write) bool { return w.Value != nil || !state.Passing(w.Key) }
 
 func (f *Faulty) set(n int, now fault) {
 	f.mu.Lock()
