@@ -26,6 +26,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"pkg/work":     {},
 	"pkg/run":      {},
 	"pkg/seal":     {},
+	"pkg/audit":    {},
 	"pkg/provider": {},
 	"pkg/state":    {},
 	"pkg/secret":   {here: []string{"pkg/state"}},
@@ -47,7 +48,7 @@ var imports = map[string]struct{ here, outside []string }{
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/oauth2", "golang.org/x/sync", "code.dny.dev/ssrf"},
 	},
 	"services/api": {
-		here:    []string{"events", "pkg/provider", "pkg/secret", "pkg/state", "pkg/work", "pkg/seal", "services/api/auth"},
+		here:    []string{"events", "pkg/audit", "pkg/provider", "pkg/secret", "pkg/state", "pkg/work", "pkg/seal", "services/api/auth"},
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/time/rate"},
 	},
 	"services/api/auth": {outside: []string{"github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4", "golang.org/x/time/rate"}},

@@ -65,6 +65,7 @@ var decoders = map[string]string{
 	"services/api.domains":    "services/api/reactor.FuzzCreate",
 	"services/api.outcomeOf":  "services/api.FuzzTestAnswer",
 	"services/api.readKeyset": "services/api.FuzzApply",
+	"services/api.readParcel": "services/api.FuzzParcel",
 	"services/api.read":       notFuzzed + "a record that the projection reads, too",
 	"services/api.secretOf":   "services/api.FuzzState",
 	"services/api.split":      "services/api/reactor.FuzzCreateSecret",

@@ -166,7 +166,7 @@ func (s *Service) noteUses(ctx context.Context) {
 
 func (s *Service) writeUses(ctx context.Context) {
 	for id, at := range s.uses.take(noteBatch) {
-		_, _, err := amend(ctx, s, state.TokenKey(id), func(t *Token) error {
+		_, _, err := amendQuietly(ctx, s, state.TokenKey(id), func(t *Token) error {
 			if at.Sub(t.LastUsedAt) < noteEvery {
 				return errUnchanged
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/services/api/auth"
@@ -73,7 +74,7 @@ func (s *Service) CreateBuild(ctx context.Context, who Caller, library string) (
 		Archive: e.Archive, Status: secret.Pending, Token: newToken(), Request: secret.NewRequestID(), CreatedAt: s.now(),
 	}
 	b.UpdatedAt = b.CreatedAt
-	rev, err := s.commit(ctx, put{key: state.BuildKey(b.ID), record: b})
+	rev, err := s.commit(ctx, did(who, audit.Created, b), put{key: state.BuildKey(b.ID), record: b})
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func (s *Service) dropBuilds(ctx context.Context, library string) {
 	all := slices.Collect(s.view.builds.by(buildsOfLibrary, library).all())
 	s.view.mu.RUnlock()
 	for _, b := range all[:max(0, len(all)-keptBuilds)] {
-		rev, err := remove(ctx, s, state.BuildKey(b.ID), alone[Build])
+		rev, err := remove(ctx, s, Caller{}, state.BuildKey(b.ID), alone[Build])
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			s.deps.Logger.WarnContext(ctx, "an old build could not be dropped", "key", b.ID, "error", err)
 			return
@@ -127,7 +128,7 @@ func (s *Service) ChangeBuild(ctx context.Context, who Caller, id string, data *
 	if action != Republish {
 		return nil, refuse(InvalidAction, "/data/meta/action", "action must be republish: nothing else can be done to a build")
 	}
-	b, rev, err := amendWith(ctx, s, state.BuildKey(id), func(b *Build) ([]put, error) {
+	b, rev, err := amendWith(ctx, s, deed{who: who, verb: audit.Updated, action: action}, state.BuildKey(id), func(b *Build) ([]put, error) {
 		if b.Status == secret.Pending {
 			return nil, errUnchanged
 		}
@@ -154,7 +155,7 @@ func (s *Service) mendBuild(ctx context.Context, id string) error {
 	switch {
 	case err != nil:
 	case !cared:
-		rev, err = remove(ctx, s, state.BuildKey(id), alone[Build])
+		rev, err = remove(ctx, s, Caller{}, state.BuildKey(id), alone[Build])
 	case b.Status != secret.Pending:
 		err = errCared
 	default:
@@ -172,7 +173,7 @@ func (s *Service) mendBuild(ctx context.Context, id string) error {
 // conclude ends a build. One that succeeds for production publishes its library, in
 // the same commit.
 func (s *Service) conclude(ctx context.Context, id string) (state.Revision, error) {
-	_, rev, err := amendWith(ctx, s, state.BuildKey(id), func(b *Build) ([]put, error) {
+	_, rev, err := amendWith(ctx, s, did(Caller{}, audit.Updated, nil), state.BuildKey(id), func(b *Build) ([]put, error) {
 		if b.Status != secret.Pending {
 			return nil, errUnchanged
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
@@ -143,25 +144,37 @@ func named(actions []Action) string {
 	return strings.Join(names, ", ")
 }
 
-// edit carries out change, which may be called again: whatever it leaves outside
+// edit is a change of a secret that is there.
+type edit struct {
+	who    Caller
+	id     string
+	action Action
+	change func(*secret.Draft) error
+	// say returns the events that announce what change has made of it.
+	say func(*secret.Secret) []saying
+}
+
+// edit carries out e.change, which may be called again: whatever it leaves outside
 // the draft it must overwrite. A secret that change leaves alone, by errUnchanged,
 // is returned as it is, with revision 0; a change ended by errUnseen is made. Any
 // other error of change is returned as it is: only what the state itself did is told
-// of the state. Callers announce what was changed before they wait to see it: an
+// of the state. What was changed is announced before it returns: an
 // exchanger may announce what follows.
-func (s *Service) edit(ctx context.Context, who Caller, id string, change func(*secret.Draft) error) (*secret.Secret, state.Revision, error) {
-	defer s.turns.take(id)()
+func (s *Service) edit(ctx context.Context, e edit) (*secret.Secret, state.Revision, error) {
+	defer s.turns.take(e.id)()
 	now, parent := s.now(), traceparent(ctx)
 	var found *secret.Secret
 	var own error // of the last call of change
-	changed, rev, err := s.secrets.Edit(ctx, id, func(d *secret.Draft) error {
+	changed, rev, err := s.telling(func() deed {
+		return deed{who: e.who, verb: audit.Updated, of: tellSecret{found}, action: e.action, says: e.say(found)}
+	}).Edit(ctx, e.id, func(d *secret.Draft) error {
 		found = d.Secret
-		if own = who.IfMatch.admit(SecretTag(d.Secret)); own == nil {
-			own = change(d)
+		if own = e.who.IfMatch.admit(SecretTag(d.Secret)); own == nil {
+			own = e.change(d)
 		}
 		switch {
 		case own == nil:
-			d.UpdatedAt, d.UpdatedBy, d.Trace = now, who.Actor, parent
+			d.UpdatedAt, d.UpdatedBy, d.Trace = now, e.who.Actor, parent
 		case errors.Is(own, errUnseen):
 			own = nil
 		}
@@ -193,7 +206,7 @@ func (s *Service) retrySecret(ctx context.Context, who Caller, current *secret.S
 	}
 	now := s.now()
 	var opened *Dialog
-	retried, rev, err := s.edit(ctx, who, current.ID, func(d *secret.Draft) (err error) {
+	retried, rev, err := s.edit(ctx, edit{who, current.ID, Retry, func(d *secret.Draft) (err error) {
 		opened = nil // of an earlier run
 		switch {
 		case d.NeedsConsent():
@@ -204,14 +217,14 @@ func (s *Service) retrySecret(ctx context.Context, who Caller, current *secret.S
 			d.Ask(now)
 		}
 		return err
-	})
-	switch {
-	case err != nil:
+	}, func(r *secret.Secret) []saying {
+		if opened != nil {
+			return []saying{sayReauthorize(r, opened.Until)}
+		}
+		return []saying{sayRetry(r)}
+	}})
+	if err != nil {
 		return nil, err
-	case opened != nil:
-		s.announceReauthorize(ctx, retried, rev, opened.Until)
-	case rev > 0:
-		s.announceRetry(ctx, retried, rev)
 	}
 	s.see(ctx, rev)
 	return &Changed{Secret: retried, Dialog: opened}, nil
@@ -225,14 +238,13 @@ func (s *Service) reauthorizeSecret(ctx context.Context, who Caller, current *se
 		return nil, err
 	}
 	var opened *Dialog
-	changed, rev, err := s.edit(ctx, who, current.ID, func(d *secret.Draft) (err error) {
+	changed, rev, err := s.edit(ctx, edit{who, current.ID, Reauthorize, func(d *secret.Draft) (err error) {
 		opened, err = s.openDialog(d, sealer, who, true)
 		return err
-	})
+	}, func(r *secret.Secret) []saying { return []saying{sayReauthorize(r, opened.Until)} }})
 	if err != nil {
 		return nil, err
 	}
-	s.announceReauthorize(ctx, changed, rev, opened.Until)
 	s.see(ctx, rev)
 	return &Changed{Secret: changed, Dialog: opened}, nil
 }
@@ -247,7 +259,7 @@ func (s *Service) acceptHeld(ctx context.Context, who Caller, current *secret.Se
 	if err := data.report.err(); err != nil {
 		return nil, err
 	}
-	accepted, rev, err := s.edit(ctx, who, current.ID, func(d *secret.Draft) error {
+	accepted, rev, err := s.edit(ctx, edit{who, current.ID, Accept, func(d *secret.Draft) error {
 		a := d.Authorization
 		switch {
 		case a == nil || a.HeldAt.IsZero():
@@ -261,12 +273,9 @@ func (s *Service) acceptHeld(ctx context.Context, who Caller, current *secret.Se
 		}
 		d.AcceptHeld(now)
 		return nil
-	})
+	}, func(a *secret.Secret) []saying { return []saying{sayConsent(a, who.Actor)} }})
 	if err != nil {
 		return nil, err
-	}
-	if rev > 0 {
-		s.announceConsent(ctx, accepted, rev, who.Actor)
 	}
 	s.see(ctx, rev)
 	return &Changed{Secret: accepted}, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
@@ -17,15 +18,15 @@ type put struct {
 	over   state.Revision
 }
 
-// commit makes the writes, all or none, and returns the revision of the last. It
-// returns state.ErrConflict when there is a record already that was to be made, or
+// commit makes the writes, all or none, tells them as the deed, and returns the revision
+// of the last. It returns state.ErrConflict when there is a record already that was to be made, or
 // one is not of the revision any more.
-func (s *Service) commit(ctx context.Context, puts ...put) (state.Revision, error) {
+func (s *Service) commit(ctx context.Context, d deed, puts ...put) (state.Revision, error) {
 	writes, err := encode(puts...)
 	if err != nil {
 		return 0, err
 	}
-	rev, err := s.deps.State.Commit(ctx, writes...)
+	rev, err := s.write(ctx, d, writes...)
 	if errors.Is(err, state.ErrConflict) {
 		return 0, err
 	}
@@ -49,19 +50,48 @@ func encode(puts ...put) ([]state.Write, error) {
 	return writes, nil
 }
 
-// amend is amendWith for a change that no other writes go with.
-func amend[T any](ctx context.Context, s *Service, key string, change func(*T) error) (*T, state.Revision, error) {
-	return amendWith(ctx, s, key, func(record *T) ([]put, error) { return nil, change(record) })
+// toldRecord is the pointer to a record that can be told of.
+type toldRecord[T any] interface {
+	*T
+	told
 }
 
-// amendWith changes a record by compare-and-swap, and returns it with its revision:
+// amend is amendWith for a change that no other writes go with.
+func amend[T any, P toldRecord[T]](ctx context.Context, s *Service, d deed, key string, change func(*T) error) (*T, state.Revision, error) {
+	return amendWith[T, P](ctx, s, d, key, func(record *T) ([]put, error) { return nil, change(record) })
+}
+
+// amendWith changes a record by compare-and-swap, tells it as the deed, which is of the
+// record, and returns it with its revision:
 // of two who change different members, both have their way. Change returns the
 // further writes, which come first. It is called again whenever another writer was
 // first: whatever it leaves elsewhere it must overwrite; its error ends the attempt,
 // with nothing written, and is returned as it is. When it is errUnchanged, nothing is
 // written, and amendWith returns the record and no revision. It returns ErrNotFound
 // when there is no record, and ErrUnavailable.
-func amendWith[T any](ctx context.Context, s *Service, key string, change func(*T) ([]put, error)) (*T, state.Revision, error) {
+func amendWith[T any, P toldRecord[T]](ctx context.Context, s *Service, d deed, key string, change func(*T) ([]put, error)) (*T, state.Revision, error) {
+	return amendBy(ctx, s, key, change, func(record *T, puts []put) (state.Revision, error) {
+		d.of = P(record)
+		return s.commit(ctx, d, puts...)
+	})
+}
+
+// amendQuietly is amend for what is nobody's doing and is not told.
+func amendQuietly[T any](ctx context.Context, s *Service, key string, change func(*T) error) (*T, state.Revision, error) {
+	return amendBy(ctx, s, key, func(record *T) ([]put, error) { return nil, change(record) }, func(_ *T, puts []put) (state.Revision, error) {
+		writes, err := encode(puts...)
+		if err != nil {
+			return 0, err
+		}
+		rev, err := s.quietly(ctx, writes...)
+		if errors.Is(err, state.ErrConflict) {
+			return 0, err
+		}
+		return rev, unavailable(err)
+	})
+}
+
+func amendBy[T any](ctx context.Context, s *Service, key string, change func(*T) ([]put, error), commit func(*T, []put) (state.Revision, error)) (*T, state.Revision, error) {
 	for {
 		record, rev, err := read[T](ctx, s, key)
 		if err != nil {
@@ -74,7 +104,7 @@ func amendWith[T any](ctx context.Context, s *Service, key string, change func(*
 		if err != nil {
 			return nil, 0, err
 		}
-		rev, err = s.commit(ctx, append(puts, put{key, record, rev})...)
+		rev, err = commit(record, append(puts, put{key, record, rev}))
 		switch {
 		case err == nil:
 			return record, rev, nil
@@ -102,10 +132,10 @@ func read[T any](ctx context.Context, s *Service, key string) (*T, state.Revisio
 	return record, rev, nil
 }
 
-// remove removes a record and whatever goes with it: companions is given the record
+// remove removes a record and whatever goes with it, and tells it: companions is given the record
 // and returns the further writes, which come first; its error ends the attempt and
 // is returned as it is. It returns ErrNotFound when the record is not there any more.
-func remove[T any](ctx context.Context, s *Service, key string, companions func(*T, state.Revision) ([]state.Write, error)) (state.Revision, error) {
+func remove[T any, P toldRecord[T]](ctx context.Context, s *Service, who Caller, key string, companions func(*T, state.Revision) ([]state.Write, error)) (state.Revision, error) {
 	for {
 		record, rev, err := read[T](ctx, s, key)
 		if err != nil {
@@ -115,11 +145,29 @@ func remove[T any](ctx context.Context, s *Service, key string, companions func(
 		if err != nil {
 			return 0, err
 		}
-		rev, err = s.deps.State.Commit(ctx, append(writes, state.Write{Key: key, Expect: rev})...)
+		rev, err = s.write(ctx, did(who, audit.Deleted, P(record)), append(writes, state.Write{Key: key, Expect: rev})...)
 		if errors.Is(err, state.ErrConflict) && ctx.Err() == nil {
 			continue
 		}
 		return rev, unavailable(err)
+	}
+}
+
+// erase removes a record that goes with another, of which is told. It returns ErrNotFound
+// when it is not there any more.
+func (s *Service) erase(ctx context.Context, key string) (state.Revision, error) {
+	for {
+		_, rev, err := s.deps.State.Get(ctx, key)
+		if errors.Is(err, state.ErrNotFound) {
+			return 0, ErrNotFound
+		}
+		if err != nil {
+			return 0, unavailable(err)
+		}
+		rev, err = s.quietly(ctx, state.Write{Key: key, Expect: rev})
+		if !errors.Is(err, state.ErrConflict) || ctx.Err() != nil {
+			return rev, unavailable(err)
+		}
 	}
 }
 

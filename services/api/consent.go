@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -37,6 +38,8 @@ type Consent struct {
 	// Error is the provider's error code (RFC 6749 section 4.1.2.1), as it was
 	// sent; empty if there is a Code.
 	Error string
+	// Request is the id of the request that brought it.
+	Request string
 	// Params are the other parameters, such as iss (RFC 9207) or scope. Whoever
 	// can make a person open a link can write them.
 	Params map[string]string
@@ -83,8 +86,16 @@ func (s *Service) Consent(ctx context.Context, given Consent) (Verdict, error) {
 	var app provider.App
 	var refused *secret.Failure
 	var own error // of the last call
-	answered, rev, err := s.secrets.Edit(ctx, id, func(d *secret.Draft) error {
-		app = s.cfg.Apps[d.Kind.Provider()]
+	var answered *secret.Secret
+	_, rev, err := s.telling(func() deed {
+		d := deed{who: Caller{Request: given.Request}, verb: audit.Reauthorized, of: tellSecret{answered}, outcome: "consented"}
+		d.says = []saying{sayConsent(answered, secret.Actor{})}
+		if refused != nil {
+			d.outcome, d.says = "refused", []saying{sayRefused(answered, refused)}
+		}
+		return d
+	}).Edit(ctx, id, func(d *secret.Draft) error {
+		answered, app = d.Secret, s.cfg.Apps[d.Kind.Provider()]
 		refused, own = s.take(ctx, d, sealer, app.Provider, given)
 		return own
 	})
@@ -98,11 +109,9 @@ func (s *Service) Consent(ctx context.Context, given Consent) (Verdict, error) {
 	}
 	verdict := Verdict{Secret: answered, Provider: cmp.Or(app.Provider.Label, answered.Kind.Provider()), Known: true, Failure: refused}
 	if refused != nil {
-		s.announceRefused(ctx, answered, rev, refused)
 		s.see(ctx, rev)
 		return verdict, nil
 	}
-	s.announceConsent(ctx, answered, rev, secret.Actor{})
 	return s.verdict(ctx, verdict, rev), nil
 }
 

@@ -10,7 +10,9 @@
 //   - that names, and the one place a property has for a staging and for a
 //     production environment, are given away once, by compare-and-swap, however
 //     many processes try;
-//   - that what a crash left half done is put right by any process that runs.
+//   - that what a crash left half done is put right by any process that runs;
+//   - that no change is made without a word: what is to be told of it, to whom and by
+//     whom, is part of the same commit.
 //
 // It refuses to know what it keeps: hidden credentials are sealed, field by
 // field, before anything is written, with keys that cannot open them. Until the
@@ -19,7 +21,7 @@
 //	           use cases                         follow
 //	doors ───► validate ─► seal ─► commit ─► [ state ] ───► projection
 //	             ▲                   │                        │   │
-//	             │                   └─► announce (events)    │   └─► half-done
+//	             │                   └─► outbox ─► announce   │   └─► half-done
 //	             └──────────── lists, look-ups ◄──────────────┘        deletes ─► heal
 //
 // Questions are answered from a projection of the state in memory, which

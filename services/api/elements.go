@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
@@ -97,7 +98,7 @@ func (s *Service) CreateDataElement(ctx context.Context, who Caller, property st
 	if err := s.makeRoom(ctx, parent.ID, 1); err != nil {
 		return nil, err
 	}
-	rev, err := s.commit(ctx, put{key: state.DataElementKey(e.ID), record: e})
+	rev, err := s.commit(ctx, did(who, audit.Created, e), put{key: state.DataElementKey(e.ID), record: e})
 	if err != nil {
 		return nil, err
 	}
@@ -122,10 +123,10 @@ func (s *Service) ChangeDataElement(ctx context.Context, who Caller, id string, 
 		return nil, err
 	}
 	if action == Revise {
-		return s.reviseDataElement(ctx, current)
+		return s.reviseDataElement(ctx, who, current)
 	}
 	noted := len(data.report.problems)
-	changed, rev, err := amendWith(ctx, s, state.DataElementKey(id), func(e *DataElement) ([]put, error) {
+	changed, rev, err := amendWith(ctx, s, did(who, audit.Updated, nil), state.DataElementKey(id), func(e *DataElement) ([]put, error) {
 		data.report.problems = data.report.problems[:noted] // of an earlier run
 		if err := e.changeable(); err != nil {
 			return nil, err
@@ -159,7 +160,7 @@ func (e *DataElement) changeable() error {
 	return nil
 }
 
-func (s *Service) reviseDataElement(ctx context.Context, current *DataElement) (*DataElement, error) {
+func (s *Service) reviseDataElement(ctx context.Context, who Caller, current *DataElement) (*DataElement, error) {
 	if err := current.changeable(); err != nil {
 		return nil, err
 	}
@@ -167,7 +168,7 @@ func (s *Service) reviseDataElement(ctx context.Context, current *DataElement) (
 		return nil, err
 	}
 	var revision *DataElement
-	_, rev, err := amendWith(ctx, s, state.DataElementKey(current.ID), func(e *DataElement) ([]put, error) {
+	_, rev, err := amendWith(ctx, s, deed{who: who, verb: audit.Updated, action: Revise}, state.DataElementKey(current.ID), func(e *DataElement) ([]put, error) {
 		if err := e.changeable(); err != nil {
 			return nil, err
 		}
@@ -188,7 +189,7 @@ func (s *Service) DeleteDataElement(ctx context.Context, who Caller, id string) 
 	if _, err := s.DataElement(ctx, who, id); err != nil {
 		return err
 	}
-	_, rev, err := amendWith(ctx, s, state.DataElementKey(id), func(e *DataElement) ([]put, error) {
+	_, rev, err := amendWith(ctx, s, did(who, audit.Deleted, nil), state.DataElementKey(id), func(e *DataElement) ([]put, error) {
 		if !e.DeletedAt.IsZero() {
 			return nil, errUnchanged
 		}
@@ -222,7 +223,7 @@ func (s *Service) makeRoom(ctx context.Context, property string, n int) error {
 			"delete what is not needed and in no library", maxElements))
 	}
 	for _, e := range spare[:excess] {
-		if _, err := remove(ctx, s, state.DataElementKey(e.ID), alone[DataElement]); err != nil && !errors.Is(err, ErrNotFound) {
+		if _, err := remove(ctx, s, Caller{}, state.DataElementKey(e.ID), alone[DataElement]); err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 	}

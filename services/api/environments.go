@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
@@ -64,7 +65,7 @@ func (s *Service) CreateEnvironment(ctx context.Context, who Caller, property st
 	e.Host, e.Token, e.LibraryPath = host.ID, newToken(), company.Token+"/"+parent.Token
 	e.CreatedAt = s.now()
 	e.UpdatedAt = e.CreatedAt
-	rev, err := s.createEnvironment(ctx, e, host)
+	rev, err := s.createEnvironment(ctx, who, e, host)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +161,7 @@ func (s *Service) hostOf(ctx context.Context, who Caller, parent *Property, data
 // createEnvironment stores a new environment, together with the place for its stage
 // when a property has only one. The host is written along, unchanged and last: of this
 // and its deletion one comes first, and the other learns of it.
-func (s *Service) createEnvironment(ctx context.Context, e *Environment, host *Host) (state.Revision, error) {
+func (s *Service) createEnvironment(ctx context.Context, who Caller, e *Environment, host *Host) (state.Revision, error) {
 	for {
 		err := s.record(ctx, host)
 		if err != nil {
@@ -179,7 +180,7 @@ func (s *Service) createEnvironment(ctx context.Context, e *Environment, host *H
 			return 0, err
 		}
 		writes[len(writes)-1].Expect = hostRev
-		rev, err := s.deps.State.Commit(ctx, writes...)
+		rev, err := s.write(ctx, did(who, audit.Created, e), writes...)
 		if !errors.Is(err, state.ErrConflict) || ctx.Err() != nil {
 			return rev, unavailable(err)
 		}
@@ -220,7 +221,7 @@ func (s *Service) ChangeEnvironment(ctx context.Context, who Caller, id string, 
 	defer passphrase.Wipe()
 	host := reference(data, "host", "hosts", secret.PrefixHost)
 	noted := len(data.report.problems)
-	changed, rev, err := amend(ctx, s, state.EnvironmentKey(id), func(e *Environment) error {
+	changed, rev, err := amend(ctx, s, did(who, audit.Updated, nil), state.EnvironmentKey(id), func(e *Environment) error {
 		data.report.problems = data.report.problems[:noted] // of an earlier run
 		before := e.Tag()
 		a.keep("name")
@@ -265,7 +266,7 @@ func (s *Service) DeleteEnvironment(ctx context.Context, who Caller, id string) 
 
 // removeEnvironment removes an environment's record and frees its place.
 func (s *Service) removeEnvironment(ctx context.Context, who Caller, id string) (state.Revision, error) {
-	return remove(ctx, s, state.EnvironmentKey(id), func(e *Environment, _ state.Revision) ([]state.Write, error) {
+	return remove(ctx, s, who, state.EnvironmentKey(id), func(e *Environment, _ state.Revision) ([]state.Write, error) {
 		if err := who.IfMatch.admit(e.Tag()); err != nil || !e.Stage.unique() {
 			return nil, err
 		}

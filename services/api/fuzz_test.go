@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -88,6 +89,26 @@ func FuzzTestAnswer(f *testing.F) {
 		}
 		if outcomeOf(a, nil) == events.TestUnknown {
 			t.Error("unknown, though it was answered")
+		}
+	})
+}
+
+// FuzzParcel: what is in the outbox is read or left alone, and nothing that can be read
+// keeps what is behind it from being told.
+func FuzzParcel(f *testing.F) {
+	f.Add([]byte(`{"process":"p","org":"acme","events":[{"header":{"ce-id":["1"]},"body":{}}],"entry":{"id":"AE1","resource":"secret","verb":"created"}}`))
+	f.Add([]byte(`{"entry":null,"events":[null]}`))
+	f.Add([]byte(`{`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		o := newOutbox(slog.New(slog.DiscardHandler), "p")
+		o.apply("1", state.Change{Key: state.OutboxKey("1"), Value: body, Revision: 1}, time.Time{})
+		_, err := readParcel("1", state.Change{Value: body})
+		if list := o.due(time.Time{}.Add(relayAfter), relayBatch); (len(list) == 1) != (err == nil) {
+			t.Fatalf("%d are due, read with the error %v", len(list), err)
+		}
+		o.apply("1", state.Change{Key: state.OutboxKey("1"), Revision: 2}, time.Time{})
+		if left := o.due(time.Time{}.Add(2*relayAfter), relayBatch); len(left) > 0 {
+			t.Error("what was removed is due")
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
@@ -74,7 +75,7 @@ func (s *Service) mendElement(ctx context.Context, id string) error {
 	if cared, err := s.exists(ctx, state.PropertyKey(e.Property)); err != nil || cared {
 		return cmp.Or(err, errCared)
 	}
-	rev, err := remove(ctx, s, state.DataElementKey(id), alone[DataElement])
+	rev, err := remove(ctx, s, Caller{}, state.DataElementKey(id), alone[DataElement])
 	if err != nil {
 		return err
 	}
@@ -93,13 +94,13 @@ func (s *Service) mendLibrary(ctx context.Context, id string) error {
 	case err != nil:
 		return err
 	case !cared:
-		rev, err = s.removeLibrary(ctx, id)
+		rev, err = s.removeLibrary(ctx, Caller{}, id)
 	case l.Environment != "":
 		if cared, err = s.exists(ctx, state.EnvironmentKey(l.Environment)); err != nil || cared {
 			return cmp.Or(err, errCared)
 		}
 		gone := l.Environment
-		_, rev, err = amendWith(ctx, s, state.LibraryKey(id), func(l *Library) ([]put, error) {
+		_, rev, err = amendWith(ctx, s, did(Caller{}, audit.Updated, nil), state.LibraryKey(id), func(l *Library) ([]put, error) {
 			if l.Environment != gone {
 				return nil, errUnchanged
 			}
@@ -135,7 +136,7 @@ func (s *Service) mendEnvironment(ctx context.Context, id string) error {
 
 // mendHost removes a host whose property is gone.
 func (s *Service) mendHost(ctx context.Context, id string) error {
-	rev, err := remove(ctx, s, state.HostKey(id), func(h *Host, _ state.Revision) ([]state.Write, error) {
+	rev, err := remove(ctx, s, Caller{}, state.HostKey(id), func(h *Host, _ state.Revision) ([]state.Write, error) {
 		cared, err := s.exists(ctx, state.PropertyKey(h.Property))
 		if err == nil && cared {
 			err = errCared
@@ -193,7 +194,11 @@ func (s *Service) mendSecret(ctx context.Context, id string) error {
 // detach takes a secret out of an environment that is gone.
 func (s *Service) detach(ctx context.Context, id, environment string) error {
 	now := s.now()
-	detached, rev, err := s.secrets.Update(ctx, id, func(d *secret.Secret) error {
+	var detached *secret.Secret
+	_, rev, err := s.telling(func() deed {
+		return deed{verb: audit.Updated, of: tellSecret{detached}, says: []saying{sayUpdated(detached, secret.Actor{}, []string{"environment"})}}
+	}).Update(ctx, id, func(d *secret.Secret) error {
+		detached = d
 		if !d.DeletedAt.IsZero() || d.Environment != environment {
 			return errGone
 		}
@@ -206,6 +211,5 @@ func (s *Service) detach(ctx context.Context, id, environment string) error {
 	case err != nil:
 		return unavailable(err)
 	}
-	s.announceUpdated(ctx, detached, rev, secret.Actor{}, []string{"environment"})
 	return s.view.wait(ctx, rev)
 }

@@ -58,7 +58,7 @@ func settled(t testing.TB, st state.Store, property string, secrets int) {
 				}
 			case kind == "note" || kind == "notes":
 				notes += key + string(body)
-			case kind != "credential" && strings.Contains(string(body)+key, property):
+			case kind != "credential" && !state.Passing(key) && strings.Contains(string(body)+key, property):
 				return false // an environment, a place or a name
 			}
 		}

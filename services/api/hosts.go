@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
@@ -127,7 +128,7 @@ func (s *Service) CreateHost(ctx context.Context, who Caller, property string, d
 			return nil, err
 		}
 	}
-	rev, err := s.commit(ctx, put{key: state.HostKey(h.ID), record: h})
+	rev, err := s.commit(ctx, did(who, audit.Created, h), put{key: state.HostKey(h.ID), record: h})
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +208,7 @@ func (s *Service) ChangeHost(ctx context.Context, who Caller, id string, data *O
 	key, sent := current.readPrivateKey(a)
 	defer key.Wipe()
 	noted := len(data.report.problems)
-	changed, rev, err := amend(ctx, s, state.HostKey(id), func(h *Host) (err error) {
+	changed, rev, err := amend(ctx, s, did(who, audit.Updated, nil), state.HostKey(id), func(h *Host) (err error) {
 		data.report.problems = data.report.problems[:noted] // of an earlier run
 		before := h.Tag()
 		a.keep("name")
@@ -261,7 +262,7 @@ func (s *Service) record(ctx context.Context, h *Host) error {
 			return err
 		}
 		writes[0].Expect = rev
-		_, err = s.deps.State.Commit(ctx, writes...)
+		_, err = s.quietly(ctx, writes...)
 		if !errors.Is(err, state.ErrConflict) || ctx.Err() != nil {
 			return unavailable(err)
 		}
@@ -278,7 +279,7 @@ func (s *Service) DeleteHost(ctx context.Context, who Caller, id string) error {
 	if err := s.record(ctx, current); err != nil {
 		return err
 	}
-	rev, err := remove(ctx, s, state.HostKey(id), func(h *Host, rev state.Revision) ([]state.Write, error) {
+	rev, err := remove(ctx, s, who, state.HostKey(id), func(h *Host, rev state.Revision) ([]state.Write, error) {
 		if err := who.IfMatch.admit(h.Tag()); err != nil {
 			return nil, err
 		}

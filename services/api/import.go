@@ -128,7 +128,7 @@ func (s *Service) storeImport(ctx context.Context, who Caller, draft *secret.Dra
 	}
 	n.Ask(n.CreatedAt)
 	n.PutOff(n.CreatedAt, n.CreatedAt.Add(order.in))
-	rev, err := s.secrets.Create(ctx, draft)
+	rev, err := s.telling(func() deed { return created(who, n, true) }).Create(ctx, draft)
 	if errors.Is(err, secret.ErrNameTaken) {
 		there, err := s.alreadyThere(ctx, who, n)
 		if errors.Is(err, ErrNotFound) { // it was deleted in between
@@ -139,7 +139,6 @@ func (s *Service) storeImport(ctx context.Context, who Caller, draft *secret.Dra
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	s.announceCreated(ctx, n, true)
 	s.see(ctx, rev)
 	return &Imported{n, ImportCreated}, nil
 }
@@ -170,6 +169,9 @@ func (s *Service) named(ctx context.Context, who Caller, property, name string) 
 	return s.Secret(ctx, who, id)
 }
 
+// takeOver is how a take-over is told: it has a route of its own.
+const takeOver = Action(ImportTakeOver)
+
 // takeOver ends that another system keeps a secret fresh. One that is this fleet's
 // own already is left alone.
 func (s *Service) takeOver(ctx context.Context, who Caller, parent *Property, data *Object, order importOrder) (*Imported, error) {
@@ -193,7 +195,7 @@ func (s *Service) takeOver(ctx context.Context, who Caller, parent *Property, da
 		return nil, err
 	}
 	now := s.now()
-	taken, rev, err := s.edit(ctx, who, there.ID, func(d *secret.Draft) error {
+	taken, rev, err := s.edit(ctx, edit{who, there.ID, takeOver, func(d *secret.Draft) error {
 		if d.Elsewhere.IsZero() {
 			return errUnchanged
 		}
@@ -203,14 +205,13 @@ func (s *Service) takeOver(ctx context.Context, who Caller, parent *Property, da
 		d.TakeOver(now)
 		d.PutOff(now, now.Add(order.in))
 		return nil
-	})
+	}, func(t *secret.Secret) []saying { return []saying{sayTakenOver(t)} }})
 	if err != nil {
 		return nil, err
 	}
 	if rev == 0 {
 		return &Imported{taken, ImportExists}, nil
 	}
-	s.announceTakenOver(ctx, taken, rev)
 	s.see(ctx, rev)
 	return &Imported{taken, ImportTakenOver}, nil
 }

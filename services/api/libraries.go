@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/services/api/auth"
@@ -102,11 +103,11 @@ func (s *Service) CreateLibrary(ctx context.Context, who Caller, property string
 	if n >= maxLibraries {
 		return nil, refuse(TooMany, "/data", fmt.Sprintf("a property has at most %d libraries: delete those that are not needed", maxLibraries))
 	}
-	return s.makeLibrary(ctx, l, e)
+	return s.makeLibrary(ctx, who, l, e)
 }
 
 // makeLibrary stores a new library, in an environment if there is one.
-func (s *Service) makeLibrary(ctx context.Context, l *Library, e *Environment) (*Library, error) {
+func (s *Service) makeLibrary(ctx context.Context, who Caller, l *Library, e *Environment) (*Library, error) {
 	for {
 		var puts []put
 		if e != nil {
@@ -115,7 +116,7 @@ func (s *Service) makeLibrary(ctx context.Context, l *Library, e *Environment) (
 				return nil, err
 			}
 		}
-		rev, err := s.commit(ctx, append(puts, put{key: state.LibraryKey(l.ID), record: l})...)
+		rev, err := s.commit(ctx, did(who, audit.Created, l), append(puts, put{key: state.LibraryKey(l.ID), record: l})...)
 		if errors.Is(err, state.ErrConflict) && ctx.Err() == nil {
 			l.Environment = ""
 			continue // somebody else was first to the environment
@@ -154,7 +155,7 @@ func (s *Service) ChangeLibrary(ctx context.Context, who Caller, id string, data
 	if err := data.report.err(); err != nil {
 		return nil, err
 	}
-	return s.amendLibrary(ctx, id, func(l *Library) ([]put, error) {
+	return s.amendLibrary(ctx, deed{who: who, verb: audit.Updated, action: action}, id, func(l *Library) ([]put, error) {
 		if name != "" {
 			l.Name = name
 		}
@@ -175,8 +176,8 @@ func (s *Service) ChangeLibrary(ctx context.Context, who Caller, id string, data
 }
 
 // amendLibrary changes a library.
-func (s *Service) amendLibrary(ctx context.Context, id string, change func(*Library) ([]put, error)) (*Library, error) {
-	l, rev, err := amendWith(ctx, s, state.LibraryKey(id), func(l *Library) ([]put, error) {
+func (s *Service) amendLibrary(ctx context.Context, d deed, id string, change func(*Library) ([]put, error)) (*Library, error) {
+	l, rev, err := amendWith(ctx, s, d, state.LibraryKey(id), func(l *Library) ([]put, error) {
 		puts, err := change(l)
 		if err == nil {
 			l.UpdatedAt = s.now()
@@ -201,7 +202,7 @@ func (s *Service) DeleteLibrary(ctx context.Context, who Caller, id string) erro
 	if l.State == Published {
 		return refuse(ReadOnly, "/data/id", "a published library cannot be deleted")
 	}
-	rev, err := s.removeLibrary(ctx, id)
+	rev, err := s.removeLibrary(ctx, who, id)
 	if err != nil {
 		return err
 	}
@@ -210,8 +211,8 @@ func (s *Service) DeleteLibrary(ctx context.Context, who Caller, id string) erro
 }
 
 // removeLibrary removes a library's record and frees the environment it is in.
-func (s *Service) removeLibrary(ctx context.Context, id string) (state.Revision, error) {
-	return remove(ctx, s, state.LibraryKey(id), func(l *Library, _ state.Revision) ([]state.Write, error) {
+func (s *Service) removeLibrary(ctx context.Context, who Caller, id string) (state.Revision, error) {
+	return remove(ctx, s, who, state.LibraryKey(id), func(l *Library, _ state.Revision) ([]state.Write, error) {
 		if l.Environment == "" {
 			return nil, nil
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
@@ -38,7 +39,7 @@ func (s *Service) LinkElements(ctx context.Context, who Caller, id string, how L
 	}
 	named.once()
 	if how == Unlink {
-		return s.amendResources(ctx, id, named.report, func(l *Library) ([]put, error) {
+		return s.amendResources(ctx, who, id, named.report, func(l *Library) ([]put, error) {
 			l.Elements = slices.DeleteFunc(l.Elements, func(h Held) bool { return named.names(h.ID) })
 			return nil, nil
 		})
@@ -59,7 +60,7 @@ func (s *Service) LinkElements(ctx context.Context, who Caller, id string, how L
 	if err := s.makeRoom(ctx, l.Property, revised); err != nil {
 		return nil, err
 	}
-	return s.amendResources(ctx, id, named.report, func(l *Library) ([]put, error) {
+	return s.amendResources(ctx, who, id, named.report, func(l *Library) ([]put, error) {
 		if how == Replace {
 			l.Elements = nil
 		}
@@ -68,9 +69,9 @@ func (s *Service) LinkElements(ctx context.Context, who Caller, id string, how L
 }
 
 // amendResources changes what is in a library. What is noted meanwhile refuses it.
-func (s *Service) amendResources(ctx context.Context, id string, noted *report, change func(*Library) ([]put, error)) (*Library, error) {
+func (s *Service) amendResources(ctx context.Context, who Caller, id string, noted *report, change func(*Library) ([]put, error)) (*Library, error) {
 	before := len(noted.problems)
-	return s.amendLibrary(ctx, id, func(l *Library) ([]put, error) {
+	return s.amendLibrary(ctx, did(who, audit.Updated, nil), id, func(l *Library) ([]put, error) {
 		noted.problems = noted.problems[:before] // of an earlier run
 		if l.State != InDevelopment {
 			return nil, refuse(ReadOnly, "/data", fmt.Sprintf("only a library in development can be given resources or lose them, and this one is %s", l.State))
@@ -154,7 +155,7 @@ func (s *Service) LinkExtension(ctx context.Context, who Caller, id string, how 
 			r.refuse(NotFound, "the property has no such extension; its own is "+own)
 		}
 	}
-	return s.amendResources(ctx, id, named.report, func(l *Library) ([]put, error) {
+	return s.amendResources(ctx, who, id, named.report, func(l *Library) ([]put, error) {
 		switch {
 		case how == Replace:
 			l.Extension = named.names(own)
@@ -176,7 +177,7 @@ func (s *Service) LinkRules(ctx context.Context, who Caller, id string, how Link
 	if _, err := s.Library(ctx, who, id); err != nil {
 		return nil, err
 	}
-	return s.amendResources(ctx, id, named.report, func(*Library) ([]put, error) {
+	return s.amendResources(ctx, who, id, named.report, func(*Library) ([]put, error) {
 		return nil, cmp.Or(named.report.err(), errUnchanged)
 	})
 }
@@ -202,7 +203,7 @@ func (s *Service) PlaceLibrary(ctx context.Context, who Caller, id, environment 
 			return nil, refuse(EnvironmentRequired, "/data/id", "the environment belongs to another property")
 		}
 	}
-	return s.amendLibrary(ctx, id, func(l *Library) ([]put, error) {
+	return s.amendLibrary(ctx, did(who, audit.Updated, nil), id, func(l *Library) ([]put, error) {
 		if l.Environment == environment {
 			return nil, errUnchanged
 		}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
@@ -143,7 +143,7 @@ func (s *Service) CreateNote(ctx context.Context, who Caller, owner string, data
 		ID: secret.NewID(secret.PrefixNote), Text: text, Author: who.Actor, CreatedAt: s.now(),
 		Owner: owner, Type: kind.typ,
 	}
-	rev, err := s.addNote(ctx, n)
+	rev, err := s.addNote(ctx, did(who, audit.Created, tellNote{n, who.Org}), n)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func noteText(a *Object) string {
 }
 
 // addNote stores a note behind those that its owner has.
-func (s *Service) addNote(ctx context.Context, n *Note) (state.Revision, error) {
+func (s *Service) addNote(ctx context.Context, d deed, n *Note) (state.Revision, error) {
 	for {
 		notes, rev, err := read[[]*Note](ctx, s, state.NotesKey(n.Owner))
 		if errors.Is(err, ErrNotFound) {
@@ -190,7 +190,7 @@ func (s *Service) addNote(ctx context.Context, n *Note) (state.Revision, error) 
 				"one thing can have %d notes, or %d KiB of them, and no single one can be deleted", maxNotes, maxNoteSize>>10))
 		}
 		writes[0].Expect = rev
-		rev, err = s.deps.State.Commit(ctx, writes...)
+		rev, err = s.write(ctx, d, writes...)
 		if !errors.Is(err, state.ErrConflict) || ctx.Err() != nil {
 			return rev, unavailable(err)
 		}
@@ -246,12 +246,11 @@ func (s *Service) removeNotes(ctx context.Context, owner string) (last state.Rev
 	s.view.mu.RLock()
 	ids := slices.Clone(s.view.notes.byOwner[owner])
 	s.view.mu.RUnlock()
-	alone := func(*json.RawMessage, state.Revision) ([]state.Write, error) { return nil, nil }
-	if _, err := remove(ctx, s, state.NotesKey(owner), alone); err != nil && !errors.Is(err, ErrNotFound) {
+	if _, err := s.erase(ctx, state.NotesKey(owner)); err != nil && !errors.Is(err, ErrNotFound) {
 		return 0, err
 	}
 	for _, id := range ids {
-		rev, err := remove(ctx, s, state.NoteKey(id), alone)
+		rev, err := s.erase(ctx, state.NoteKey(id))
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return 0, err
 		}

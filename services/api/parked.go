@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/pkg/work"
@@ -125,26 +126,32 @@ func (s *Service) ChangeParked(ctx context.Context, who Caller, id string, data 
 	if err := data.report.err(); err != nil {
 		return nil, err
 	}
-	return m, s.requeue(ctx, m)
+	return m, s.requeue(ctx, who, m)
 }
 
 // requeue gives the secret of a parked message a new job, and then deletes the
 // message. The job is made from the record: what was parked may be what nobody can
 // read, and a job is a hint in any case. A crash in between leaves the message to
 // be requeued again, which does no harm for the same reason.
-func (s *Service) requeue(ctx context.Context, m *work.Parked) error {
+func (s *Service) requeue(ctx context.Context, who Caller, m *work.Parked) error {
 	job, err := s.newJob(ctx, m)
+	if err != nil {
+		return err
+	}
+	intended, err := s.intend(ctx, deed{who: who, verb: audit.Updated, of: tellParked{m, who.Org}, action: Requeue})
 	if err != nil {
 		return err
 	}
 	began := s.now()
 	accepted, err := s.deps.Jobs.Offer(ctx, job)
 	if err != nil {
-		return unavailable(err)
+		return unavailable(err) // it may have been taken: a relay tells it
 	}
 	if !accepted {
+		intended.calledOff(ctx)
 		return s.laneTaken(ctx, m)
 	}
+	intended.done(ctx)
 	s.deps.Logger.InfoContext(ctx, "a parked message was requeued", "secret", m.Secret, "job", job.ID)
 	if err := s.unpark(ctx, m, began); err != nil {
 		return err
@@ -157,10 +164,11 @@ func (s *Service) requeue(ctx context.Context, m *work.Parked) error {
 }
 
 // unpark lets the scheduler offer again what a job kept it from that was parked
-// before the time upTo: a later one is that of a requeue, which failed at once.
+// before the time upTo: a later one is that of a requeue, which failed at once. What
+// it is part of is told already.
 func (s *Service) unpark(ctx context.Context, m *work.Parked, upTo time.Time) error {
 	errNothing := errors.New("nothing is set aside")
-	_, _, err := s.secrets.Update(ctx, m.Secret, func(record *secret.Secret) error {
+	_, _, err := secret.Store{State: s.deps.State}.Update(ctx, m.Secret, func(record *secret.Secret) error {
 		if record.Parked == nil || record.Parked.At.After(upTo) {
 			return errNothing
 		}
@@ -230,16 +238,22 @@ func (s *Service) DiscardParked(ctx context.Context, who Caller, id string) erro
 	if err != nil {
 		return err
 	}
+	intended, err := s.intend(ctx, did(who, audit.Deleted, tellParked{m, who.Org}))
+	if err != nil {
+		return err
+	}
 	if err := s.unpark(ctx, m, s.now()); err != nil {
 		return err
 	}
 	err = s.deps.Parked.Discard(ctx, m.ID)
 	switch {
 	case errors.Is(err, state.ErrNotFound):
+		intended.calledOff(ctx)
 		return ErrNotFound
 	case err != nil:
 		return unavailable(err)
 	}
+	intended.done(ctx)
 	s.deps.Logger.InfoContext(ctx, "a parked message was discarded", "secret", m.Secret, "org", who.Org)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 )
@@ -39,7 +40,12 @@ func (s *Service) testSecret(ctx context.Context, who Caller, current *secret.Se
 	}
 	id := secret.NewUUID()
 	answer, err := s.ask(ctx, current, key, id)
-	s.announceTested(ctx, current, id, who.Actor, outcomeOf(answer, err))
+	// The token is shown to nobody unless it stands in the outbox that it is.
+	shown, unnoted := s.intend(ctx, showing(who, current, s.now(), outcomeOf(answer, err)))
+	if unnoted != nil {
+		return nil, unnoted
+	}
+	shown.done(ctx)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return notTested(current, "timeout", "no exchanger has made the test in time: they may be busy or down; try again")
@@ -49,6 +55,14 @@ func (s *Service) testSecret(ctx context.Context, who Caller, current *secret.Se
 		return notTested(current, "busy", "another exchange of this secret is under way: try again")
 	}
 	return &Changed{Secret: current, Test: &Test{Exchange: answer.Exchange, Warning: answer.Warning}}, nil
+}
+
+// showing is the deed that shows what a test found.
+func showing(who Caller, of *secret.Secret, at time.Time, outcome events.TestOutcome) deed {
+	return deed{
+		who: who, verb: audit.Read, of: tellSecret{of}, action: TestIt, outcome: string(outcome),
+		says: []saying{sayTested(of, at, who.Actor, outcome)},
+	}
 }
 
 // ask has an exchanger make the test with this id and returns its answer. It

@@ -19,7 +19,7 @@ func followedKeys() []string {
 	return []string{
 		state.CompanyKey("*"), state.PropertyKey("*"), state.EnvironmentKey("*"), state.HostKey("*"),
 		state.SecretKey("*"), state.NoteKey("*"), state.DataElementKey("*"), state.LibraryKey("*"), state.BuildKey("*"),
-		state.TokenKey("*"), state.KeysetKey,
+		state.TokenKey("*"), state.OutboxKey("*"), state.KeysetKey,
 	}
 }
 

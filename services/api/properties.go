@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
@@ -56,7 +57,7 @@ func (s *Service) CreateProperty(ctx context.Context, who Caller, company string
 	p.Org, p.Company, p.Token = parent.Org, parent.ID, newToken()
 	p.CreatedAt = s.now()
 	p.UpdatedAt = p.CreatedAt
-	rev, err := s.commit(ctx, put{key: state.PropertyKey(p.ID), record: p}, put{key: state.HostKey(p.Host), record: defaultHost(p)})
+	rev, err := s.commit(ctx, did(who, audit.Created, p), put{key: state.PropertyKey(p.ID), record: p}, put{key: state.HostKey(p.Host), record: defaultHost(p)})
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func (s *Service) ChangeProperty(ctx context.Context, who Caller, id string, dat
 		return nil, err
 	}
 	a, now, noted := data.attributes(), s.now(), len(data.report.problems)
-	changed, rev, err := amend(ctx, s, state.PropertyKey(id), func(p *Property) error {
+	changed, rev, err := amend(ctx, s, did(who, audit.Updated, nil), state.PropertyKey(id), func(p *Property) error {
 		data.report.problems = data.report.problems[:noted] // of an earlier run
 		before := p.Tag()
 		a.keep("name")
@@ -155,7 +156,7 @@ func (s *Service) DeleteProperty(ctx context.Context, who Caller, id string) err
 	if _, err := s.Property(ctx, who, id); err != nil {
 		return err
 	}
-	rev, err := remove(ctx, s, state.PropertyKey(id), func(p *Property, _ state.Revision) ([]state.Write, error) {
+	rev, err := remove(ctx, s, who, state.PropertyKey(id), func(p *Property, _ state.Revision) ([]state.Write, error) {
 		return nil, who.IfMatch.admit(p.Tag())
 	})
 	if err != nil {

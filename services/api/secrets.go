@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
@@ -85,13 +86,17 @@ func (s *Service) CreateSecret(ctx context.Context, who Caller, property string,
 		}
 		n.UpdatedAt = n.CreatedAt // no update, however late the dialog was opened
 	}
-	rev, err := s.secrets.Create(ctx, draft)
+	rev, err := s.telling(func() deed { return created(who, n, false) }).Create(ctx, draft)
 	if err != nil {
 		return nil, nameTaken(err, n.Name)
 	}
-	s.announceCreated(ctx, n, false)
 	s.see(ctx, rev)
 	return made, nil
+}
+
+// created is the deed that makes a secret.
+func created(who Caller, n *secret.Secret, imported bool) deed {
+	return deed{who: who, verb: audit.Created, of: tellSecret{n}, says: []saying{sayCreated(n, imported)}}
 }
 
 // begin gives a new secret its id, and notes who made it.
@@ -202,7 +207,11 @@ func (s *Service) DeleteSecret(ctx context.Context, who Caller, id string) error
 func (s *Service) deleteSecret(ctx context.Context, who Caller, id string) error {
 	now := s.now()
 	var changed error
-	gone, rev, err := s.secrets.Update(ctx, id, func(d *secret.Secret) error {
+	var gone *secret.Secret
+	_, rev, err := s.telling(func() deed {
+		return deed{who: who, verb: audit.Deleted, of: tellSecret{gone}, says: []saying{sayDeleted(gone)}}
+	}).Update(ctx, id, func(d *secret.Secret) error {
+		gone = d
 		if !d.DeletedAt.IsZero() {
 			return errGone
 		}
@@ -221,7 +230,6 @@ func (s *Service) deleteSecret(ctx context.Context, who Caller, id string) error
 	case err != nil:
 		return unavailable(err)
 	}
-	s.announceDeleted(ctx, gone)
 	s.see(ctx, rev)
 	return nil
 }

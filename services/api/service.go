@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
@@ -83,6 +84,8 @@ type Caller struct {
 	// Until is when the caller's own token ends, if what it makes must end then
 	// too; zero for never.
 	Until time.Time
+	// Request is the id of what it asks, and Purpose what it says it is for, if anything.
+	Request, Purpose string
 	// Callback is the URL at which consents come back that this caller asks for.
 	Callback string
 	// IfMatch are the tags of what the caller wants to change or delete: if it is
@@ -90,11 +93,20 @@ type Caller struct {
 	IfMatch Tags
 }
 
+// secretsRead is the secrets, to be read. Whoever changes one says what is to be told of
+// it: see [Service.telling].
+type secretsRead interface {
+	Get(ctx context.Context, id string) (*secret.Secret, state.Revision, error)
+	Holder(ctx context.Context, property, name string) (string, error)
+}
+
 // Service carries out the use cases. It is safe for concurrent use.
 type Service struct {
 	cfg     Config
 	deps    Deps
-	secrets secret.Store
+	secrets secretsRead
+	process string // names this process in the outbox
+	outbox  *outbox
 	view    *projection
 	unsaid  *prometheus.CounterVec
 	tests   pace
@@ -117,15 +129,19 @@ func New(cfg Config, deps Deps) *Service {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
+	process := secret.NewUUID()
+	outbox := newOutbox(deps.Logger, process)
 	return &Service{
 		cfg:     cfg,
 		deps:    deps,
 		secrets: secret.Store{State: deps.State},
+		process: process,
+		outbox:  outbox,
 		view:    newProjection(deps.Logger, cfg.Apps),
 		misses:  rate.NewLimiter(missRate, missRate),
 		unsaid: promauto.With(deps.Metrics).NewCounterVec(prometheus.CounterOpts{
 			Name: "rekindle_events_unpublished_total",
-			Help: "Events about changes that were made but could not be announced.",
+			Help: "Failed attempts to announce a change that was made; another is made later.",
 		}, []string{"type"}),
 	}
 }
@@ -140,7 +156,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)
-		stop(s.deps.State.Follow(ctx, followedKeys(), s.view.apply, func() {
+		stop(s.deps.State.Follow(ctx, followedKeys(), s.followed, func() {
 			s.view.ready()
 			close(caughtUp)
 		}))
@@ -166,7 +182,17 @@ func (s *Service) work(ctx context.Context, ready func()) error {
 	besides.Go(func() {
 		s.heal(ctx, s.view.aBuild, s.view.unbuilt) //nolint:errcheck // it ends with ctx, as the other does
 	})
+	besides.Go(func() { s.relay(ctx) }) //nolint:errcheck // so does it
 	return s.heal(ctx, s.view.anOrphan, s.view.orphaned)
+}
+
+// followed takes in a change of the state.
+func (s *Service) followed(c state.Change) {
+	if state.Passing(c.Key) {
+		_, id := state.Split(c.Key)
+		s.outbox.apply(id, c, s.deps.Now())
+	}
+	s.view.apply(c)
 }
 
 // Ready reports whether questions can be answered.
@@ -202,7 +228,7 @@ func (s *Service) ensureCompany(ctx context.Context) error {
 		ID: companyID(s.cfg.Org), Org: s.cfg.Org, Name: s.cfg.Company,
 		Token: newToken(), CreatedAt: now, UpdatedAt: now,
 	}
-	rev, err := s.commit(ctx, put{key: state.CompanyKey(c.ID), record: c})
+	rev, err := s.commit(ctx, did(Caller{}, audit.Created, c), put{key: state.CompanyKey(c.ID), record: c})
 	if errors.Is(err, state.ErrConflict) {
 		_, rev, err = s.deps.State.Get(ctx, state.CompanyKey(c.ID))
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
@@ -98,7 +99,7 @@ func (s *Service) CreateToken(ctx context.Context, who Caller, data *Object) (*T
 	}
 	text := newBearer(t.ID)
 	t.Hash = hash(text)
-	rev, err := s.commit(ctx, put{state.TokenKey(t.ID), t, 0})
+	rev, err := s.commit(ctx, did(who, audit.Created, t), put{state.TokenKey(t.ID), t, 0})
 	if err != nil {
 		return nil, seal.Plaintext{}, err
 	}
@@ -197,7 +198,7 @@ func (s *Service) ChangeToken(ctx context.Context, who Caller, id string, data *
 	if err := data.report.err(); err != nil {
 		return nil, err
 	}
-	t, rev, err := amend(ctx, s, state.TokenKey(id), func(t *Token) error {
+	t, rev, err := amend(ctx, s, did(who, audit.Updated, nil), state.TokenKey(id), func(t *Token) error {
 		if !t.RevokedAt.IsZero() {
 			return errUnchanged
 		}
@@ -217,7 +218,7 @@ func (s *Service) DeleteToken(ctx context.Context, who Caller, id string) error 
 	if _, err := s.Token(ctx, who, id); err != nil {
 		return err
 	}
-	rev, err := remove(ctx, s, state.TokenKey(id), func(*Token, state.Revision) ([]state.Write, error) { return nil, nil })
+	rev, err := remove(ctx, s, who, state.TokenKey(id), func(*Token, state.Revision) ([]state.Write, error) { return nil, nil })
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (s *Service) updateSecret(ctx context.Context, who Caller, current *secret.
 	}
 	noted := len(data.report.problems)
 	var opened *Dialog
-	updated, rev, err := s.edit(ctx, who, current.ID, func(d *secret.Draft) (err error) {
+	updated, rev, err := s.edit(ctx, edit{who, current.ID, Update, func(d *secret.Draft) (err error) {
 		data.report.problems = data.report.problems[:noted] // of an earlier run
 		u.changed, opened = nil, nil
 		if err := s.apply(ctx, u, d); err != nil {
@@ -44,15 +44,17 @@ func (s *Service) updateSecret(ctx context.Context, who Caller, current *secret.
 			err = errUnchanged
 		}
 		return err
-	})
+	}, func(r *secret.Secret) (says []saying) {
+		if len(u.changed) > 0 {
+			says = append(says, sayUpdated(r, who.Actor, u.changed))
+		}
+		if opened != nil && slices.Contains(u.changed, "credentials") {
+			says = append(says, sayReauthorize(r, opened.Until))
+		}
+		return says
+	}})
 	if err != nil {
 		return nil, err
-	}
-	if len(u.changed) > 0 {
-		s.announceUpdated(ctx, updated, rev, who.Actor, u.changed)
-	}
-	if opened != nil && slices.Contains(u.changed, "credentials") {
-		s.announceReauthorize(ctx, updated, rev, opened.Until)
 	}
 	s.see(ctx, rev)
 	return &Changed{Secret: updated, Dialog: opened}, nil

@@ -78,7 +78,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer span.End()
 
 	request := secret.NewRequestID()
-	show, shown, err := h.handle(ctx, r)
+	show, shown, err := h.handle(ctx, r, request)
 	if err != nil {
 		span.SetStatus(codes.Error, "")
 		h.log.ErrorContext(ctx, "a callback failed", "request", request, "error", err)
@@ -93,7 +93,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // handle decides which page to show, and what on it. Its error is for the log.
-func (h *handler) handle(ctx context.Context, r *http.Request) (page, content, error) {
+func (h *handler) handle(ctx context.Context, r *http.Request, request string) (page, content, error) {
 	if r.Method != http.MethodGet {
 		return wrongMethod, content{}, nil
 	}
@@ -105,6 +105,7 @@ func (h *handler) handle(ctx context.Context, r *http.Request) (page, content, e
 		return invalid, content{}, nil
 	}
 	defer c.Code.Wipe()
+	c.Request = request
 	v, err := h.consent(ctx, c)
 	switch {
 	case errors.Is(err, api.ErrNoDialog):

@@ -20,6 +20,7 @@ var (
 	errMethod        = errors.New("the method is not allowed here")
 	errNotAcceptable = errors.New("answers are " + jsonAPI + " of revision 1, which the header Accept does not admit")
 	errMediaType     = errors.New("a body must be " + jsonAPI + " or " + plainJSON)
+	errPurpose       = fmt.Errorf("the header %s must be one line of UTF-8, at most %d bytes long, and stand there once", headerPurpose, maxPurpose)
 	errEncoding      = errors.New("a body must not be compressed or otherwise encoded (header Content-Encoding)")
 	errTooLarge      = fmt.Errorf("a body must be at most %d bytes long", maxBody)
 	errBroken        = errors.New("the body did not arrive")
@@ -73,6 +74,7 @@ func rules() []rule {
 		{is: errMethod, status: http.StatusMethodNotAllowed, code: "not-found"},
 		{is: errNotAcceptable, status: http.StatusNotAcceptable, code: "unknown-error"},
 		{is: errMediaType, status: http.StatusUnsupportedMediaType, code: "unknown-error"},
+		{is: errPurpose, status: http.StatusBadRequest, code: "invalid-parameter"},
 		{is: errEncoding, status: http.StatusUnsupportedMediaType, code: "unknown-error"},
 		{is: errIfMatch, status: http.StatusBadRequest, code: "invalid-header"},
 		{is: api.ErrChanged, status: http.StatusPreconditionFailed, code: "precondition-failed"},

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // The media types of the API (contract A1).
@@ -86,4 +88,24 @@ func rangeOf(part string) (specific int, admitted bool) {
 	}
 	q, err := strconv.ParseFloat(params["q"], 64)
 	return specific, err != nil || q > 0
+}
+
+const (
+	// headerPurpose is where a caller may say what a request is for; the audit trail notes
+	// it. It is an addition to the contract.
+	headerPurpose = "X-Rekindle-Purpose"
+	maxPurpose    = 256 // bytes
+)
+
+// purposeOf returns what a request is said to be for, "" when nothing is said.
+func purposeOf(h http.Header) (string, error) {
+	said := h.Values(headerPurpose)
+	if len(said) == 0 {
+		return "", nil
+	}
+	purpose := strings.TrimSpace(said[0])
+	if len(said) > 1 || len(purpose) > maxPurpose || !utf8.ValidString(purpose) || strings.ContainsFunc(purpose, unicode.IsControl) {
+		return "", errPurpose
+	}
+	return purpose, nil
 }

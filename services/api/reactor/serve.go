@@ -123,7 +123,11 @@ func (d *door) answer(rt route, w http.ResponseWriter, r *http.Request) (reply, 
 	if err := negotiate(r); err != nil {
 		return reply{}, err
 	}
-	caller := d.callerOf(who)
+	purpose, err := purposeOf(r.Header)
+	if err != nil {
+		return reply{}, err
+	}
+	caller := d.callerOf(who, w, purpose)
 	if caller.IfMatch, err = ifMatch(r.Header); err != nil {
 		return reply{}, err
 	}
@@ -150,8 +154,10 @@ func (d *door) admit(r *http.Request) (auth.Principal, error) {
 	return who, d.limiter.Token(who)
 }
 
-func (d *door) callerOf(who auth.Principal) api.Caller {
+func (d *door) callerOf(who auth.Principal, w http.ResponseWriter, purpose string) api.Caller {
 	return api.Caller{
+		Request:  requestID(w),
+		Purpose:  purpose,
 		Org:      who.Org,
 		Actor:    secret.Actor{Email: who.Email, DisplayName: who.DisplayName},
 		Rights:   who.Rights,

@@ -1,0 +1,171 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+const (
+	// relayAfter is for how long a parcel is left to the process that put it into the
+	// outbox: longer than a request may take, which may still be about to tell it.
+	relayAfter = 20 * time.Second
+	// relayEvery is how often is looked for those that were left.
+	relayEvery = time.Second
+	// relayBatch is how many are told at a time.
+	relayBatch = 512
+)
+
+// outbox is what is to be told, as the state shows it.
+type outbox struct {
+	log     *slog.Logger
+	process string
+
+	mu      sync.Mutex
+	waiting map[string]waiting // by the id of the parcel
+	// announced are those whose events this process has published.
+	announced map[string]bool
+	wake      chan struct{} // holds a token when there may be something to tell
+}
+
+// waiting is a parcel in the outbox, as it is stored: most are gone before anybody but
+// their own process has to read them.
+type waiting struct {
+	state.Change
+	seen time.Time
+}
+
+func newOutbox(log *slog.Logger, process string) *outbox {
+	return &outbox{
+		log: log, process: process, waiting: map[string]waiting{}, announced: map[string]bool{}, wake: make(chan struct{}, 1),
+	}
+}
+
+// apply takes in a change of the outbox.
+func (o *outbox) apply(id string, c state.Change, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c.Value == nil {
+		delete(o.waiting, id)
+		delete(o.announced, id)
+		return
+	}
+	o.waiting[id] = waiting{c, now}
+	if o.announced[id] {
+		o.stir()
+	}
+}
+
+// told notes that the events of a parcel are published.
+func (o *outbox) told(id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.announced[id] = true
+	if _, here := o.waiting[id]; here {
+		o.stir()
+	}
+}
+
+// stir wakes the relay. The caller holds mu.
+func (o *outbox) stir() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// due returns the parcels that are to be told by now, in the order in which they were
+// written: those whose events are published, and those that were left.
+func (o *outbox) due(now time.Time, most int) []*parcel {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var list []*parcel
+	for id, w := range o.waiting {
+		if !o.announced[id] && now.Sub(w.seen) < relayAfter {
+			continue
+		}
+		p, err := readParcel(id, w.Change)
+		if err != nil {
+			o.log.Error("a record cannot be read", "key", w.Key, "revision", uint64(w.Revision), "error", err)
+			delete(o.waiting, id) // it stays in the state
+			continue
+		}
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b *parcel) int { return cmp.Compare(a.revision, b.revision) })
+	return list[:min(len(list), most)]
+}
+
+// readParcel reads a message of the outbox.
+func readParcel(id string, c state.Change) (*parcel, error) {
+	p := &parcel{id: id, revision: c.Revision}
+	return p, json.Unmarshal(c.Value, p)
+}
+
+// later puts off what could not be told.
+func (o *outbox) later(id string, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.announced, id)
+	if w, here := o.waiting[id]; here {
+		w.seen = now.Add(healPause - relayAfter)
+		o.waiting[id] = w
+	}
+}
+
+// isAnnounced reports whether this process has published the events of a parcel.
+func (o *outbox) isAnnounced(id string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.announced[id]
+}
+
+// relay tells what is in the outbox until ctx ends, and returns ctx's error. Every process
+// does so. When two come to the same parcel both tell it, which does no harm.
+func (s *Service) relay(ctx context.Context) error {
+	tick := time.NewTicker(relayEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.outbox.wake:
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for ctx.Err() == nil && s.relayOnce(ctx) == relayBatch {
+		}
+	}
+}
+
+// relayOnce tells a batch of what is due, and returns how many there were.
+func (s *Service) relayOnce(ctx context.Context) int {
+	list := s.outbox.due(s.deps.Now(), relayBatch)
+	for _, p := range list {
+		if err := s.deliver(ctx, p); err != nil && ctx.Err() == nil {
+			s.outbox.later(p.id, s.deps.Now())
+			s.deps.Logger.WarnContext(ctx, "a change could not be told yet", "event", p.Entry.Type(), "error", err)
+		}
+	}
+	return len(list)
+}
+
+// deliver tells one parcel, and takes it out of the outbox.
+func (s *Service) deliver(ctx context.Context, p *parcel) error {
+	if !s.outbox.isAnnounced(p.id) {
+		if err := s.announce(ctx, p); err != nil {
+			return err
+		}
+	}
+	_, err := s.deps.State.Commit(ctx, state.Write{Key: state.OutboxKey(p.id), Expect: p.revision})
+	if errors.Is(err, state.ErrConflict) { // another process was as fast
+		return nil
+	}
+	return err
+}
