@@ -15,6 +15,7 @@ const (
 	AllEvents = Root + ".event.>"
 	AllJobs   = Root + ".job.*"
 	AllParked = Root + ".parked.>"
+	AllAudit  = Root + ".audit.*"
 )
 
 // EventSubject is where an event of type t travels. About is as [Data] says; an
@@ -27,12 +28,20 @@ func EventSubject(org string, t Type, about string) string {
 // organisation, or about a provider, as in [EventSubject].
 func SubjectsAbout(org, about string) string { return EventSubject(org, anyType, about) }
 
+// SubjectsOf is the pattern of the subjects of all events of a type.
+func SubjectsOf(t Type) string {
+	return strings.Join([]string{Root, "event", "*", string(t), "*"}, ".")
+}
+
 // anyType stands for every type in a pattern.
 const anyType Type = "*"
 
 // JobSubject is where jobs for a secret travel. There is one subject for each
 // secret because the stream keeps at most one job per subject.
 func JobSubject(secret string) string { return Root + ".job." + Token(secret) }
+
+// AuditSubject is where the pages of an organisation's audit trail are kept.
+func AuditSubject(org string) string { return Root + ".audit." + Token(org) }
 
 // ParkedSubject is where a message of the lane ("job", "intake") about a secret
 // is kept for a person.

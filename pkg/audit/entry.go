@@ -40,6 +40,8 @@ type Entry struct {
 	Action string `json:"action,omitempty"`
 	// Outcome is how it ended, where that is not what the verb says: "failed".
 	Outcome string `json:"outcome,omitempty"`
+	// Reason is why it failed.
+	Reason string `json:"reason,omitempty"`
 	// Email and Name are whose doing it was; both are absent when it was nobody's in
 	// person.
 	Email string `json:"email,omitempty"`
@@ -57,6 +59,8 @@ type Entity struct {
 	Name string `json:"name,omitempty"`
 	// Property is the id of the property it is part of, or is; empty for none.
 	Property string `json:"property,omitempty"`
+	// PropertyName is what that was called then, if that was known.
+	PropertyName string `json:"property_name,omitempty"`
 	// Public is its public form after the change, a JSON object; absent when nothing of it is
 	// told.
 	Public json.RawMessage `json:"public,omitempty"`

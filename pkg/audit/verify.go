@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -124,10 +125,13 @@ func (v *Verifier) note(f Fault, number uint64, s Stored, detail string) {
 	}
 }
 
-// Report ends the verification.
+// Report returns what was found so far.
 func (v *Verifier) Report() Report {
+	r := v.report
 	if v.head != "" && !v.found {
-		v.note(NoHead, 0, Stored{}, "no page has the hash that was kept: pages were cut off or altered, or have been dropped by age since")
+		r.Findings = append(slices.Clip(r.Findings), Finding{
+			Fault: NoHead, Detail: "no page has the hash that was kept: pages were cut off or altered, or have been dropped by age since",
+		})
 	}
-	return v.report
+	return r
 }

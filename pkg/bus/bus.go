@@ -24,12 +24,21 @@ type Config struct {
 	Name string
 	// Replicas of every stream: 1, or 3 or 5 on a cluster.
 	Replicas int
+	// Audit is how much of the audit trail is kept.
+	Audit AuditKept
 	// OnConnected, if not nil, is told when the connection stands and when it is
 	// lost, in the order of events and never twice at a time. It must not block.
 	OnConnected func(connected bool)
 	// Local is the clock of this machine; nil means time.Now.
 	Local  func() time.Time
 	Logger *slog.Logger
+}
+
+// AuditKept is how much of the audit trail is kept: what is older, or over, goes. Zero
+// leaves it as it is, or at the default.
+type AuditKept struct {
+	Keep  time.Duration
+	Bytes int64
 }
 
 // Bus is a connection to the fleet's NATS. It reconnects for ever, unless the
@@ -40,6 +49,7 @@ type Bus struct {
 	js       jetstream.JetStream
 	log      *slog.Logger
 	replicas int
+	audit    AuditKept
 	lane     limits
 	batches  chan struct{} // slots for atomic batches, see commitBatch
 	steady   steadiness
@@ -75,7 +85,7 @@ func start(ctx context.Context, cfg Config, lane limits) (*Bus, error) {
 		cfg.Local = time.Now
 	}
 	b := &Bus{
-		log: cfg.Logger, replicas: max(1, cfg.Replicas), lane: lane, batches: make(chan struct{}, maxBatches),
+		log: cfg.Logger, replicas: max(1, cfg.Replicas), audit: cfg.Audit, lane: lane, batches: make(chan struct{}, maxBatches),
 		clock: clock{local: cfg.Local}, restored: make(chan struct{}, 1),
 	}
 	if err := b.dial(ctx, cfg, addr); err != nil {

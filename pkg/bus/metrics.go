@@ -14,8 +14,8 @@ const scrapeTimeout = 2 * time.Second
 // much work is waiting. Its figures are of the whole fleet, so one process of
 // it is enough to collect them.
 type Queues struct {
-	b                                       *Bus
-	waiting, inFlight, oldest, parked, down *prometheus.Desc
+	b                                                *Bus
+	waiting, inFlight, oldest, parked, unheard, down *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*Queues)(nil)
@@ -29,13 +29,14 @@ func (b *Bus) Queues() *Queues {
 		inFlight: d("rekindle_jobs_in_flight", "Jobs that exchangers hold."),
 		oldest:   d("rekindle_jobs_oldest_seconds", "Age of the oldest job that is not done, 0 when there is none."),
 		parked:   d("rekindle_parked_messages", "Messages set aside for a person."),
+		unheard:  d("rekindle_audit_waiting", "Events of what the fleet did that are not written into the audit trail yet."),
 		down:     d("rekindle_queues_unreadable", "1 when the server did not say how much work is waiting, else 0."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (q *Queues) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{q.waiting, q.inFlight, q.oldest, q.parked, q.down} {
+	for _, d := range []*prometheus.Desc{q.waiting, q.inFlight, q.oldest, q.parked, q.unheard, q.down} {
 		ch <- d
 	}
 }
@@ -55,12 +56,13 @@ func (q *Queues) Collect(ch chan<- prometheus.Metric) {
 	gauge(q.inFlight, float64(depth.inFlight))
 	gauge(q.oldest, depth.oldest.Seconds())
 	gauge(q.parked, float64(depth.parked))
+	gauge(q.unheard, float64(depth.unheard))
 }
 
 type depth struct {
-	waiting, parked uint64
-	inFlight        int
-	oldest          time.Duration
+	waiting, parked, unheard uint64
+	inFlight                 int
+	oldest                   time.Duration
 }
 
 func (b *Bus) depth(ctx context.Context) (d depth, err error) {
@@ -76,6 +78,11 @@ func (b *Bus) depth(ctx context.Context) (d depth, err error) {
 	if err != nil {
 		return d, err
 	}
+	heard, err := b.js.Consumer(ctx, streamEvents, consumerAudit)
+	if err != nil {
+		return d, err
+	}
+	d.unheard = heard.CachedInfo().NumPending + uint64(heard.CachedInfo().NumAckPending)
 	d.waiting = c.CachedInfo().NumPending
 	d.inFlight = c.CachedInfo().NumAckPending
 	d.parked = parked.CachedInfo().State.Msgs

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
@@ -20,8 +22,10 @@ const (
 	streamEvents = "EVENTS"
 	streamJobs   = "JOBS"
 	streamParked = "PARKED"
+	streamAudit  = "AUDIT"
 
 	consumerExchanger = "exchanger"
+	consumerAudit     = "audit"
 
 	prefixLeases = "$KV.leases."
 )
@@ -39,6 +43,12 @@ const (
 	// eventsDuplicates is how long a repeated event is recognised by its id.
 	eventsDuplicates = 2 * time.Minute
 	maxParkedPer     = 10
+)
+
+// How long and how much of the audit trail is kept, unless a [Config] says otherwise.
+const (
+	DefaultAuditKeep  = 400 * 24 * time.Hour
+	DefaultAuditBytes = 2 << 30
 )
 
 // AckWait is after how long a job is given to another exchanger when the one
@@ -69,6 +79,14 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 		Name: streamParked, Description: "what needs a person",
 		Subjects: []string{events.AllParked}, MaxAge: keepParked, MaxBytes: maxParked, MaxMsgsPerSubject: maxParkedPer, MaxMsgSize: 4 * events.MaxBody,
 		AllowDirect: true,
+	}, {
+		Name: streamAudit, Description: "the audit trail, a message per page",
+		Subjects: []string{events.AllAudit}, MaxAge: cmp.Or(b.audit.Keep, DefaultAuditKeep), MaxBytes: cmp.Or(b.audit.Bytes, DefaultAuditBytes),
+		MaxMsgSize: audit.MaxPage + 4<<10, AllowDirect: true,
+		// Written once a second at most, and much the same over and over.
+		Compression: jetstream.S2Compression,
+		// Nobody takes a page out, or all of them, by a command.
+		DenyDelete: true, DenyPurge: true,
 	}}
 	for _, bucket := range state.Buckets() {
 		all = append(all, keep(bucket))
@@ -98,7 +116,7 @@ func prefixOf(bucket state.Bucket) string { return "$KV." + string(bucket) + "."
 // every change of what is declared here: while two versions of the program run
 // side by side, the older one leaves alone what the newer has declared.
 const (
-	topologyVersion = 3
+	topologyVersion = 4
 	topologyKey     = "rekindle-topology"
 )
 
@@ -114,6 +132,9 @@ func (b *Bus) declare(ctx context.Context) error {
 	}
 	if err := b.declareConsumer(ctx); err != nil {
 		return fmt.Errorf("consumer %s of stream %s: %w", consumerExchanger, streamJobs, err)
+	}
+	if err := b.declareHearing(ctx); err != nil {
+		return fmt.Errorf("consumer %s of stream %s: %w", consumerAudit, streamEvents, err)
 	}
 	return nil
 }
@@ -140,8 +161,45 @@ func (b *Bus) declareStream(ctx context.Context, want jetstream.StreamConfig) er
 		return nil
 	}
 	// Where and how large a stream is, is the operator's to change.
-	want.Replicas, want.Placement, want.MaxBytes = have.Replicas, have.Placement, have.MaxBytes
+	want.Replicas, want.Placement = have.Replicas, have.Placement
+	b.keepSize(&want, have)
 	_, err = b.js.UpdateStream(ctx, want)
+	return err
+}
+
+// keepSize lets a stream keep what it keeps, but for the audit trail as far as this process is
+// told how much: not all are.
+func (b *Bus) keepSize(want *jetstream.StreamConfig, have jetstream.StreamConfig) {
+	audit := want.Name == streamAudit
+	if !audit || b.audit.Bytes == 0 {
+		want.MaxBytes = have.MaxBytes
+	}
+	if audit && b.audit.Keep == 0 {
+		want.MaxAge = have.MaxAge
+	}
+}
+
+// declareHearing makes the consumer that the audit trail is told by.
+func (b *Bus) declareHearing(ctx context.Context) error {
+	var subjects []string
+	for _, t := range heardTypes() {
+		subjects = append(subjects, events.SubjectsOf(t))
+	}
+	c, err := b.js.Consumer(ctx, streamEvents, consumerAudit)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+	case err != nil:
+		return err
+	case newer(c.CachedInfo().Config.Metadata):
+		return nil
+	}
+	_, err = b.js.CreateOrUpdateConsumer(ctx, streamEvents, jetstream.ConsumerConfig{
+		Durable: consumerAudit, AckPolicy: jetstream.AckExplicitPolicy, FilterSubjects: subjects,
+		// What was announced before there was a trail is not told.
+		DeliverPolicy: jetstream.DeliverNewPolicy,
+		AckWait:       hearWait, MaxAckPending: maxHeard, MaxDeliver: -1,
+		Metadata: map[string]string{topologyKey: strconv.Itoa(topologyVersion)},
+	})
 	return err
 }
 

@@ -23,6 +23,7 @@ const (
 	PrefixDataElement Prefix = "DE"
 	PrefixLibrary     Prefix = "LB"
 	PrefixBuild       Prefix = "BL"
+	PrefixAudit       Prefix = "AE"
 )
 
 // NewID returns a fresh id: the prefix and a random UUID (version 4) without
