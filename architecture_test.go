@@ -36,7 +36,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"pkg/ops":      {outside: []string{"go.opentelemetry.io/", "github.com/prometheus/", "golang.org/x/term"}},
 	"pkg/natsd":    {outside: []string{"github.com/nats-io/"}},
 	"pkg/bus": {
-		here:    []string{"events", "pkg/state", "pkg/work"},
+		here:    []string{"events", "pkg/audit", "pkg/state", "pkg/work"},
 		outside: []string{"github.com/nats-io/nats.go", "github.com/ThreeDotsLabs/watermill", "github.com/nats-io/nuid", "go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 	},
 	"services/scheduler": {
@@ -57,13 +57,14 @@ var imports = map[string]struct{ here, outside []string }{
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 	},
 	"services/api/reactor": {
-		here:    []string{"services/api", "services/api/auth", "pkg/secret", "pkg/state", "pkg/seal", "pkg/work"},
+		here:    []string{"services/api", "services/api/auth", "pkg/audit", "pkg/secret", "pkg/state", "pkg/seal", "pkg/work"},
 		outside: []string{"go.opentelemetry.io/", "github.com/prometheus/client_golang"},
 	},
-	"services/api/apitest":         {here: []string{"events", "pkg/provider", "pkg/seal", "pkg/secret", "pkg/state", "pkg/state/statetest", "pkg/work", "services/api", "services/api/auth"}, outside: []string{"github.com/prometheus/client_golang"}},
+	"services/api/apitest":         {here: []string{"events", "pkg/audit/audittest", "pkg/provider", "pkg/seal", "pkg/secret", "pkg/state", "pkg/state/statetest", "pkg/work", "services/api", "services/api/auth"}, outside: []string{"github.com/prometheus/client_golang"}},
 	"services/api/client":          {},
 	"services/sandbox":             {},
 	"services/sandbox/sandboxtest": {here: []string{"services/sandbox"}},
+	"pkg/audit/audittest":          {here: []string{"pkg/audit"}},
 	"pkg/state/statetest":          {here: []string{"pkg/state"}},
 	"cmd/rekindle": {
 		here:    []string{"events", "pkg/", "services/"},

@@ -59,6 +59,8 @@ var decoders = map[string]string{
 	"pkg/secret.SigningKey": "pkg/secret.FuzzSigningKey",
 	"pkg/secret.get":        "pkg/secret.FuzzRecord",
 
+	"pkg/audit.ReadPage": "pkg/audit.FuzzPage",
+
 	"services/api.ask":        "services/api.FuzzTestAnswer",
 	"services/api.change":     "services/api.FuzzApply",
 	"services/api.decode":     "services/api/reactor.FuzzCreateSecret",
@@ -77,12 +79,14 @@ var decoders = map[string]string{
 	"services/api/callback.readQuery": "services/api/callback.FuzzCallback",
 
 	"services/api/client.CreateToken": notFuzzed + "what decode has read before",
+	"cmd/rekindle.listAudit":          notFuzzed + "a flag, which is a time or none",
 
 	"services/api/client.decode":  "services/api/client.FuzzAnswer",
 	"services/api/client.do":      "services/api/client.FuzzAnswer",
 	"services/api/client.isAPI":   "services/api/client.FuzzAnswer",
 	"services/api/client.problem": "services/api/client.FuzzAnswer",
 
+	"services/api/reactor.spanOf":    "services/api/reactor.FuzzAsk",
 	"services/api/reactor.moment":    "services/api/reactor.FuzzAsk",
 	"services/api/reactor.momentIs":  "services/api/reactor.FuzzList",
 	"services/api/reactor.negotiate": "services/api/reactor.FuzzCreate",

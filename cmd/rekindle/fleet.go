@@ -100,6 +100,7 @@ func (f *fleet) runNATS(ctx context.Context, ready func()) (err error) {
 
 func (f *fleet) runBus(ctx context.Context, ready func()) (err error) {
 	cfg := bus.Config{URL: f.natsURL, Name: "rekindle " + f.target, Replicas: f.file.NATS.Replicas, Local: f.local, Logger: f.ops.Logger}
+	cfg.Audit = bus.AuditKept{Keep: time.Duration(f.file.Audit.Keep), Bytes: f.file.Audit.Bytes}
 	cfg.OnConnected = func(ok bool) { f.connected(ok, "not connected to NATS") }
 	if f.nats != nil {
 		cfg.URL = f.nats.URL()
@@ -200,10 +201,15 @@ func (f *fleet) runScheduler(ctx context.Context, ready func()) error {
 }
 
 func (f *fleet) runProjection(ctx context.Context, ready func()) error {
+	trail, err := f.bus.Audit(ctx)
+	if err != nil {
+		return err
+	}
 	f.api = api.New(api.Config{
 		Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy, Apps: f.apps,
 	}, api.Deps{
 		State: f.state, Events: f.bus, Tester: f.bus, Ledger: f.bus, Parked: f.bus, Jobs: f.bus,
+		Audit: trail, Heard: f.bus,
 		Now: f.bus.Now, Logger: f.ops.Logger, Metrics: f.ops.Registry,
 	})
 	ctx, stop := context.WithCancel(ctx)

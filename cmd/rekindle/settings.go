@@ -95,6 +95,11 @@ type fileSettings struct {
 		// Replicas of the streams when they are made: 1, 3 or 5.
 		Replicas int `yaml:"replicas"`
 	} `yaml:"nats"`
+	// Audit is how much of the audit trail is kept.
+	Audit struct {
+		Keep  config.Duration `yaml:"keep"`
+		Bytes int64           `yaml:"bytes"`
+	} `yaml:"audit"`
 	Exchanger struct {
 		// Workers is how many jobs one exchanger works on at a time.
 		Workers int `yaml:"workers"`
@@ -158,6 +163,7 @@ func (s *settings) resolve() error {
 	s.checkBudgets(&errs)
 	s.checkProviders(&errs)
 	errs.Check(slices.Contains([]int{0, 1, 3, 5}, s.file.NATS.Replicas), "nats.replicas", "no such number of replicas", "use 1, 3 or 5")
+	s.checkAudit(&errs)
 	errs.Check(s.file.Exchanger.Workers >= 0 && s.file.Exchanger.Workers <= maxWorkers, "exchanger.workers", "out of bounds",
 		fmt.Sprintf("use 1 to %d, or leave it out for %d", maxWorkers, exchanger.DefaultWorkers))
 	errs.Check(time.Duration(s.file.Exchanger.Timeout) <= time.Minute, "exchanger.timeout", "too long", "use at most 1m, or leave it out for 10s")
@@ -171,6 +177,16 @@ func (s *settings) resolve() error {
 		s.file.Company.Org = api.DefaultOrg
 	}
 	return nil
+}
+
+// minAuditBytes is room for some hundred thousand entries.
+const minAuditBytes = 64 << 20
+
+func (s *settings) checkAudit(errs *config.Errors) {
+	keep, bytes := time.Duration(s.file.Audit.Keep), s.file.Audit.Bytes
+	errs.Check(keep == 0 || keep >= 24*time.Hour, "audit.keep", "too short", "use at least 1d, or leave it out for 400d")
+	errs.Check(bytes == 0 || bytes >= minAuditBytes, "audit.bytes", "too little",
+		fmt.Sprintf("use at least %d, or leave it out for %d", minAuditBytes, bus.DefaultAuditBytes))
 }
 
 const maxWorkers = 4096

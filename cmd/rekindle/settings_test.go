@@ -51,6 +51,8 @@ func TestSettingsRefuse(t *testing.T) {
 		"any origin":     {file: "cors: {origins: [\"*\"]}", want: "cors.origins[0]: not an origin"},
 		"a URL":          {file: "budgets: {hosts: {\"https://h/token\": {rate: 1}}}", want: "not a token host; use the host of a token_url"},
 		"capitals":       {file: "budgets: {hosts: {Auth.test: {rate: 1}}}", want: "budgets.hosts.Auth.test: not a token host"},
+		"audit":          {file: "audit: {keep: 1h, bytes: -1}", want: "audit.keep: too short; use at least 1d, or leave it out for 400d"},
+		"audit bytes":    {file: "audit: {bytes: 1}", want: "audit.bytes: too little"},
 		"unread file":    {file: "canary: 1", flags: []string{"--log-level=loud"}, want: "--log-level: there is no such level"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -70,9 +70,8 @@ func TestAuditOfTheRawStream(t *testing.T) {
 		"swapped":     {swapped, audit.Missing},
 		"first gone":  {whole[1:], audit.Rewritten}, // by age it would leave the others where they are
 	} {
-		rewrite(t, b, row.pages)
 		v := audit.NewVerifier("acme", head)
-		for _, p := range pagesOf(t, l) {
+		for _, p := range pagesOf(t, rewritten(t, row.pages)) {
 			v.Add(p)
 		}
 		if r := v.Report(); r.Sound() != (row.want == "") || !r.Sound() && r.Findings[0].Fault != row.want {
@@ -95,20 +94,16 @@ func pagesOf(t testing.TB, l audit.Log) (pages []audit.Stored) {
 	}
 }
 
-// rewrite makes the stream anew, of these pages.
-func rewrite(t testing.TB, b *Bus, pages []audit.Stored) {
+// rewritten is a stream made anew, of these pages.
+func rewritten(t testing.TB, pages []audit.Stored) *AuditLog {
 	t.Helper()
-	if err := b.js.DeleteStream(t.Context(), streamAudit); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.declare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	b := open(t)
 	for _, p := range pages {
 		if _, err := b.js.Publish(t.Context(), events.AuditSubject("acme"), p.Body); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return openAudit(t, b)
 }
 
 // TestAuditKept: what a process is told of how much is kept is done, and what it is not told

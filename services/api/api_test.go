@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
 	"github.com/rekindle-dev/rekindle/events"
@@ -249,6 +250,7 @@ func TestAnEventThatFailsDoesNotFailTheChange(t *testing.T) {
 		t.Error("the log does not tell of the event")
 	}
 	families, err := w.Metrics.Gather()
+	families = slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() != "rekindle_events_unpublished_total" })
 	if err != nil || len(families) != 1 || families[0].GetMetric()[0].GetCounter().GetValue() != 1 {
 		t.Errorf("the event was not counted: %v, %v", families, err)
 	}

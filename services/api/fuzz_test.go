@@ -96,11 +96,11 @@ func FuzzTestAnswer(f *testing.F) {
 // FuzzParcel: what is in the outbox is read or left alone, and nothing that can be read
 // keeps what is behind it from being told.
 func FuzzParcel(f *testing.F) {
-	f.Add([]byte(`{"process":"p","org":"acme","events":[{"header":{"ce-id":["1"]},"body":{}}],"entry":{"id":"AE1","resource":"secret","verb":"created"}}`))
+	f.Add([]byte(`{"org":"acme","events":[{"header":{"ce-id":["1"]},"body":{}}],"entry":{"id":"AE1","resource":"secret","verb":"created"}}`))
 	f.Add([]byte(`{"entry":null,"events":[null]}`))
 	f.Add([]byte(`{`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		o := newOutbox(slog.New(slog.DiscardHandler), "p")
+		o := newOutbox(slog.New(slog.DiscardHandler))
 		o.apply("1", state.Change{Key: state.OutboxKey("1"), Value: body, Revision: 1}, time.Time{})
 		_, err := readParcel("1", state.Change{Value: body})
 		if list := o.due(time.Time{}.Add(relayAfter), relayBatch); (len(list) == 1) != (err == nil) {

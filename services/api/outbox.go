@@ -37,15 +37,14 @@ func did(who Caller, verb audit.Verb, of told) deed { return deed{who: who, verb
 
 // parcel is a message in the outbox: all that is to be told of one change.
 type parcel struct {
-	// Process made the change, and tells it first.
-	Process string `json:"process"`
-	Org     string `json:"org"`
+	Org string `json:"org"`
 	// Events are to be published.
 	Events []letter    `json:"events,omitempty"`
 	Entry  audit.Entry `json:"entry"`
 
-	id       string
-	revision state.Revision
+	id        string
+	revision  state.Revision
+	announced bool // by this process
 }
 
 // letter is an event as package events writes it.
@@ -63,8 +62,11 @@ func (s *Service) pack(ctx context.Context, d deed) (*parcel, error) {
 		return nil, errUntold
 	}
 	resource, org, entity := d.of.tell()
+	if entity.PropertyName = s.nameOfProperty(entity.Property); entity.ID == entity.Property {
+		entity.PropertyName = entity.Name
+	}
 	id, now := secret.NewRequestID(), s.now()
-	p := &parcel{Process: s.process, Org: org, id: id, Entry: audit.Entry{
+	p := &parcel{Org: org, id: id, Entry: audit.Entry{
 		ID: audit.NewID(org, id, now), At: now, Resource: resource, Verb: d.verb, Action: string(d.action), Outcome: d.outcome,
 		Email: d.who.Actor.Email, Name: d.who.Actor.DisplayName, Request: d.who.Request, Purpose: d.who.Purpose, Entity: entity,
 	}}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
@@ -19,14 +20,15 @@ const (
 	relayAfter = 20 * time.Second
 	// relayEvery is how often is looked for those that were left.
 	relayEvery = time.Second
+	// gatherFor is how long is waited for more to come.
+	gatherFor = 250 * time.Millisecond
 	// relayBatch is how many are told at a time.
 	relayBatch = 512
 )
 
 // outbox is what is to be told, as the state shows it.
 type outbox struct {
-	log     *slog.Logger
-	process string
+	log *slog.Logger
 
 	mu      sync.Mutex
 	waiting map[string]waiting // by the id of the parcel
@@ -39,12 +41,13 @@ type outbox struct {
 // their own process has to read them.
 type waiting struct {
 	state.Change
-	seen time.Time
+	since time.Time // it was seen first
+	seen  time.Time // or put off
 }
 
-func newOutbox(log *slog.Logger, process string) *outbox {
+func newOutbox(log *slog.Logger) *outbox {
 	return &outbox{
-		log: log, process: process, waiting: map[string]waiting{}, announced: map[string]bool{}, wake: make(chan struct{}, 1),
+		log: log, waiting: map[string]waiting{}, announced: map[string]bool{}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -57,7 +60,7 @@ func (o *outbox) apply(id string, c state.Change, now time.Time) {
 		delete(o.announced, id)
 		return
 	}
-	o.waiting[id] = waiting{c, now}
+	o.waiting[id] = waiting{c, now, now}
 	if o.announced[id] {
 		o.stir()
 	}
@@ -97,6 +100,7 @@ func (o *outbox) due(now time.Time, most int) []*parcel {
 			delete(o.waiting, id) // it stays in the state
 			continue
 		}
+		p.announced = o.announced[id]
 		list = append(list, p)
 	}
 	slices.SortFunc(list, func(a, b *parcel) int { return cmp.Compare(a.revision, b.revision) })
@@ -120,11 +124,12 @@ func (o *outbox) later(id string, now time.Time) {
 	}
 }
 
-// isAnnounced reports whether this process has published the events of a parcel.
-func (o *outbox) isAnnounced(id string) bool {
+// gone notes that a parcel is taken out, before the state shows it.
+func (o *outbox) gone(id string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.announced[id]
+	delete(o.waiting, id)
+	delete(o.announced, id)
 }
 
 // relay tells what is in the outbox until ctx ends, and returns ctx's error. Every process
@@ -135,6 +140,7 @@ func (s *Service) relay(ctx context.Context) error {
 	for {
 		select {
 		case <-s.outbox.wake:
+			gather(ctx)
 		case <-tick.C:
 		case <-ctx.Done():
 			return ctx.Err()
@@ -144,28 +150,66 @@ func (s *Service) relay(ctx context.Context) error {
 	}
 }
 
-// relayOnce tells a batch of what is due, and returns how many there were.
+// gather waits for a moment in which more may come, so that what comes together is written
+// on one page.
+func gather(ctx context.Context) {
+	t := time.NewTimer(gatherFor)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// relayOnce tells a batch of what is due, and returns how many there were. What cannot be
+// told yet holds up nothing behind it.
 func (s *Service) relayOnce(ctx context.Context) int {
 	list := s.outbox.due(s.deps.Now(), relayBatch)
+	byOrg := map[string][]*parcel{}
 	for _, p := range list {
-		if err := s.deliver(ctx, p); err != nil && ctx.Err() == nil {
-			s.outbox.later(p.id, s.deps.Now())
-			s.deps.Logger.WarnContext(ctx, "a change could not be told yet", "event", p.Entry.Type(), "error", err)
+		if !p.announced {
+			if err := s.announce(ctx, p); err != nil {
+				s.putOff(ctx, err, p)
+				continue
+			}
+		}
+		byOrg[p.Org] = append(byOrg[p.Org], p)
+	}
+	for org, parcels := range byOrg {
+		entries := make([]audit.Entry, len(parcels))
+		for i, p := range parcels {
+			entries[i] = p.Entry
+		}
+		if err := s.keeper.keep(ctx, org, entries); err != nil {
+			s.putOff(ctx, err, parcels...)
+			continue
+		}
+		for _, p := range parcels {
+			if err := s.takeOut(ctx, p); err != nil {
+				s.putOff(ctx, err, p)
+			}
 		}
 	}
 	return len(list)
 }
 
-// deliver tells one parcel, and takes it out of the outbox.
-func (s *Service) deliver(ctx context.Context, p *parcel) error {
-	if !s.outbox.isAnnounced(p.id) {
-		if err := s.announce(ctx, p); err != nil {
-			return err
-		}
+// putOff leaves parcels for a while.
+func (s *Service) putOff(ctx context.Context, err error, parcels ...*parcel) {
+	if ctx.Err() != nil {
+		return
 	}
+	for _, p := range parcels {
+		s.outbox.later(p.id, s.deps.Now())
+	}
+	s.deps.Logger.WarnContext(ctx, "changes could not be told yet", "error", err)
+}
+
+// takeOut removes a parcel that was told.
+func (s *Service) takeOut(ctx context.Context, p *parcel) error {
 	_, err := s.deps.State.Commit(ctx, state.Write{Key: state.OutboxKey(p.id), Expect: p.revision})
-	if errors.Is(err, state.ErrConflict) { // another process was as fast
-		return nil
+	if err != nil && !errors.Is(err, state.ErrConflict) { // another process may have been as fast
+		return err
 	}
-	return err
+	s.outbox.gone(p.id)
+	return nil
 }

@@ -64,8 +64,12 @@ type Deps struct {
 	// Ledger may be nil: then there are no time-lines.
 	Ledger Ledger
 	// Parked and Jobs may be nil: then parked messages cannot be seen.
-	Parked  Parked
-	Jobs    Jobs
+	Parked Parked
+	Jobs   Jobs
+	// Audit may be nil: then nothing is written down. Heard may be nil: then what the
+	// fleet does by itself is not.
+	Audit   audit.Log
+	Heard   Heard
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	// Now is the clock. Default time.Now.
@@ -105,8 +109,8 @@ type Service struct {
 	cfg     Config
 	deps    Deps
 	secrets secretsRead
-	process string // names this process in the outbox
 	outbox  *outbox
+	keeper  *keeper
 	view    *projection
 	unsaid  *prometheus.CounterVec
 	tests   pace
@@ -129,14 +133,14 @@ func New(cfg Config, deps Deps) *Service {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	process := secret.NewUUID()
-	outbox := newOutbox(deps.Logger, process)
+	outbox := newOutbox(deps.Logger)
+	deps.Metrics.MustRegister(outbox.collector(deps.Now))
 	return &Service{
 		cfg:     cfg,
 		deps:    deps,
 		secrets: secret.Store{State: deps.State},
-		process: process,
 		outbox:  outbox,
+		keeper:  newKeeper(deps),
 		view:    newProjection(deps.Logger, cfg.Apps),
 		misses:  rate.NewLimiter(missRate, missRate),
 		unsaid: promauto.With(deps.Metrics).NewCounterVec(prometheus.CounterOpts{
@@ -182,7 +186,8 @@ func (s *Service) work(ctx context.Context, ready func()) error {
 	besides.Go(func() {
 		s.heal(ctx, s.view.aBuild, s.view.unbuilt) //nolint:errcheck // it ends with ctx, as the other does
 	})
-	besides.Go(func() { s.relay(ctx) }) //nolint:errcheck // so does it
+	besides.Go(func() { s.relay(ctx) })  //nolint:errcheck // so does it
+	besides.Go(func() { s.listen(ctx) }) //nolint:errcheck // and this
 	return s.heal(ctx, s.view.anOrphan, s.view.orphaned)
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/audit/audittest"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
@@ -33,6 +34,7 @@ type Process struct {
 	State   state.Store
 	Events  *Events
 	Parked  *Parked
+	Audit   *audittest.Log
 	Log     *Log
 	Metrics *prometheus.Registry
 	// Stop ends the process; it ends with the test in any case.
@@ -50,8 +52,11 @@ func Start(t testing.TB, st state.Store, cfg api.Config) *Process {
 // not to be given.
 func StartWith(t testing.TB, cfg api.Config, deps api.Deps) *Process {
 	t.Helper()
-	p := &Process{State: deps.State, Events: new(Events), Parked: new(Parked), Log: new(Log), Metrics: prometheus.NewRegistry()}
+	p := &Process{State: deps.State, Events: new(Events), Parked: new(Parked), Audit: new(audittest.Log), Log: new(Log), Metrics: prometheus.NewRegistry()}
 	deps.Events, deps.Ledger, deps.Parked, deps.Jobs = p.Events, p.Events, p.Parked, p.Parked
+	if deps.Audit == nil {
+		deps.Audit = p.Audit
+	}
 	deps.Logger, deps.Metrics = p.Log.Logger(), p.Metrics
 	p.Service = api.New(cfg, deps)
 	ctx, stop := context.WithCancel(context.Background())

@@ -154,7 +154,7 @@ func (c *conversation) show(t *testing.T, a answer) string {
 }
 
 var random = regexp.MustCompile(`\b(` +
-	`(?:SE|PR|EN|CO|HT|NT|UR|AT|EX|DE|LB|BL)[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}` + // ids
+	`(?:SE|PR|EN|CO|HT|NT|UR|AT|EX|DE|LB|BL|AE)[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}` + // ids
 	`|[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}` + // error ids
 	`|[0-9a-f]{32}` + // request ids
 	`|[0-9a-f]{12}` + // tokens
@@ -223,6 +223,9 @@ func (c *conversation) happen(t *testing.T, what []string) {
 	switch what[0] {
 	case "park":
 		c.park(what[1])
+		return
+	case "told":
+		c.told(t)
 		return
 	case "wait":
 		seconds, err := strconv.ParseInt(what[1], 10, 64)

@@ -19,6 +19,9 @@ var notServed = []string{
 
 // notLinked are the questions that no link leads to.
 var notLinked = map[string]string{
+	"GET /audit_events":              "the organisation's, of which there is no document",
+	"GET /audit_events/{id}":         "as above; TestAuditFilters follows the links of those",
+	"GET /audit_pages":               "as above",
 	"GET /environments/{id}/secrets": "the contract's environment has no such relationship (A15.3)",
 	"GET /parked":                    "the fleet's, not a company's: whoever runs it knows where to ask",
 	"GET /parked/{id}":               "as above",

@@ -37,6 +37,14 @@ func makers() map[string]func(*testing.T, *tenant) string {
 		"tokens": func(t *testing.T, o *tenant) string {
 			return o.make(t, "/tokens", attributes(`"name":"t","rights":[]`))
 		},
+		"audit_events": func(t *testing.T, o *tenant) string {
+			for {
+				if list := decode[shapes](t, o.call(t, http.MethodGet, "/audit_events?page[size]=1", "")).Data; len(list) > 0 {
+					return list[0].ID
+				}
+				o.site.told(t)
+			}
+		},
 		"parked": func(t *testing.T, o *tenant) string {
 			about := o.under(t, "secrets", `"name":"parked","type_of":"token","credentials":{"token":"t"}`)
 			return strconv.FormatUint(o.site.Parked.Park(work.Parked{Lane: "job", Secret: about, Org: o.org}), 10)

@@ -161,6 +161,10 @@ func (d *door) routes() []route {
 		{"PATCH /tokens/{id}", auth.ManageTokens, d.changeToken},
 		{"DELETE /tokens/{id}", auth.ManageTokens, d.deleteToken},
 
+		{"GET /audit_events", auth.ReadAudit, d.listAuditEvents},
+		{"GET /audit_events/{id}", auth.ReadAudit, d.getAuditEvent},
+		{"GET /audit_pages", auth.ReadAudit, d.listAuditPages},
+
 		{"GET /parked", auth.Operate, d.listParked},
 		{"GET /parked/{id}", auth.Operate, d.getParked},
 		{"PATCH /parked/{id}", auth.Operate, d.changeParked},
