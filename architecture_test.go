@@ -31,6 +31,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"pkg/state":    {},
 	"pkg/secret":   {here: []string{"pkg/state"}},
 	"pkg/transfer": {here: []string{"pkg/secret", "pkg/seal"}, outside: []string{"golang.org/x/sync"}},
+	"pkg/egress":   {outside: []string{"code.dny.dev/ssrf"}},
 	"pkg/endpoint": {here: []string{"pkg/state"}},
 	"pkg/config":   {outside: []string{"github.com/goccy/go-yaml", "github.com/spf13/pflag"}},
 	"pkg/ops":      {outside: []string{"go.opentelemetry.io/", "github.com/prometheus/", "golang.org/x/term"}},
@@ -44,8 +45,8 @@ var imports = map[string]struct{ here, outside []string }{
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 	},
 	"services/exchanger": {
-		here:    []string{"events", "pkg/endpoint", "pkg/provider", "pkg/secret", "pkg/state", "pkg/work", "pkg/seal", "pkg/transfer"},
-		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/oauth2", "golang.org/x/sync", "code.dny.dev/ssrf"},
+		here:    []string{"events", "pkg/egress", "pkg/endpoint", "pkg/provider", "pkg/secret", "pkg/state", "pkg/work", "pkg/seal", "pkg/transfer"},
+		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/oauth2", "golang.org/x/sync"},
 	},
 	"services/api": {
 		here:    []string{"events", "pkg/audit", "pkg/provider", "pkg/secret", "pkg/state", "pkg/work", "pkg/seal", "services/api/auth"},

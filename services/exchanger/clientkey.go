@@ -132,7 +132,7 @@ type Identity struct{ transport *http.Transport }
 // Identity returns what shows the certificate where a Client of this configuration
 // goes. Close it when done.
 func (c EgressConfig) Identity(certificate tls.Certificate) *Identity {
-	secure := c.withDefaults().secure()
+	secure := c.withDefaults().egress().Secure()
 	secure.TLSClientConfig.Certificates = []tls.Certificate{certificate}
 	return &Identity{secure}
 }

@@ -3,18 +3,14 @@ package exchanger
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
-	"syscall"
 	"time"
 
-	"code.dny.dev/ssrf"
+	"github.com/rekindle-dev/rekindle/pkg/egress"
 )
 
 // EgressConfig says where token requests may go and what they may take. Its
@@ -42,26 +38,14 @@ type EgressConfig struct {
 }
 
 const (
-	defaultTimeout         = 10 * time.Second
-	defaultMaxConnsPerHost = 512
-	maxIdleConns           = 2048     // over all hosts
-	maxHeaderBytes         = 32 << 10 // of an answer
-	maxAnswerBytes         = 64 << 10 // contract A10
-	userAgent              = "rekindle"
-
-	// Common servers (Node, Apache) drop a connection that has been idle for
-	// 5 s. Letting go before they do means that hardly ever a request is
-	// written to a connection that is being closed, which ends in an outcome
-	// nobody knows.
-	idleConnTimeout = 4 * time.Second
+	defaultTimeout = 10 * time.Second
+	maxAnswerBytes = 64 << 10 // contract A10
+	userAgent      = "rekindle"
 )
 
 func (c EgressConfig) withDefaults() EgressConfig {
 	if c.Timeout <= 0 {
 		c.Timeout = defaultTimeout
-	}
-	if c.MaxConnsPerHost <= 0 {
-		c.MaxConnsPerHost = defaultMaxConnsPerHost
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -97,13 +81,15 @@ type Client struct {
 // NewClient returns a Client; Close it when done.
 func NewClient(cfg EgressConfig) *Client {
 	cfg = cfg.withDefaults()
-	return &Client{timeout: cfg.Timeout, secure: cfg.secure(), plain: newTransport(cfg, gate{allow: cfg.Allow}), now: cfg.Now}
+	return &Client{timeout: cfg.Timeout, secure: cfg.egress().Secure(), plain: cfg.egress().Plain(), now: cfg.Now}
 }
 
-// secure is how https is spoken.
-func (c EgressConfig) secure() *http.Transport {
-	public := ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(azurePlatform))
-	return newTransport(c, gate{allow: c.Allow, public: public})
+// egress is the way out.
+func (c EgressConfig) egress() egress.Config {
+	return egress.Config{
+		Allow: c.Allow, DialTimeout: c.Timeout, MaxConnsPerHost: c.MaxConnsPerHost,
+		RootCAs: c.RootCAs, Dial: c.Dial, Resolver: c.resolver,
+	}
 }
 
 // Close closes the connections no exchange is using.
@@ -171,78 +157,4 @@ func readAnswer(resp *http.Response) ([]byte, error) {
 	buf := bytes.NewBuffer(make([]byte, 0, size))
 	_, err := buf.ReadFrom(io.LimitReader(resp.Body, maxAnswerBytes+1))
 	return buf.Bytes(), err
-}
-
-func newTransport(cfg EgressConfig, g gate) *http.Transport {
-	// A dial is not cancelled with the request it was started for, hence the
-	// bounds of its own.
-	dialer := &net.Dialer{Timeout: cfg.Timeout, Control: g.check, Resolver: cfg.resolver}
-	dial := dialer.DialContext
-	if cfg.Dial != nil {
-		dial = g.before(cfg.Dial)
-	}
-	var http1 http.Protocols
-	http1.SetHTTP1(true)
-	return &http.Transport{
-		Proxy:                  nil,
-		DialContext:            dial,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
-		TLSHandshakeTimeout:    cfg.Timeout,
-		Protocols:              &http1,
-		DisableCompression:     true,
-		MaxConnsPerHost:        cfg.MaxConnsPerHost,
-		MaxIdleConnsPerHost:    cfg.MaxConnsPerHost,
-		MaxIdleConns:           maxIdleConns,
-		IdleConnTimeout:        idleConnTimeout,
-		MaxResponseHeaderBytes: maxHeaderBytes,
-	}
-}
-
-// azurePlatform looks public, and is the host's own agent on every Azure machine.
-var azurePlatform = netip.MustParsePrefix("168.63.129.16/32")
-
-// Why a dial was refused. The address is left out: telling it would answer
-// questions about the network the exchanger stands in.
-var (
-	errAddressRefused = errors.New("private or special address")
-	errPlainHTTP      = errors.New("plain http to an address that is not allowed")
-)
-
-// gate decides which addresses are dialled.
-type gate struct {
-	allow []netip.Prefix
-	// public knows which addresses are private or special; nil means that
-	// public addresses are not dialled either.
-	public *ssrf.Guardian
-}
-
-// check is the Control function of a net.Dialer: it sees each address after all
-// look-ups, right before connect(2), so there is no later answer of a name
-// server that could get around it.
-func (g gate) check(_, address string, _ syscall.RawConn) error {
-	target, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return errAddressRefused
-	}
-	ip := target.Addr().Unmap().WithZone("")
-	switch {
-	case slices.ContainsFunc(g.allow, func(p netip.Prefix) bool { return p.Contains(ip) }):
-		return nil
-	case g.public == nil:
-		return errPlainHTTP
-	case g.public.SafeAddr(ip) != nil:
-		return errAddressRefused
-	default:
-		return nil
-	}
-}
-
-// before returns a dial that asks the gate first. A host name does not pass.
-func (g gate) before(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		if err := g.check(network, address, nil); err != nil {
-			return nil, err
-		}
-		return dial(ctx, network, address)
-	}
 }

@@ -17,7 +17,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"code.dny.dev/ssrf"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/rekindle-dev/rekindle/events"
@@ -207,65 +206,6 @@ func resolve(query []byte, names map[string]netip.Addr) []byte {
 		return nil
 	}
 	return answer
-}
-
-func TestGate(t *testing.T) {
-	t.Parallel()
-	allow := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/32"), netip.MustParsePrefix("fe80::/10")}
-	secure := gate{allow: allow, public: ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(azurePlatform))}
-	plain := gate{allow: allow}
-	tests := []struct {
-		name, address string
-		secure, plain error
-	}{
-		{"public", "9.9.9.9:443", nil, errPlainHTTP},
-		{"public, any port", "9.9.9.9:8443", nil, errPlainHTTP},
-		{"public IPv6", "[2620:fe::fe]:443", nil, errPlainHTTP},
-		{"public, mapped to IPv6", "[::ffff:9.9.9.9]:443", nil, errPlainHTTP},
-
-		{"allowed", "10.1.2.3:443", nil, nil},
-		{"allowed, mapped to IPv6", "[::ffff:10.1.2.3]:443", nil, nil},
-		{"allowed IPv6", "[fd00:1::7]:443", nil, nil},
-		{"allowed IPv6 with a zone", "[fe80::1%eth0]:443", nil, nil},
-
-		{"private", "10.2.0.1:443", errAddressRefused, errPlainHTTP},
-		{"private 172", "172.16.0.1:443", errAddressRefused, errPlainHTTP},
-		{"private 192", "192.168.0.1:443", errAddressRefused, errPlainHTTP},
-		{"private, mapped to IPv6", "[::ffff:10.2.0.1]:443", errAddressRefused, errPlainHTTP},
-		{"shared", "100.64.0.1:443", errAddressRefused, errPlainHTTP},
-		{"loopback", "127.0.0.1:443", errAddressRefused, errPlainHTTP},
-		{"loopback, another", "127.9.9.9:443", errAddressRefused, errPlainHTTP},
-		{"loopback, mapped to IPv6", "[::ffff:127.0.0.1]:443", errAddressRefused, errPlainHTTP},
-		{"loopback, IPv4-compatible", "[::7f00:1]:443", errAddressRefused, errPlainHTTP},
-		{"loopback IPv6", "[::1]:443", errAddressRefused, errPlainHTTP},
-		{"unspecified", "0.0.0.0:443", errAddressRefused, errPlainHTTP},
-		{"unspecified IPv6", "[::]:443", errAddressRefused, errPlainHTTP},
-		{"cloud metadata", "169.254.169.254:80", errAddressRefused, errPlainHTTP},
-		{"cloud metadata IPv6", "[fd00:ec2::254]:80", errAddressRefused, errPlainHTTP},
-		{"Azure platform", "168.63.129.16:443", errAddressRefused, errPlainHTTP},
-		{"NAT64 of a private address", "[64:ff9b::a02:1]:443", errAddressRefused, errPlainHTTP},
-		{"NAT64 of a public address", "[64:ff9b::909:909]:443", errAddressRefused, errPlainHTTP},
-		{"local NAT64", "[64:ff9b:1::a02:1]:443", errAddressRefused, errPlainHTTP},
-		{"6to4", "[2002:a02:1::1]:443", errAddressRefused, errPlainHTTP},
-		{"Teredo", "[2001::1]:443", errAddressRefused, errPlainHTTP},
-		{"unique local", "[fd00:2::1]:443", errAddressRefused, errPlainHTTP},
-		{"multicast", "224.0.0.1:443", errAddressRefused, errPlainHTTP},
-		{"multicast IPv6", "[ff02::1]:443", errAddressRefused, errPlainHTTP},
-		{"broadcast", "255.255.255.255:443", errAddressRefused, errPlainHTTP},
-		{"documentation", "192.0.2.1:443", errAddressRefused, errPlainHTTP},
-		{"not an address", "provider.test:443", errAddressRefused, errAddressRefused},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			if got := secure.check("tcp", tt.address, nil); !errors.Is(got, tt.secure) {
-				t.Errorf("https: %v, want %v", got, tt.secure)
-			}
-			if got := plain.check("tcp", tt.address, nil); !errors.Is(got, tt.plain) {
-				t.Errorf("http: %v, want %v", got, tt.plain)
-			}
-		})
-	}
 }
 
 // What is checked is the address that is dialled, however it is spelled or

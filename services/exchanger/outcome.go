@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/egress"
 )
 
 // ExchangeError is why a token endpoint gave no token, in words that are ours:
@@ -118,7 +119,7 @@ func (c *Client) broken(ctx, bounded context.Context, err error, reached *progre
 	case timedOut:
 		return unanswered(events.ReasonTimeout, "the token endpoint gave no complete answer within %v", c.timeout)
 	case reached.answering.Load() && !isConnectionLoss(err):
-		return unanswered(events.ReasonMalformed, "the answer of the token endpoint is not HTTP, or its header is longer than %d bytes: check token_url", maxHeaderBytes)
+		return unanswered(events.ReasonMalformed, "the answer of the token endpoint is not HTTP, or its header is longer than %d bytes: check token_url", egress.MaxHeaderBytes)
 	default:
 		return unanswered(events.ReasonDisconnected, "the token endpoint closed the connection after the request was sent and before the answer was complete")
 	}
@@ -128,9 +129,9 @@ func (c *Client) broken(ctx, bounded context.Context, err error, reached *progre
 // these means that the provider has not seen it.
 func (c *Client) notConnected(err error, timedOut bool) error {
 	switch {
-	case errors.Is(err, errPlainHTTP):
+	case errors.Is(err, egress.ErrPlainHTTP):
 		return failed(events.ReasonAddressRefused, "plain http is not allowed to the address of the token endpoint: use https")
-	case errors.Is(err, errAddressRefused):
+	case errors.Is(err, egress.ErrAddress):
 		return failed(events.ReasonAddressRefused, "the token endpoint has a private or special address, which this deployment does not allow")
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/egress"
 )
 
 // neverShown puts values through every printer there is and looks for what a
@@ -157,7 +158,7 @@ func TestAnswers(t *testing.T) {
 		{"refusal at length", reply(401, strings.Repeat(canaryBody, 1<<16)), ExchangeError{
 			Reason: events.ReasonRejected, Detail: "the token endpoint refused the request (401, no registered OAuth error): check client_id, client_secret and the options", Status: 401,
 		}},
-		{"header too long", reply(200, goodAnswer, "X-Long", strings.Repeat("x", maxHeaderBytes)), ExchangeError{
+		{"header too long", reply(200, goodAnswer, "X-Long", strings.Repeat("x", egress.MaxHeaderBytes)), ExchangeError{
 			Reason: events.ReasonMalformed, Detail: "the answer of the token endpoint is not HTTP, or its header is longer than 32768 bytes: check token_url", Sent: true,
 		}},
 	}
