@@ -28,6 +28,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"pkg/seal":     {},
 	"pkg/audit":    {},
 	"pkg/provider": {},
+	"pkg/webhook":  {},
 	"pkg/state":    {},
 	"pkg/secret":   {here: []string{"pkg/state"}},
 	"pkg/transfer": {here: []string{"pkg/secret", "pkg/seal"}, outside: []string{"golang.org/x/sync"}},
@@ -49,16 +50,20 @@ var imports = map[string]struct{ here, outside []string }{
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/oauth2", "golang.org/x/sync"},
 	},
 	"services/api": {
-		here:    []string{"events", "pkg/audit", "pkg/provider", "pkg/secret", "pkg/state", "pkg/work", "pkg/seal", "services/api/auth"},
+		here:    []string{"events", "pkg/audit", "pkg/provider", "pkg/secret", "pkg/state", "pkg/webhook", "pkg/work", "pkg/seal", "services/api/auth"},
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/time/rate"},
 	},
 	"services/api/auth": {outside: []string{"github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4", "golang.org/x/time/rate"}},
+	"services/courier": {
+		here:    []string{"pkg/audit", "pkg/egress", "pkg/state", "pkg/webhook"},
+		outside: []string{"github.com/prometheus/client_golang"},
+	},
 	"services/api/callback": {
 		here:    []string{"services/api", "pkg/seal", "pkg/secret"},
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 	},
 	"services/api/reactor": {
-		here:    []string{"services/api", "services/api/auth", "pkg/audit", "pkg/secret", "pkg/state", "pkg/seal", "pkg/work"},
+		here:    []string{"services/api", "services/api/auth", "pkg/audit", "pkg/secret", "pkg/state", "pkg/seal", "pkg/webhook", "pkg/work"},
 		outside: []string{"go.opentelemetry.io/", "github.com/prometheus/client_golang"},
 	},
 	"services/api/apitest":         {here: []string{"events", "pkg/audit/audittest", "pkg/provider", "pkg/seal", "pkg/secret", "pkg/state", "pkg/state/statetest", "pkg/work", "services/api", "services/api/auth"}, outside: []string{"github.com/prometheus/client_golang"}},

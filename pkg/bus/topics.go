@@ -31,8 +31,9 @@ type Topics struct {
 	Prefix string
 	// Group is who shares the messages of a topic: each goes to one of a group,
 	// and a group that comes back goes on where it was. A new group begins at the
-	// oldest message that is kept.
-	Group string
+	// oldest message that is kept, or, with FromNow, at what is published from then on.
+	Group   string
+	FromNow bool
 	// InFlight is how many messages of a subscription may wait for their ack at
 	// once. 0 is for one message at a time in the whole group, which keeps their
 	// order also when one comes again.
@@ -221,9 +222,13 @@ func (s *subscriber) consumer(ctx context.Context, topic string) (string, error)
 	}
 	sum := sha256.Sum256([]byte(topic)) // a name has no dots, a topic has
 	name := s.topics.Group + "-" + hex.EncodeToString(sum[:8])
+	from := jetstream.DeliverAllPolicy
+	if s.topics.FromNow {
+		from = jetstream.DeliverNewPolicy
+	}
 	_, err := s.b.js.CreateOrUpdateConsumer(ctx, s.topics.Stream, jetstream.ConsumerConfig{
 		Durable: name, Description: topic, FilterSubject: s.topics.Prefix + topic,
-		AckPolicy: jetstream.AckExplicitPolicy, AckWait: s.b.lane.ackWait, MaxAckPending: inFlight, MaxDeliver: -1,
+		DeliverPolicy: from, AckPolicy: jetstream.AckExplicitPolicy, AckWait: s.b.lane.ackWait, MaxAckPending: inFlight, MaxDeliver: -1,
 	})
 	if err != nil {
 		return "", fmt.Errorf("subscribe to %q: %w", topic, translate(err))

@@ -24,6 +24,7 @@ const (
 	PrefixLibrary     Prefix = "LB"
 	PrefixBuild       Prefix = "BL"
 	PrefixAudit       Prefix = "AE"
+	PrefixCallback    Prefix = "CB"
 )
 
 // NewID returns a fresh id: the prefix and a random UUID (version 4) without

@@ -36,7 +36,22 @@ const outbox = "outbox"
 
 // Passing reports whether a record under the key is gone for good once it is removed:
 // nobody needs to be told.
-func Passing(key string) bool { kind, _ := Split(key); return kind == outbox }
+func Passing(key string) bool { kind, _ := Split(key); return kind == outbox || kind == delivery }
+
+// CallbackKey is the key of a callback.
+func CallbackKey(id string) string { return "callback." + id }
+
+// SigningKey is the key of what tells the fleet's key for callbacks from others.
+const SigningKey = "signing.callbacks"
+
+// DeliveryKey is the key of what a callback is still to be told.
+func DeliveryKey(callback, id string) string { return delivery + "." + callback + "." + id }
+
+// delivery is the kind of these records.
+const delivery = "delivery"
+
+// TryKey is the key of one of the last tries to tell a callback something.
+func TryKey(callback, slot string) string { return "try." + callback + "." + slot }
 
 // EndpointKeys is the pattern of these keys.
 const EndpointKeys = "endpoint.*"
@@ -67,10 +82,13 @@ const (
 	Vault Bucket = "vault"
 	// Hosts is little, changes often, and has to be known before anything is sent.
 	Hosts Bucket = "hosts"
+	// Deliveries is what callbacks are to be told, which may wait for days, and what came
+	// of it.
+	Deliveries Bucket = "deliveries"
 )
 
 // Buckets are all buckets.
-func Buckets() []Bucket { return []Bucket{Main, Vault, Hosts} }
+func Buckets() []Bucket { return []Bucket{Main, Vault, Hosts, Deliveries} }
 
 // BucketOf returns where what is under a key, or under a pattern, is kept. What a
 // pattern that begins with a wildcard stands for is in Main.
@@ -80,6 +98,8 @@ func BucketOf(key string) Bucket {
 		return Vault
 	case "endpoint":
 		return Hosts
+	case delivery, "try":
+		return Deliveries
 	default:
 		return Main
 	}

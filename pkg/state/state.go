@@ -20,9 +20,13 @@
 //	outbox.<id>             what is to be told of a change, until it is
 //	keyset.fleet            the public keys everything is sealed to
 //	endpoint.<host>         how a provider's host fares, and whom it asked for patience
+//	callback.<CB>           who is to be told of what happens
+//	signing.callbacks       which key deliveries to these are signed with
+//	delivery.<CB>.<id>      what a callback is still to be told
+//	try.<CB>.<n>            what came of telling it, the last tries
 //	registration.<provider> what was announced of the end of an app's client secret
 //
-// They are kept in three buckets ([BucketOf]), because a process that starts reads
+// They are kept in four buckets ([BucketOf]), because a process that starts reads
 // whatever is kept together with the records that it follows. Each bucket has
 // revisions of its own, and no commit writes to two.
 package state

@@ -1,0 +1,99 @@
+// Package webhook is the domain of callbacks: who is to be told of what, when another
+// try is made, and how a receiver knows that it is told by us. It is pure: time comes in
+// as an argument, and nothing here sends anything.
+package webhook
+
+import (
+	"slices"
+	"time"
+)
+
+// Callback is the record of a callback (contract A15.8). Members are only ever added.
+type Callback struct {
+	ID       string `json:"id"`
+	Org      string `json:"org"`
+	Property string `json:"property"`
+	// URL is where what happens is POSTed.
+	URL string `json:"url"`
+	// Subscriptions are the types it is told of, or [Everything].
+	Subscriptions []string `json:"subscriptions"`
+	// Generation counts the signing secrets it has had, from 1.
+	Generation uint64 `json:"generation"`
+	// RotatedAt is when the secret before this one was replaced, zero for the first.
+	RotatedAt time.Time `json:"rotated_at,omitzero"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// Everything is the subscription to whatever happens in the property.
+const Everything = "*"
+
+// Overlap is for how long the signing secret before the current one is signed with as
+// well.
+const Overlap = 24 * time.Hour
+
+// The bounds of callbacks.
+const (
+	// MaxPerProperty is how many callbacks a property may have.
+	MaxPerProperty = 20
+	// MaxURL is the longest URL, in bytes.
+	MaxURL = 2 << 10
+	// MaxWaiting is how many deliveries may wait for one callback. The oldest is dropped
+	// for one more.
+	MaxWaiting = 10_000
+)
+
+// Wants reports whether the callback is told of what is of a type.
+func (c *Callback) Wants(typ string) bool {
+	return slices.Contains(c.Subscriptions, Everything) || slices.Contains(c.Subscriptions, typ)
+}
+
+// Generations are the signing secrets that are signed with at a time: the current one
+// first.
+func (c *Callback) Generations(now time.Time) []uint64 {
+	if c.Generation > 1 && now.Before(c.RotatedAt.Add(Overlap)) {
+		return []uint64{c.Generation, c.Generation - 1}
+	}
+	return []uint64{c.Generation}
+}
+
+// Types are the names that can be subscribed to, sorted: a resource, a dot, and what
+// happens to it.
+func Types() []string {
+	resources := []string{
+		"build", "callback", "data_element", "environment", "extension", "host", "library", "note",
+		"property", "rule", "rule_component", "secret",
+	}
+	var types []string
+	for _, r := range resources {
+		types = append(types, r+".created", r+".deleted", r+".updated")
+	}
+	types = append(types, "secret.read", "secret.reauthorized", "secret.refreshed")
+	slices.Sort(types)
+	return types
+}
+
+// pauses are the times between a failed try and the next (contract A15.8). After the
+// last of them a delivery is dropped.
+func pauses() []time.Duration {
+	return []time.Duration{
+		time.Minute, 5 * time.Minute, 30 * time.Minute, time.Hour, 12 * time.Hour, 24 * time.Hour, 72 * time.Hour,
+	}
+}
+
+// MaxTries is how many tries are made of one delivery.
+func MaxTries() int { return len(pauses()) + 1 }
+
+// NextTry returns when another try is to be made after the failed ones, of which the last
+// began at that time; false when there is none.
+func NextTry(failed int, last time.Time) (time.Time, bool) {
+	all := pauses()
+	if failed < 1 || failed > len(all) {
+		return time.Time{}, false
+	}
+	return last.Add(all[failed-1]), true
+}
+
+// Taken reports whether a receiver's answer means that it has what it was sent (contract
+// A15.8).
+func Taken(status int) bool { return status == 200 || status == 201 }

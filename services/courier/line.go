@@ -1,0 +1,199 @@
+package courier
+
+import (
+	"sync"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/pkg/webhook"
+)
+
+// atOnce is how many deliveries are sent to one callback at a time while it takes them.
+// One that does not is sent one at a time.
+const atOnce = 8
+
+// line is what waits for one callback, without the bodies.
+type line struct {
+	me, callback string
+	wake         chan struct{} // holds a token when something may have become due
+
+	mu      sync.Mutex
+	items   map[string]*item
+	flying  int
+	busy    map[string]bool // entities about which something is being sent here
+	failing bool            // the last try has failed
+}
+
+// item is a delivery that waits.
+type item struct {
+	id, entity string
+	position   uint64
+	due        time.Time
+	again      bool // a try was made before
+	holder     string
+	until      time.Time
+	revision   state.Revision
+	// before this time it is not looked at again.
+	notBefore time.Time
+	flying    bool
+}
+
+func newLine(me, callback string) *line {
+	return &line{me: me, callback: callback, wake: make(chan struct{}, 1), items: map[string]*item{}, busy: map[string]bool{}}
+}
+
+// put takes in a delivery as it is stored.
+func (l *line) put(d *webhook.Delivery, rev state.Revision) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	it, ok := l.items[d.ID]
+	if !ok {
+		it = &item{id: d.ID, entity: d.Entity, position: d.Position}
+		l.items[d.ID] = it
+	}
+	if rev < it.revision {
+		return
+	}
+	it.due, it.again = d.DueAt(), d.Tries > 0
+	it.holder, it.until, it.revision = d.Holder, d.HeldUntil, rev
+	l.stir()
+}
+
+// remove forgets a delivery.
+func (l *line) remove(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.items, id)
+	l.stir()
+}
+
+// stir has the line looked at. The caller holds mu.
+func (l *line) stir() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *line) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.items)
+}
+
+// oldest returns the delivery that is to be dropped for another.
+func (l *line) oldest() (id string, rev state.Revision, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var first *item
+	for _, it := range l.items {
+		if !it.flying && (first == nil || it.position < first.position) {
+			first = it
+		}
+	}
+	if first == nil {
+		return "", 0, false
+	}
+	return first.id, first.revision, true
+}
+
+// dueHere is when this process may try.
+func (it *item) dueHere(me string) time.Time {
+	due := it.due
+	if it.holder != me {
+		if it.again && it.holder != "" {
+			due = due.Add(othersAfter)
+		}
+		due = later(due, it.until)
+	}
+	return later(due, it.notBefore)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// next returns what is to be sent now, nil for nothing, and when that may change by
+// itself, zero for never.
+func (l *line) next(now time.Time) (found *item, soonest time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.flying >= atOnce || l.failing && l.flying > 0 {
+		return nil, soonest
+	}
+	elsewhere := l.elsewhere(now)
+	for _, it := range l.items {
+		due := it.dueHere(l.me)
+		switch {
+		case it.flying:
+		case due.After(now):
+			if soonest.IsZero() || due.Before(soonest) {
+				soonest = due
+			}
+		case l.busy[it.entity] || elsewhere[it.entity].before(it):
+		case found == nil || it.before(found):
+			found = it
+		}
+	}
+	if found != nil {
+		found.flying = true
+		l.flying++
+		l.busy[found.entity] = true
+	}
+	return found, soonest
+}
+
+// before reports whether an item, nil for none, goes before another.
+func (it *item) before(other *item) bool {
+	switch {
+	case it == nil:
+		return false
+	case !it.due.Equal(other.due):
+		return it.due.Before(other.due)
+	default:
+		return it.position < other.position
+	}
+}
+
+// elsewhere is what other processes hold, the first about each entity.
+func (l *line) elsewhere(now time.Time) (first map[string]*item) {
+	for _, it := range l.items {
+		if it.holder == l.me || !it.until.After(now) {
+			continue
+		}
+		if first == nil {
+			first = map[string]*item{}
+		}
+		if known := first[it.entity]; known == nil || it.before(known) {
+			first[it.entity] = it
+		}
+	}
+	return first
+}
+
+// landed ends what next began. The item is looked at again at notBefore.
+func (l *line) landed(it *item, notBefore time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	it.flying, it.notBefore = false, notBefore
+	l.flying--
+	delete(l.busy, it.entity)
+	l.stir()
+}
+
+// fared notes how the last try ended.
+func (l *line) fared(taken bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failing = !taken
+}
+
+// stirred is stir for those who do not hold mu.
+func (l *line) stirred() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stir()
+}
