@@ -53,6 +53,8 @@ func (s *Service) mend(ctx context.Context, o orphan) error {
 		return s.mendEnvironment(ctx, o.id)
 	case secret.PrefixHost:
 		return s.mendHost(ctx, o.id)
+	case secret.PrefixCallback:
+		return s.mendCallback(ctx, o.id)
 	case secret.PrefixNote:
 		return s.mendNotes(ctx, o.id)
 	case secret.PrefixDataElement:

@@ -43,6 +43,7 @@ const (
 	InvalidEnvironment  Code = "invalid-environment"
 	InvalidHost         Code = "invalid-host"
 	InvalidNote         Code = "invalid-note"
+	InvalidCallback     Code = "invalid-callback"
 	InvalidSecret       Code = "invalid-secret"
 	WrongPlatform       Code = "invalid-property-platform"
 	EnvironmentRequired Code = "environment-required"

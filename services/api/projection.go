@@ -19,7 +19,7 @@ func followedKeys() []string {
 	return []string{
 		state.CompanyKey("*"), state.PropertyKey("*"), state.EnvironmentKey("*"), state.HostKey("*"),
 		state.SecretKey("*"), state.NoteKey("*"), state.DataElementKey("*"), state.LibraryKey("*"), state.BuildKey("*"),
-		state.TokenKey("*"), state.OutboxKey("*"), state.KeysetKey,
+		state.CallbackKey("*"), state.TokenKey("*"), state.OutboxKey("*"), state.KeysetKey,
 	}
 }
 
@@ -45,6 +45,7 @@ type projection struct {
 	properties   *table[*Property]    // by company
 	environments *table[*Environment] // by property
 	hosts        *table[*Host]        // by property
+	callbacks    *table[*Callback]    // by property
 	secrets      *table[*row]         // by property, by environment, by account
 	shelf
 	notes    *noted
@@ -55,8 +56,8 @@ type projection struct {
 	orphaned chan struct{} // holds a token when there may be a new orphan
 }
 
-// orphan is what hangs on something deleted: an environment, a host, a secret, or the
-// notes on what is deleted itself, which have its id.
+// orphan is what hangs on something deleted: an environment, a host, a callback, a
+// secret, or the notes on what is deleted itself, which have its id.
 type orphan struct {
 	prefix secret.Prefix
 	id     string
@@ -74,6 +75,8 @@ func newProjection(log *slog.Logger, apps provider.Apps) *projection {
 			func(e *Environment) string { return e.Property }),
 		hosts: newTable(ageOfHost,
 			func(h *Host) string { return h.Property }),
+		callbacks: newTable(ageOfCallback,
+			func(c *Callback) string { return c.Property }),
 		notes: newNoted(),
 		secrets: newTable(ageOfRow,
 			func(r *row) string { return r.facet.Value().property },
@@ -123,6 +126,8 @@ func (p *projection) read(kind, id string, c state.Change) func() {
 		update, err = change(c, p.putHost, func() { p.dropHost(id) })
 	case "note":
 		update, err = change(c, func(owner *string) { p.putNote(id, *owner) }, func() { p.dropNote(id) })
+	case "callback":
+		update, err = change(c, p.putCallback, func() { p.dropCallback(id) })
 	case "secret":
 		update, err = change(c, p.putSecret, func() { p.dropSecret(id) })
 	case "token":
@@ -194,6 +199,16 @@ func (p *projection) judgeHost(h *Host) {
 	p.judge(orphan{secret.PrefixHost, h.ID}, cared)
 }
 
+func (p *projection) putCallback(c *Callback) {
+	p.callbacks.put(c)
+	p.judge(orphan{secret.PrefixCallback, c.ID}, p.properties.has(c.Property))
+}
+
+func (p *projection) dropCallback(id string) {
+	p.callbacks.remove(id)
+	delete(p.orphans, orphan{secret.PrefixCallback, id})
+}
+
 func (p *projection) putEnvironment(e *Environment) {
 	p.environments.put(e)
 	p.judge(orphan{secret.PrefixEnvironment, e.ID}, p.properties.has(e.Property))
@@ -232,6 +247,9 @@ func (p *projection) dropProperty(id string) {
 	}
 	for _, h := range slices.Collect(p.hosts.by(0, id).all()) {
 		p.judgeHost(h)
+	}
+	for c := range p.callbacks.by(0, id).all() {
+		p.judge(orphan{secret.PrefixCallback, c.ID}, false)
 	}
 	p.judgeNotes(id)
 	for r := range p.secrets.by(byProperty, id).all() {
@@ -282,6 +300,7 @@ func (p *projection) ready() {
 	p.properties.index()
 	p.environments.index()
 	p.hosts.index()
+	p.callbacks.index()
 	p.secrets.index()
 	p.tokens.index()
 	p.shelf.index()
@@ -291,6 +310,9 @@ func (p *projection) ready() {
 	}
 	for _, h := range p.hosts.all() {
 		p.judgeHost(h)
+	}
+	for _, c := range p.callbacks.all() {
+		p.judge(orphan{secret.PrefixCallback, c.ID}, p.properties.has(c.Property))
 	}
 	for owner := range p.notes.byOwner {
 		p.judgeNotes(owner)

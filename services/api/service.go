@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -46,6 +47,8 @@ type Config struct {
 	// Apps are the apps that are registered with providers. Without one there
 	// can be no secrets that a person consents to there.
 	Apps provider.Apps
+	// PlainHTTP are the networks that callbacks may be in which are not told by https.
+	PlainHTTP []netip.Prefix
 }
 
 // Tester has exchangers make exchanges of which nothing is kept.
@@ -68,8 +71,10 @@ type Deps struct {
 	Jobs   Jobs
 	// Audit may be nil: then nothing is written down. Heard may be nil: then what the
 	// fleet does by itself is not.
-	Audit   audit.Log
-	Heard   Heard
+	Audit audit.Log
+	Heard Heard
+	// Courier may be nil: then callbacks are not told anything, and none can be made.
+	Courier Courier
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	// Now is the clock. Default time.Now.

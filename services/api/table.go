@@ -155,4 +155,5 @@ func ageOfToken(t *Token) (time.Time, string)             { return t.CreatedAt, 
 func ageOfElement(e *DataElement) (time.Time, string)     { return e.CreatedAt, e.ID }
 func ageOfLibrary(l *Library) (time.Time, string)         { return l.CreatedAt, l.ID }
 func ageOfBuild(b *Build) (time.Time, string)             { return b.CreatedAt, b.ID }
+func ageOfCallback(c *Callback) (time.Time, string)       { return c.CreatedAt, c.ID }
 func ageOfRow(r *row) (time.Time, string)                 { return moment(r.created), r.id }

@@ -92,6 +92,8 @@ func (s *Service) Shown(who Caller, kind, id string) bool {
 		_, err = s.view.host(who, id)
 	case "libraries":
 		_, err = s.view.library(who, id)
+	case "callbacks":
+		_, err = s.view.callback(who, id)
 	case "secrets":
 		r, ok := s.view.secrets.get(id)
 		if !ok {

@@ -37,6 +37,8 @@ type Process struct {
 	Audit   *audittest.Log
 	Log     *Log
 	Metrics *prometheus.Registry
+	// Receiver is whoever callbacks name.
+	Receiver *Receiver
 	// Stop ends the process; it ends with the test in any case.
 	Stop func()
 }
@@ -58,6 +60,7 @@ func StartWith(t testing.TB, cfg api.Config, deps api.Deps) *Process {
 		deps.Audit = p.Audit
 	}
 	deps.Logger, deps.Metrics = p.Log.Logger(), p.Metrics
+	p.startCourier(t, &deps)
 	p.Service = api.New(cfg, deps)
 	ctx, stop := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)

@@ -83,6 +83,8 @@ func TestEveryChangeLeavesAnEntry(t *testing.T) {
 	built := (&tenant{site: s, company: tr.company, admin: token}).build(t)
 	linkage := "/libraries/" + library1 + "/relationships/"
 	bearer := s.make(t, "/tokens", `{"data":{"type":"tokens","attributes":{"name":"other","rights":["develop"]}}}`)
+	callback := s.make(t, "/properties/"+tr.edge+"/callbacks", attributes(`"url":"https://hook.test/?hidden-canary","subscriptions":["*"]`))
+	gone := s.make(t, "/properties/"+tr.edge+"/callbacks", attributes(`"url":"https://hook.test/","subscriptions":["*"]`))
 	change := func(action string) string {
 		return `{"data":{"id":"` + made + `","type":"secrets","attributes":{"type_of":"oauth2"},"meta":{"action":"` + action + `"}}}`
 	}
@@ -112,10 +114,16 @@ func TestEveryChangeLeavesAnEntry(t *testing.T) {
 			"/properties/" + tr.edge + "/hosts",
 			`{"data":{"type":"hosts","attributes":{"name":"h","type_of":"sftp","server":"h.test","username":"u","encrypted_private_key":"hidden-canary"}}}`, "host.created", "",
 		}},
-		"PATCH /hosts/{id}":             {{"/hosts/" + host, `{"data":{"id":"` + host + `","type":"hosts","attributes":{"name":"renamed"}}}`, "host.updated", ""}},
-		"DELETE /hosts/{id}":            {{"/hosts/" + host, "", "host.deleted", ""}},
-		"POST /properties/{id}/notes":   {{"/properties/" + tr.edge + "/notes", `{"data":{"type":"notes","attributes":{"text":"hidden-canary"}}}`, "note.created", ""}},
-		"POST /secrets/{id}/notes":      {{"/secrets/" + made + "/notes", `{"data":{"type":"notes","attributes":{"text":"hidden-canary"}}}`, "note.created", ""}},
+		"PATCH /hosts/{id}":           {{"/hosts/" + host, `{"data":{"id":"` + host + `","type":"hosts","attributes":{"name":"renamed"}}}`, "host.updated", ""}},
+		"DELETE /hosts/{id}":          {{"/hosts/" + host, "", "host.deleted", ""}},
+		"POST /properties/{id}/notes": {{"/properties/" + tr.edge + "/notes", `{"data":{"type":"notes","attributes":{"text":"hidden-canary"}}}`, "note.created", ""}},
+		"POST /secrets/{id}/notes":    {{"/secrets/" + made + "/notes", `{"data":{"type":"notes","attributes":{"text":"hidden-canary"}}}`, "note.created", ""}},
+		"POST /properties/{id}/callbacks": {{
+			"/properties/" + tr.edge + "/callbacks", attributes(`"url":"https://hook.test/?hidden-canary","subscriptions":["*"]`), "callback.created", "",
+		}},
+		"PATCH /callbacks/{id}":         {{"/callbacks/" + callback, `{"data":{"meta":{"action":"rotate"}}}`, "callback.updated", "rotate"}},
+		"PUT /callbacks/{id}":           {{"/callbacks/" + callback, attributes(`"subscriptions":["secret.created"]`), "callback.updated", ""}},
+		"DELETE /callbacks/{id}":        {{"/callbacks/" + gone, "", "callback.deleted", ""}},
 		"DELETE /environments/{id}":     {{"/environments/" + tr.foreign, "", "environment.deleted", ""}},
 		"POST /properties/{id}/secrets": {{"/properties/" + tr.edge + "/secrets", secretBody("new"), "secret.created", ""}},
 		"POST /properties/{id}/imports": {{"/properties/" + tr.edge + "/imports", secretBody("imported"), "secret.created", ""}},

@@ -154,16 +154,19 @@ func (c *conversation) show(t *testing.T, a answer) string {
 }
 
 var random = regexp.MustCompile(`\b(` +
-	`(?:SE|PR|EN|CO|HT|NT|UR|AT|EX|DE|LB|BL|AE)[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}` + // ids
+	`(?:SE|PR|EN|CO|HT|NT|UR|AT|EX|DE|LB|BL|AE|CB)[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}` + // ids
 	`|[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}` + // error ids
 	`|[0-9a-f]{32}` + // request ids
 	`|[0-9a-f]{12}` + // tokens
 	`|rkd_[0-9a-f]{32}_[0-9a-f]{72}` + // API tokens
-	`)\b|\b(state|code_challenge)=[\w-]{40,}`)
+	`)\b|\b(state|code_challenge)=[\w-]{40,}|(?:whsec_|msg_)[\w+/]+=*`)
 
 // name puts names in the place of what is random.
 func (c *conversation) name(text string) string {
 	return random.ReplaceAllStringFunc(text, func(real string) string {
+		if prefix, _, ok := strings.Cut(real, "_"); ok && (prefix == "whsec" || prefix == "msg") {
+			return strings.ToUpper(prefix)
+		}
 		if parameter, _, ok := strings.Cut(real, "="); ok {
 			return parameter + "=" + strings.ToUpper(parameter)
 		}
@@ -211,6 +214,7 @@ func (c *conversation) real(text string) string {
 //	! detach SE1     a healer has come to the secret of a deleted environment
 //	! wait 3600      so many seconds pass
 //	! end BL1        the build comes to its end
+//	! answer 500     the receivers of callbacks answer so from now on
 //	! park SE1       a job of the secret is set aside
 //	! park x         and one of nobody knows whom
 //
@@ -223,6 +227,13 @@ func (c *conversation) happen(t *testing.T, what []string) {
 	switch what[0] {
 	case "park":
 		c.park(what[1])
+		return
+	case "answer":
+		status, err := strconv.Atoi(what[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Receiver.Answer(status)
 		return
 	case "told":
 		c.told(t)

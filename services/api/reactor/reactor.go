@@ -117,6 +117,8 @@ func (d *door) routes() []route {
 		{"PATCH /properties/{id}", auth.EditProperty, d.changeProperty},
 		{"DELETE /properties/{id}", auth.ManageProperties, d.deleteProperty},
 		{"GET /properties/{id}/company", "", d.getCompanyOfProperty},
+		{"GET /properties/{id}/callbacks", "", d.listCallbacks},
+		{"POST /properties/{id}/callbacks", auth.EditProperty, d.createCallback},
 		{"GET /properties/{id}/environments", "", d.listEnvironments},
 		{"POST /properties/{id}/environments", auth.ManageEnvironments, d.createEnvironment},
 		{"GET /properties/{id}/hosts", "", d.listHosts},
@@ -136,6 +138,13 @@ func (d *door) routes() []route {
 		{"GET /environments/{id}/host", "", d.getHostOfEnvironment},
 		{"GET /environments/{id}/relationships/host", "", d.linkHostOfEnvironment},
 		{"GET /environments/{id}/secrets", "", d.listSecretsOfEnvironment},
+
+		{"GET /callbacks/{id}", "", d.getCallback},
+		{"PATCH /callbacks/{id}", auth.EditProperty, d.changeCallback},
+		{"PUT /callbacks/{id}", auth.EditProperty, d.changeCallback}, // contract C, row 13
+		{"DELETE /callbacks/{id}", auth.EditProperty, d.deleteCallback},
+		{"GET /callbacks/{id}/property", "", d.getPropertyOfCallback},
+		{"GET /callbacks/{id}/deliveries", "", d.listDeliveries},
 
 		{"GET /hosts/{id}", "", d.getHost},
 		{"PATCH /hosts/{id}", auth.ManageEnvironments, d.changeHost},

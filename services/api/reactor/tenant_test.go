@@ -16,14 +16,17 @@ func TestOthersFindNothing(t *testing.T) {
 	sh := s.stock(t)
 	tr := sh.tree
 	secret := s.make(t, "/properties/"+tr.edge+"/secrets", linked(`{"environment":{"data":{"id":"`+tr.staging+`","type":"environments"}}}`))
+	callback := s.make(t, "/properties/"+tr.edge+"/callbacks", attributes(`"url":"https://hook.example.com/","subscriptions":["*"]`))
 	s.Parked.Park(work.Parked{Lane: "job", Secret: secret, Org: "ELSE@WhereOrg"}) // a lie
 	before := everything(t, s.State)
-	ids := strings.NewReplacer("CO", tr.company, "PR", tr.edge, "EN", tr.staging, "SE", secret,
+	ids := strings.NewReplacer("CB", callback, "CO", tr.company, "PR", tr.edge, "EN", tr.staging, "SE", secret,
 		"EX", sh.extension, "DE", sh.element, "LB", sh.library, "BL", sh.build)
 	for _, request := range []string{
 		"GET /companies/CO", "GET /companies/CO/properties", "POST /companies/CO/properties",
 		"GET /properties/PR", "DELETE /properties/PR", "GET /properties/PR/company",
 		"GET /properties/PR/environments", "POST /properties/PR/environments",
+		"GET /properties/PR/callbacks", "POST /properties/PR/callbacks", "GET /callbacks/CB", "PUT /callbacks/CB",
+		"DELETE /callbacks/CB", "GET /callbacks/CB/property", "GET /callbacks/CB/deliveries",
 		"GET /properties/PR/secrets", "POST /properties/PR/secrets", "POST /properties/PR/imports",
 		"GET /environments/EN", "DELETE /environments/EN", "GET /environments/EN/property",
 		"GET /environments/EN/relationships/host", "GET /environments/EN/secrets",
@@ -54,7 +57,7 @@ func TestOthersFindNothing(t *testing.T) {
 			body = `{"data":[]}`
 		case method == http.MethodPatch:
 			body = requeue("1")
-		case method == http.MethodPost:
+		case method == http.MethodPost, method == http.MethodPut:
 			body = attributes(`"name":"mine","platform":"edge","type_of":"token","credentials":{"token":"t"}`)
 		}
 		a := s.call(t, method, path, body, "Authorization: Bearer "+elsewhere)
