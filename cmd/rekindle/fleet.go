@@ -24,6 +24,7 @@ import (
 	"github.com/rekindle-dev/rekindle/services/api/auth"
 	"github.com/rekindle-dev/rekindle/services/api/callback"
 	"github.com/rekindle-dev/rekindle/services/api/reactor"
+	"github.com/rekindle-dev/rekindle/services/courier"
 	"github.com/rekindle-dev/rekindle/services/exchanger"
 	"github.com/rekindle-dev/rekindle/services/scheduler"
 )
@@ -45,6 +46,8 @@ type fleet struct {
 	bus   *bus.Bus
 	state *bus.State
 	api   *api.Service
+	// courier is nil in a process that has not the key it signs with.
+	courier *courier.Courier
 }
 
 // tasks is the fleet in the order of its start: what serves the others first.
@@ -65,6 +68,7 @@ func (f *fleet) tasks() []run.Task {
 	tasks = append(tasks, run.Task{Name: "bus", Run: f.runBus})
 	add(f.runs(targetExchanger), targetExchanger, f.runExchanger)
 	add(f.runs(targetScheduler), targetScheduler, f.runScheduler)
+	add(f.runs(targetAPI), "courier", f.runCourier)
 	add(f.runs(targetAPI), "projection", f.runProjection)
 	if f.runs(targetAPI) {
 		f.sealing = f.ops.Readiness.Add("keyset")
@@ -206,10 +210,10 @@ func (f *fleet) runProjection(ctx context.Context, ready func()) error {
 		return err
 	}
 	f.api = api.New(api.Config{
-		Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy, Apps: f.apps,
+		Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy, Apps: f.apps, PlainHTTP: f.allow,
 	}, api.Deps{
 		State: f.state, Events: f.bus, Tester: f.bus, Ledger: f.bus, Parked: f.bus, Jobs: f.bus,
-		Audit: trail, Heard: f.bus,
+		Audit: trail, Heard: f.bus, Courier: f.courierOfAPI(),
 		Now: f.bus.Now, Logger: f.ops.Logger, Metrics: f.ops.Registry,
 	})
 	ctx, stop := context.WithCancel(ctx)

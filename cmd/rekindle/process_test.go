@@ -48,6 +48,7 @@ type testFleet struct {
 	token     string
 	sandbox   string
 	bulk      int // secrets made by bulk
+	receiver  *receiver
 }
 
 func fleetOf(ts *testscript.TestScript) *testFleet {

@@ -78,6 +78,7 @@ func TestScenarios(t *testing.T) {
 					"metrics": cmdMetrics, "private": cmdPrivate, "until-due": cmdUntilDue,
 					"ready": cmdReady, "browse": cmdBrowse, "control": cmdControl, "consent-elsewhere": cmdConsentElsewhere, "expand": cmdExpand, "publish": cmdPublish,
 					"patient": cmdPatient, "opens": cmdOpens, "probed": cmdProbed,
+					"receiver": cmdReceiver, "received": cmdReceived,
 				},
 			})
 		})

@@ -39,6 +39,7 @@ type settings struct {
 	publicURL   string
 	configFile  string
 	keyring     string
+	callbacks   string // the file of the key they are signed with
 	egressAllow []string
 	logFormat   string
 	logLevel    string
@@ -133,7 +134,8 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.publicURL, "public-url", "", "base URL of the links in answers (default: http:// and the address of --listen)")
 	f.StringVar(&s.configFile, "config", "", "configuration file (YAML)")
 	f.StringVar(&s.keyring, "keyring", "", "file with the private keys of the exchangers (default: keyring.json in the data directory)")
-	f.StringSliceVar(&s.egressAllow, "egress-allow", nil, "networks (CIDR) that token endpoints may be in besides public addresses; there plain http will do")
+	f.StringVar(&s.callbacks, "callbacks-key", "", "file with the key that callbacks are signed with (default: callbacks.key in the data directory)")
+	f.StringSliceVar(&s.egressAllow, "egress-allow", nil, "networks (CIDR) that token endpoints and callbacks may be in besides public addresses; there plain http will do")
 	f.StringVar(&s.logFormat, "log-format", "", "text or json (default: text on a terminal, json elsewhere)")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 }
@@ -172,6 +174,9 @@ func (s *settings) resolve() error {
 	}
 	if s.keyring == "" {
 		s.keyring = filepath.Join(s.dataDir, "keyring.json")
+	}
+	if s.callbacks == "" {
+		s.callbacks = filepath.Join(s.dataDir, "callbacks.key")
 	}
 	if s.file.Company.Org == "" {
 		s.file.Company.Org = api.DefaultOrg

@@ -182,7 +182,7 @@ func (c *Courier) Ping(ctx context.Context, to *webhook.Callback) (webhook.Try, 
 	d := &webhook.Delivery{
 		ID: webhook.NewDeliveryID(to.ID, now.Format(time.RFC3339Nano)+c.deps.Name), Callback: to.ID, Type: TypePing, Entity: to.ID,
 	}
-	e := &audit.Entry{ID: "", At: now, Resource: "callback", Verb: "test", Entity: audit.Entity{ID: to.ID, Property: to.Property}}
+	e := &audit.Entry{ID: audit.NewID(to.Org, d.ID, now), At: now, Resource: "callback", Verb: "test", Entity: audit.Entity{ID: to.ID, Property: to.Property}}
 	var err error
 	if d.Body, err = document(e, d); err != nil {
 		return webhook.Try{}, err
