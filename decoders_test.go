@@ -61,6 +61,10 @@ var decoders = map[string]string{
 
 	"pkg/audit.ReadPage": "pkg/audit.FuzzPage",
 
+	"pkg/webhook.ReadDelivery":       "pkg/webhook.FuzzDelivery",
+	"pkg/webhook.ReadTry":            "pkg/webhook.FuzzDelivery",
+	"services/courier.applyCallback": "services/courier.FuzzRecords",
+
 	"services/api.ask":        "services/api.FuzzTestAnswer",
 	"services/api.change":     "services/api.FuzzApply",
 	"services/api.decode":     "services/api/reactor.FuzzCreateSecret",

@@ -9,6 +9,7 @@ import "slices"
 const (
 	KeyAddr        = "addr"        // network address, host:port
 	KeyAttempt     = "attempt"     // counts from 1
+	KeyCallback    = "callback"    // id
 	KeyCode        = "code"        // a status or error code of a protocol
 	KeyCompany     = "company"     // id
 	KeyCount       = "count"       // how many
@@ -48,7 +49,7 @@ const (
 )
 
 var keys = []string{
-	KeyAddr, KeyAttempt, KeyCode, KeyCompany, KeyCount, KeyDue, KeyEnvironment, KeyError, KeyEvent,
+	KeyAddr, KeyAttempt, KeyCallback, KeyCode, KeyCompany, KeyCount, KeyDue, KeyEnvironment, KeyError, KeyEvent,
 	KeyGeneration, KeyGroup, KeyJob, KeyKey, KeyKind, KeyLate, KeyMethod, KeyOffset, KeyOrg, KeyOutcome, KeyPath,
 	KeyProperty, KeyReason, KeyRequest, KeyRevision, KeySecret, KeyServer, KeySignal, KeySpan, KeyStatus,
 	KeyStream, KeySubject, KeyTarget, KeyTask, KeyTook, KeyTrace, KeyURL, KeyVersion, KeyWorker,
