@@ -37,7 +37,7 @@ const (
 	v1           = "v1,"
 )
 
-// ErrKey: what was read is no key.
+// ErrKey says that what was read is no key.
 var ErrKey = errors.New("not a key for callbacks: 32 bytes in base64")
 
 // NewKey returns a fresh key.
@@ -83,7 +83,7 @@ func (s Secret) Reveal() string { return secretPrefix + base64.StdEncoding.Encod
 // time of the try in Unix seconds, and its body.
 func (s Secret) Sign(id string, at time.Time, body []byte) string {
 	h := hmac.New(sha256.New, s.bytes)
-	io.WriteString(h, id+"."+strconv.FormatInt(at.Unix(), 10)+".")
+	h.Write([]byte(id + "." + strconv.FormatInt(at.Unix(), 10) + "."))
 	h.Write(body)
 	return v1 + base64.StdEncoding.EncodeToString(h.Sum(nil))
 }

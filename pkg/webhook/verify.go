@@ -13,7 +13,7 @@ import (
 // tolerance is how much the clocks of sender and receiver may differ.
 const tolerance = 5 * time.Minute
 
-// ErrUnsigned: what came is not what was sent, or not by us, or not now.
+// ErrUnsigned says that what came is not what was sent, or not by us, or not now.
 var ErrUnsigned = errors.New("the message is not signed with the secret, or its time is not now")
 
 // Verify is what a receiver does: it reports whether a message was signed with the secret,

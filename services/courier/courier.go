@@ -139,7 +139,7 @@ func (c *Courier) Run(ctx context.Context, ready func()) error {
 	return context.Cause(ctx)
 }
 
-// ErrOtherKey: the fleet signs with another key than this process has.
+// ErrOtherKey says that the fleet signs with another key than this process has.
 var ErrOtherKey = errors.New("the fleet signs callbacks with another key than this process has")
 
 // Adopt makes a key the fleet's, or returns ErrOtherKey when another is that already.

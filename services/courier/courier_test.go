@@ -222,7 +222,7 @@ func (w *world) left(t *testing.T) (keys []string) {
 		if c.Value != nil {
 			keys = append(keys, c.Key)
 		}
-	}, cancel) //nolint:errcheck // it is ended
+	}, cancel)
 	return keys
 }
 
