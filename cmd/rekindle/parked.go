@@ -186,7 +186,7 @@ func newParkedDiscard(r *remote) *cobra.Command {
 	return r.dealing("discard", "discarded", cobra.Command{
 		Use:   "discard [NUMBER]",
 		Short: "Delete a parked message",
-		Long:  "Delete a parked message for good. What is due for its secret is done in any case.",
+		Long:  "Delete a parked message for good. With the last one about a secret, what is due for it is offered again.",
 		Example: "  rekindle parked discard 17\n" +
 			"  rekindle parked discard --all --secret crm",
 	}, func(ctx context.Context, s *session, id string) error {

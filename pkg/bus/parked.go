@@ -28,12 +28,12 @@ const headerSize = "Nats-Msg-Size"
 // parkedBatch is how many parked messages are asked for at a time.
 const parkedBatch = 500
 
-// Parked tells of the messages that are parked when it is called, oldest first.
-// The server sends no bodies. An error, ErrUnavailable among them, is the last it
+// Parked tells of the messages that are parked when it is called, oldest first: of
+// those about one secret, by its id, or of all as "". The server sends no bodies. An error, ErrUnavailable among them, is the last it
 // tells. It may be left at any message.
-func (b *Bus) Parked(ctx context.Context) iter.Seq2[*work.Parked, error] {
+func (b *Bus) Parked(ctx context.Context, about string) iter.Seq2[*work.Parked, error] {
 	return func(yield func(*work.Parked, error) bool) {
-		if err := b.eachParked(ctx, func(m *work.Parked) bool { return yield(m, nil) }); err != nil {
+		if err := b.eachParked(ctx, about, func(m *work.Parked) bool { return yield(m, nil) }); err != nil {
 			yield(nil, translate(err))
 		}
 	}
@@ -41,9 +41,13 @@ func (b *Bus) Parked(ctx context.Context) iter.Seq2[*work.Parked, error] {
 
 // eachParked reads the stream with a consumer of its own until yield has had
 // enough. What is deleted meanwhile may be told or not.
-func (b *Bus) eachParked(ctx context.Context, yield func(*work.Parked) bool) error {
+func (b *Bus) eachParked(ctx context.Context, about string, yield func(*work.Parked) bool) error {
+	subjects := events.AllParked
+	if about != "" {
+		subjects = events.Root + ".parked.*." + events.Token(about)
+	}
 	c, err := b.js.CreateConsumer(ctx, streamParked, jetstream.ConsumerConfig{
-		AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true,
+		AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, FilterSubject: subjects,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: followIdle,
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func parkNow(t *testing.T, b *Bus, subject string, header nats.Header, body stri
 // allParked returns what Parked tells.
 func allParked(t *testing.T, b *Bus) (all []*work.Parked) {
 	t.Helper()
-	for m, err := range b.Parked(patient(t)) {
+	for m, err := range b.Parked(patient(t), "") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +198,19 @@ func TestManyParked(t *testing.T) {
 			t.Fatalf("after %d comes %d with %d bytes", all[i].ID, m.ID, m.Size)
 		}
 	}
-	for range b.Parked(patient(t)) {
+	for _, about := range []string{"SE8", "SE500", "SE"} { // of them SE500 is there and SE499 was discarded
+		var found []uint64
+		for m, err := range b.Parked(patient(t), about) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = append(found, m.ID)
+		}
+		if want := map[string][]uint64{"SE8": {9}, "SE500": {501}}[about]; !slices.Equal(found, want) {
+			t.Errorf("about %s there are %d, want %d", about, found, want)
+		}
+	}
+	for range b.Parked(patient(t), "") {
 		break
 	}
 	s, err := b.js.Stream(patient(t), streamParked)
@@ -217,7 +230,7 @@ func TestParkedWhileDeleted(t *testing.T) {
 		parkNow(t, b, events.ParkedSubject("job", fmt.Sprint("SE", i)), nil, "")
 	}
 	seen := 0
-	for _, err := range b.Parked(patient(t)) {
+	for _, err := range b.Parked(patient(t), "") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +258,7 @@ func TestParkedUnavailable(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	told := 0
-	for m, err := range b.Parked(ctx) {
+	for m, err := range b.Parked(ctx, "") {
 		told++
 		if m != nil || !errors.Is(err, ErrUnavailable) {
 			t.Errorf("told of %v, %v", m, err)

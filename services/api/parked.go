@@ -26,8 +26,9 @@ const laneOfJobs = "job"
 // Parked keeps the messages that were set aside for a person.
 type Parked interface {
 	// Parked tells of those that are there when it is called, oldest first,
-	// without their members. An error is the last it tells.
-	Parked(ctx context.Context) iter.Seq2[*work.Parked, error]
+	// without their members: of those about one secret, by its id, or of all as "".
+	// An error is the last it tells.
+	Parked(ctx context.Context, about string) iter.Seq2[*work.Parked, error]
 	// ParkedMessage returns one by its number, or state.ErrNotFound.
 	ParkedMessage(ctx context.Context, id uint64) (*work.Parked, error)
 	// Discard deletes one by its number. Of several who do, one succeeds; the
@@ -49,7 +50,7 @@ func (s *Service) ParkedMessages(ctx context.Context, who Caller, q Query[*work.
 		return Page[*work.Parked]{}, errNoParked
 	}
 	var oldestFirst []*work.Parked
-	for m, err := range s.deps.Parked.Parked(ctx) {
+	for m, err := range s.deps.Parked.Parked(ctx, "") {
 		if err != nil {
 			return Page[*work.Parked]{}, unavailable(err)
 		}
@@ -231,7 +232,10 @@ func (s *Service) newJob(ctx context.Context, m *work.Parked) (events.Event, err
 	}, nil
 }
 
-// DiscardParked deletes a parked message. It returns ErrNotFound, ErrNotReady or
+// DiscardParked deletes a parked message, and with the last one about its secret what
+// keeps that from being offered. It looks for others before, so that a crash leaves no
+// secret set aside without a message, and afterwards, because of two who discard the
+// last two at once each has seen the other's. It returns ErrNotFound, ErrNotReady or
 // ErrUnavailable.
 func (s *Service) DiscardParked(ctx context.Context, who Caller, id string) error {
 	m, err := s.ParkedMessage(ctx, who, id)
@@ -242,7 +246,8 @@ func (s *Service) DiscardParked(ctx context.Context, who Caller, id string) erro
 	if err != nil {
 		return err
 	}
-	if err := s.unpark(ctx, m, s.now()); err != nil {
+	began := s.now()
+	if err := s.unparkLast(ctx, m, began); err != nil {
 		return err
 	}
 	err = s.deps.Parked.Discard(ctx, m.ID)
@@ -255,5 +260,22 @@ func (s *Service) DiscardParked(ctx context.Context, who Caller, id string) erro
 	}
 	intended.done(ctx)
 	s.deps.Logger.InfoContext(ctx, "a parked message was discarded", "secret", m.Secret, "org", who.Org)
-	return nil
+	return s.unparkLast(ctx, m, began)
+}
+
+// unparkLast lets the scheduler offer again what was parked before the time upTo,
+// unless another job of the secret is still parked.
+func (s *Service) unparkLast(ctx context.Context, m *work.Parked, upTo time.Time) error {
+	if !secret.ValidID(secret.PrefixSecret, m.Secret) {
+		return nil
+	}
+	for other, err := range s.deps.Parked.Parked(ctx, m.Secret) {
+		if err != nil {
+			return unavailable(err)
+		}
+		if other.ID != m.ID && other.Lane == laneOfJobs {
+			return nil
+		}
+	}
+	return s.unpark(ctx, m, upTo)
 }

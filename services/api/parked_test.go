@@ -25,6 +25,28 @@ func (w *world) park(about, org string) string {
 	return strconv.FormatUint(w.Parked.Park(work.Parked{Lane: "job", Secret: about, Org: org}), 10)
 }
 
+func (w *world) store() secret.Store { return secret.Store{State: w.State} }
+
+// setAside makes a secret whose job was set aside.
+func (w *world) setAside(t testing.TB) *secret.Secret {
+	t.Helper()
+	made := must[*secret.Secret](t)(newToken(t, w.Service, w.property.ID, "", "s"))
+	return w.update(t, made.ID, func(s *secret.Secret) {
+		if !s.Park(s.Decision, s.Plan().At) {
+			t.Error("nothing is due")
+		}
+	})
+}
+
+func (w *world) update(t testing.TB, id string, change func(s *secret.Secret)) *secret.Secret {
+	t.Helper()
+	s, _, err := w.store().Update(t.Context(), id, func(s *secret.Secret) error { change(s); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func (w *world) requeue(t testing.TB, id string) error {
 	t.Helper()
 	_, err := w.Service.ChangeParked(t.Context(), apitest.Caller(), id, document(t, `{"data":{"meta":{"action":"requeue"}}}`))
@@ -88,28 +110,58 @@ func TestSetAsideNoMore(t *testing.T) {
 	for name, act := range acts {
 		for _, later := range []bool{false, true} {
 			w := newWorld(t)
-			store := secret.Store{State: w.State}
-			made := must[*secret.Secret](t)(newToken(t, w.Service, w.property.ID, "", "s"))
-			at := made.Plan().At
+			made := w.setAside(t)
 			if later {
-				at = at.Add(24 * time.Hour)
-			}
-			_, _, err := store.Update(t.Context(), made.ID, func(s *secret.Secret) error {
-				if !s.Park(s.Decision, at) {
-					t.Error("nothing is due")
-				}
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
+				w.update(t, made.ID, func(s *secret.Secret) { s.Parked.At = s.Parked.At.Add(24 * time.Hour) })
 			}
 			if err := act(w, w.park(made.ID, "")); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			if s, _, err := store.Get(t.Context(), made.ID); err != nil || s.SetAside() != later {
+			if s, _, err := w.store().Get(t.Context(), made.ID); err != nil || s.SetAside() != later {
 				t.Errorf("%s, parked later: %t: set aside is %t, %v", name, later, s.SetAside(), err)
 			}
 		}
+	}
+}
+
+// TestDiscardOneOfSeveral: discarding a message offers nothing again of which another
+// is still parked, whichever of them goes first; and one about another secret, or from
+// another lane, holds nothing.
+func TestDiscardOneOfSeveral(t *testing.T) {
+	t.Parallel()
+	for _, last := range []int{0, 1} {
+		w := newWorld(t)
+		s := w.setAside(t)
+		w.park(secret.NewID(secret.PrefixSecret), "")
+		w.Parked.Park(work.Parked{Lane: "intake", Secret: s.ID})
+		ids := []string{w.park(s.ID, ""), w.park(s.ID, "")}
+		for i, id := range []string{ids[1-last], ids[last]} {
+			if err := w.Service.DiscardParked(t.Context(), apitest.Caller(), id); err != nil {
+				t.Fatal(err)
+			}
+			if s, _, err := w.store().Get(t.Context(), s.ID); err != nil || s.SetAside() != (i == 0) {
+				t.Errorf("with %s last: %d are discarded, set aside is %t, %v", ids[last], i+1, s.SetAside(), err)
+			}
+		}
+	}
+}
+
+// TestDiscardTheLastTwo: two people do, and each finds the other's message there.
+func TestDiscardTheLastTwo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.setAside(t)
+	mine, theirs := w.park(s.ID, ""), w.park(s.ID, "")
+	w.Parked.BeforeDiscard(func() {
+		if err := w.Service.DiscardParked(t.Context(), apitest.Caller(), theirs); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := w.Service.DiscardParked(t.Context(), apitest.Caller(), mine); err != nil {
+		t.Fatal(err)
+	}
+	if s, _, err := w.store().Get(t.Context(), s.ID); err != nil || s.SetAside() {
+		t.Errorf("nothing is parked any more, and the secret is set aside: %t, %v", s.SetAside(), err)
 	}
 }
 

@@ -21,6 +21,7 @@ type Parked struct {
 	messages []*work.Parked
 	jobs     []events.Event
 	broken   error
+	before   func()
 }
 
 var (
@@ -53,8 +54,15 @@ func (p *Parked) Break(err error) {
 	p.broken = err
 }
 
+// BeforeDiscard has f called once, before the next message is discarded.
+func (p *Parked) BeforeDiscard(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.before = f
+}
+
 // Parked implements api.Parked.
-func (p *Parked) Parked(context.Context) iter.Seq2[*work.Parked, error] {
+func (p *Parked) Parked(_ context.Context, about string) iter.Seq2[*work.Parked, error] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all, broken := slices.Clone(p.messages), p.broken
@@ -64,6 +72,9 @@ func (p *Parked) Parked(context.Context) iter.Seq2[*work.Parked, error] {
 			return
 		}
 		for _, m := range all {
+			if about != "" && m.Secret != about {
+				continue
+			}
 			without := *m
 			without.Members = nil
 			if !yield(&without, nil) {
@@ -90,6 +101,13 @@ func (p *Parked) ParkedMessage(_ context.Context, id uint64) (*work.Parked, erro
 
 // Discard implements api.Parked.
 func (p *Parked) Discard(_ context.Context, id uint64) error {
+	p.mu.Lock()
+	f := p.before
+	p.before = nil
+	p.mu.Unlock()
+	if f != nil {
+		f()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.broken != nil {
