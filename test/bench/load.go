@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -130,10 +129,11 @@ type loader struct {
 	store    *store
 	tokenURL string
 	table    timetable
-	sealer   *seal.Sealer // as the api seals
-	opener   *seal.Opener // as exchangers seal
-	value    []byte       // the sealed value of every secret
-	unopened []byte       // the sealed credential of those that never fall due
+	sealer   *seal.Sealer     // as the api seals
+	opener   *seal.Opener     // as exchangers seal
+	value    []byte           // the sealed value of every secret
+	unopened []byte           // the sealed credential of those that never fall due
+	deployed []state.Revision // of each secret's artifact, once it is stored
 	company  string
 	// The properties by the share of all secrets that they hold: a tenth, a
 	// hundredth, and the rest in thousands.
@@ -145,7 +145,10 @@ func newLoader(s *store, dir, tokenURL string, t timetable) (*loader, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{store: s, tokenURL: tokenURL, table: t, company: secret.NewID(secret.PrefixCompany), opener: seal.NewOpener(ring)}
+	l := &loader{
+		store: s, tokenURL: tokenURL, table: t, company: secret.NewID(secret.PrefixCompany),
+		opener: seal.NewOpener(ring), deployed: make([]state.Revision, t.secrets),
+	}
 	if l.sealer, err = seal.NewSealer(ring.Keyset()); err != nil {
 		return nil, err
 	}
@@ -199,15 +202,18 @@ func (l *loader) tree() error {
 	return nil
 }
 
-// load calls write for all secrets, and returns when all that was written is
-// stored.
-func (l *loader) load(ctx context.Context, write func(i int) error) error {
+// loading is how many secrets are written at a time: one waits for its artifact to be
+// stored, others do not wait for it.
+const loading = 256
+
+// load calls write for all secrets, nearly in their order, and returns when all that
+// was written is stored.
+func (l *loader) load(ctx context.Context, write func(ctx context.Context, i int) error) error {
 	g, working := errgroup.WithContext(ctx)
-	workers := runtime.NumCPU()
-	for w := range workers {
+	for first := range loading {
 		g.Go(func() error {
-			for i := w; i < l.table.secrets && working.Err() == nil; i += workers {
-				if err := write(i); err != nil {
+			for i := first; i < l.table.secrets && working.Err() == nil; i += loading {
+				if err := write(working, i); err != nil {
 					return err
 				}
 			}
@@ -226,8 +232,13 @@ func (l *loader) load(ctx context.Context, write func(i int) error) error {
 }
 
 // secret writes the records of one secret as they stand after its first exchange.
-func (l *loader) secret(i int) error {
+func (l *loader) secret(ctx context.Context, i int) error {
 	s, outcome := l.exchanged(i)
+	artifact := &secret.Artifact{Secret: s.ID, Environment: s.Environment, Generation: 1, Sealed: l.value, ExpiresAt: outcome.ExpiresAt}
+	stored, err := l.send(state.ArtifactKey(s.Environment, s.ID), artifact)
+	if err != nil {
+		return err
+	}
 	binding := seal.Binding{Secret: s.ID, Field: s.Credentials.SealedAs("client_secret"), Generation: 1}
 	sealed, err := l.credential(i, binding)
 	if err != nil {
@@ -244,14 +255,28 @@ func (l *loader) secret(i int) error {
 		{state.NameKey(s.Property, s.Name), s.ID},
 		{state.CredentialKey(s.ID), hidden(sealed)},
 		{state.GrantKey(s.ID), &secret.Grant{Outcome: outcome, Credential: hidden(copied)}},
-		{state.ArtifactKey(s.Environment, s.ID), &secret.Artifact{Secret: s.ID, Environment: s.Environment, Generation: 1, Sealed: l.value, ExpiresAt: outcome.ExpiresAt}},
-		{state.SecretKey(s.ID), s},
 	} {
 		if err := l.put(r.key, r.value); err != nil {
 			return err
 		}
 	}
-	return nil
+	if l.deployed[i], err = revision(ctx, stored); err != nil {
+		return err
+	}
+	s.DeployedRevision = l.deployed[i]
+	return l.put(state.SecretKey(s.ID), s)
+}
+
+// revision waits until a record is stored.
+func revision(ctx context.Context, stored jetstream.PubAckFuture) (state.Revision, error) {
+	select {
+	case ack := <-stored.Ok():
+		return state.Revision(ack.Sequence), nil
+	case err := <-stored.Err():
+		return 0, err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
 }
 
 func hidden(sealed []byte) *secret.Credential {
@@ -260,11 +285,12 @@ func hidden(sealed []byte) *secret.Credential {
 
 // reschedule writes the record of a secret again, now that it is known when it
 // falls due.
-func (l *loader) reschedule(i int) error {
+func (l *loader) reschedule(_ context.Context, i int) error {
 	if !l.table.falls(i) || l.table.turn(i) == 0 {
 		return nil
 	}
 	s, _ := l.exchanged(i)
+	s.DeployedRevision = l.deployed[i]
 	return l.put(state.SecretKey(s.ID), s)
 }
 
@@ -317,11 +343,16 @@ func (l *loader) describe(i int, now time.Time) *secret.Secret {
 // put writes a record without waiting for the server's word, which comes at the
 // end for all of them: nobody else writes yet.
 func (l *loader) put(key string, value any) error {
+	_, err := l.send(key, value)
+	return err
+}
+
+// send does the same, for whoever wants to know when the record is stored.
+func (l *loader) send(key string, value any) (jetstream.PubAckFuture, error) {
 	body, err := json.Marshal(value)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	subject := "$KV." + string(state.BucketOf(key)) + "." + key
-	_, err = l.store.js.PublishMsgAsync(&nats.Msg{Subject: subject, Data: body}, jetstream.WithStallWait(time.Minute))
-	return err
+	return l.store.js.PublishMsgAsync(&nats.Msg{Subject: subject, Data: body}, jetstream.WithStallWait(time.Minute))
 }
