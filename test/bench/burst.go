@@ -35,7 +35,7 @@ func (r *rig) measureBurst() error {
 	if err := r.endpoint.drained(r.ctx, r.table.at.Add(time.Second), r.patience); err != nil {
 		return err
 	}
-	after, done, err := r.finished()
+	after, done, err := finished(r.ctx, r.patience, r.process)
 	if err != nil {
 		return err
 	}
@@ -59,19 +59,21 @@ func (r *rig) measureBurst() error {
 	return nil
 }
 
-// finished waits until nothing is due and no job is left. To wait for as many jobs as
-// there were requests would be in vain after an exchange that was made again.
-func (r *rig) finished() (metrics, time.Time, error) {
-	ctx, cancel := context.WithTimeout(r.ctx, r.patience)
+// finished waits until nothing is due and no job is left, as these schedulers see it,
+// and returns the metrics of the last. To wait for as many jobs as there were requests
+// would be in vain after an exchange that was made again.
+func finished(ctx context.Context, patience time.Duration, schedulers ...*process) (after metrics, at time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		after, err := r.process.scrape(ctx)
-		if err != nil {
-			return nil, time.Time{}, err
-		}
 		var left float64
-		for _, name := range []string{"rekindle_overdue_secrets", "rekindle_jobs_waiting", "rekindle_jobs_in_flight", "rekindle_queues_unreadable"} {
-			left += after.value(name)
+		for _, p := range schedulers {
+			if after, err = p.scrape(ctx); err != nil {
+				return nil, time.Time{}, err
+			}
+			for _, name := range []string{"rekindle_overdue_secrets", "rekindle_jobs_waiting", "rekindle_jobs_in_flight", "rekindle_queues_unreadable"} {
+				left += after.value(name)
+			}
 		}
 		if left == 0 {
 			return after, time.Now(), nil
@@ -93,7 +95,7 @@ func (r *rig) bareLoop() (perSecond, each float64) {
 	ctx, cancel := context.WithTimeout(context.WithValue(r.ctx, oauth2.HTTPClient, client), r.bare)
 	defer cancel()
 	config := clientcredentials.Config{
-		ClientID: "bare", ClientSecret: clientSecret, TokenURL: r.endpoint.url, AuthStyle: oauth2.AuthStyleInParams,
+		ClientID: "bare", ClientSecret: clientSecret, TokenURL: r.endpoint.urls[0], AuthStyle: oauth2.AuthStyleInParams,
 	}
 	var n atomic.Int64
 	var loops sync.WaitGroup

@@ -17,7 +17,7 @@ import (
 // be asked. It answers as fast as net/http does; scripting, delays and faults are
 // the sandbox's business.
 type endpoint struct {
-	url    string
+	urls   []string      // one for each host it plays
 	period time.Duration // from one refresh of a secret to the next; 0 for once
 	until  time.Time     // no refresh is to fall due at or after it
 
@@ -46,19 +46,20 @@ const lasting = 24 * time.Hour
 // accessToken has the length of a usual JWT.
 var accessToken = strings.Repeat("eyJhbGci", 100)
 
-func (e *endpoint) serve(ctx context.Context) (stop func(), err error) {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	e.url = "http://" + ln.Addr().String() + "/token"
+func (e *endpoint) serve(ctx context.Context, hosts int) (stop func(), err error) {
 	srv := &http.Server{Handler: e, ReadHeaderTimeout: time.Minute}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = srv.Serve(ln) // http.ErrServerClosed
-	}()
-	return func() { srv.Close(); <-ended }, nil
+	var serving sync.WaitGroup
+	stop = func() { srv.Close(); serving.Wait() }
+	for range hosts {
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		e.urls = append(e.urls, "http://"+ln.Addr().String()+"/token")
+		serving.Go(func() { _ = srv.Serve(ln) }) // http.ErrServerClosed
+	}
+	return stop, nil
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -152,6 +153,17 @@ func (e *endpoint) waiting(before time.Time) (n int) {
 		}
 	}
 	return n
+}
+
+// postpone has all that is still to fall due do so at a time.
+func (e *endpoint) postpone(to time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, due := range e.due {
+		if !due.IsZero() {
+			e.due[i] = to
+		}
+	}
 }
 
 // drained waits until nothing that was due before the time is left.

@@ -39,7 +39,7 @@ func (r *rig) say(format string, args ...any) { fmt.Fprintf(r.progress, format+"
 // what falls due.
 func measureFleet(ctx context.Context, o options, out io.Writer) error {
 	r := &rig{options: o, ctx: ctx, dir: filepath.Join(o.dir, "data"), endpoint: new(endpoint), out: out}
-	stop, err := r.endpoint.serve(ctx)
+	stop, err := r.endpoint.serve(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (r *rig) load() error {
 	}
 	began := time.Now()
 	r.plan(began.Add(lasting))
-	if r.loader, err = newLoader(st, r.dir, r.endpoint.url, r.table); err != nil {
+	if r.loader, err = newLoader(st, r.dir, r.endpoint.urls, r.table); err != nil {
 		return err
 	}
 	if err := r.loader.tree(); err != nil {

@@ -126,27 +126,27 @@ const clientSecret = "a-client-secret-of-forty-characters-here"
 
 // loader writes the records of secrets.
 type loader struct {
-	store    *store
-	tokenURL string
-	table    timetable
-	sealer   *seal.Sealer     // as the api seals
-	opener   *seal.Opener     // as exchangers seal
-	value    []byte           // the sealed value of every secret
-	unopened []byte           // the sealed credential of those that never fall due
-	deployed []state.Revision // of each secret's artifact, once it is stored
-	company  string
+	store     *store
+	tokenURLs []string // of the hosts that secrets ask, in turn
+	table     timetable
+	sealer    *seal.Sealer     // as the api seals
+	opener    *seal.Opener     // as exchangers seal
+	value     []byte           // the sealed value of every secret
+	unopened  []byte           // the sealed credential of those that never fall due
+	deployed  []state.Revision // of each secret's artifact, once it is stored
+	company   string
 	// The properties by the share of all secrets that they hold: a tenth, a
 	// hundredth, and the rest in thousands.
 	properties, environments []string
 }
 
-func newLoader(s *store, dir, tokenURL string, t timetable) (*loader, error) {
+func newLoader(s *store, dir string, tokenURLs []string, t timetable) (*loader, error) {
 	ring, _, err := seal.CreateKeyring(filepath.Join(dir, "keyring.json"), time.Now())
 	if err != nil {
 		return nil, err
 	}
 	l := &loader{
-		store: s, tokenURL: tokenURL, table: t, company: secret.NewID(secret.PrefixCompany),
+		store: s, tokenURLs: tokenURLs, table: t, company: secret.NewID(secret.PrefixCompany),
 		opener: seal.NewOpener(ring), deployed: make([]state.Revision, t.secrets),
 	}
 	if l.sealer, err = seal.NewSealer(ring.Keyset()); err != nil {
@@ -330,7 +330,7 @@ func (l *loader) describe(i int, now time.Time) *secret.Secret {
 	s := &secret.Secret{
 		ID: l.id(i), Org: api.DefaultOrg, Property: l.properties[property],
 		Name: fmt.Sprintf("secret %07d", i), Kind: secret.OAuth2, CredentialGeneration: 1,
-		Credentials: secret.Credentials{ClientID: clientID(i), TokenURL: l.tokenURL, RefreshOffset: &seconds},
+		Credentials: secret.Credentials{ClientID: clientID(i), TokenURL: l.tokenURLs[i%len(l.tokenURLs)], RefreshOffset: &seconds},
 		CreatedAt:   now, UpdatedAt: now,
 		CreatedBy: secret.Actor{Email: "admin@example.com", DisplayName: "Administrator"},
 		UpdatedBy: secret.Actor{Email: "admin@example.com", DisplayName: "Administrator"},

@@ -21,7 +21,7 @@ func TestLoaded(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = store.close() })
 	table := timetable{secrets: 700, steady: 10, rate: 10, first: time.Now(), from: time.Now(), at: time.Now()}
-	l, err := newLoader(store, dir, "http://127.0.0.1:1/token", table)
+	l, err := newLoader(store, dir, []string{"http://127.0.0.1:1/token"}, table)
 	if err != nil {
 		t.Fatal(err)
 	}

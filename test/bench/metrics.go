@@ -51,10 +51,23 @@ func fetch(ctx context.Context, url, bearer string) (io.ReadCloser, error) {
 	return resp.Body, nil
 }
 
-// value is the sum of a counter or gauge over the label values.
-func (m metrics) value(name string) (sum float64) {
+// value is the sum of a counter or gauge over the label values, or over those series
+// that have a label of this name and value.
+func (m metrics) value(name string, label ...string) (sum float64) {
 	for _, one := range m[name].GetMetric() {
-		sum += one.GetCounter().GetValue() + one.GetGauge().GetValue() + one.GetUntyped().GetValue()
+		if has(one, label) {
+			sum += one.GetCounter().GetValue() + one.GetGauge().GetValue() + one.GetUntyped().GetValue()
+		}
+	}
+	return sum
+}
+
+// count is how much a histogram has counted, of those series.
+func (m metrics) count(name string, label ...string) (sum float64) {
+	for _, one := range m[name].GetMetric() {
+		if has(one, label) {
+			sum += float64(one.GetHistogram().GetSampleCount())
+		}
 	}
 	return sum
 }

@@ -179,6 +179,20 @@ func processorTime(pid int) (time.Duration, error) {
 	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
 
+// restTime is how long the machine's processors have had nothing to do, together.
+func restTime() (time.Duration, error) {
+	body, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(body)) // "cpu", user, nice, system, idle, …
+	if len(fields) < 5 {
+		return 0, errors.New("the system does not say how much of its processors is free")
+	}
+	ticks, err := strconv.ParseInt(fields[4], 10, 64)
+	return time.Duration(ticks) * 10 * time.Millisecond, err
+}
+
 func loadAverage() string {
 	body, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -19,6 +20,7 @@ type crowd struct {
 	dir       string
 	store     *store
 	endpoint  *endpoint
+	stop      func() // of the endpoint
 	table     timetable
 	processes map[string]*process
 }
@@ -26,7 +28,11 @@ type crowd struct {
 // outage is a process that is killed and started again after a while.
 type outage struct{ name, what string }
 
-// outages are the kills, one after another. One of the schedulers leads.
+// tokenHosts is how many hosts the secrets of a crowd ask, in turn. Schedulers share
+// the work by host, each with an even chance of every one.
+const tokenHosts = 16
+
+// outages are the kills, one after another.
 func outages() []outage {
 	return []outage{
 		{"", "nobody"},
@@ -38,23 +44,42 @@ func outages() []outage {
 }
 
 func measureSeveral(ctx context.Context, o options, out io.Writer) error {
-	c := &crowd{options: o, dir: filepath.Join(o.dir, "several"), endpoint: new(endpoint), processes: map[string]*process{}}
-	stop, err := c.endpoint.serve(ctx)
+	if err := measureAdding(ctx, o, out); err != nil {
+		return err
+	}
+	return measureKills(ctx, o, out)
+}
+
+// newCrowd returns a fleet that has a store and a provider, and no processes yet.
+func newCrowd(ctx context.Context, o options, name string) (*crowd, error) {
+	c := &crowd{options: o, dir: filepath.Join(o.dir, name), endpoint: new(endpoint), processes: map[string]*process{}}
+	var err error
+	if c.stop, err = c.endpoint.serve(ctx, tokenHosts); err != nil {
+		return nil, err
+	}
+	if c.store, err = openStore(ctx, c.dir); err != nil {
+		c.stop()
+		return nil, err
+	}
+	return c, nil
+}
+
+func measureKills(ctx context.Context, o options, out io.Writer) error {
+	c, err := newCrowd(ctx, o, "several")
 	if err != nil {
 		return err
 	}
-	defer stop()
-	if c.store, err = openStore(ctx, c.dir); err != nil {
-		return err
-	}
 	defer c.close()
-	if err := c.load(ctx); err != nil {
+	whole := time.Duration(len(outages())) * c.outage
+	from := time.Now().Add(4 * c.settle).Truncate(time.Second)
+	steady := int(whole.Seconds() * float64(c.several)) // a secret for each refresh
+	if _, err := c.load(ctx, timetable{
+		first: from.Add(-5 * time.Minute), secrets: 1 + steady, steady: steady, rate: c.several, from: from, at: from.Add(whole),
+	}); err != nil {
 		return err
 	}
-	for _, name := range []string{"exchanger-1", "exchanger-2", "scheduler-1", "scheduler-2", "api-1"} {
-		if err := c.launch(ctx, name); err != nil {
-			return err
-		}
+	if err := c.launch(ctx, "exchanger-1", "exchanger-2", "scheduler-1", "scheduler-2", "api-1"); err != nil {
+		return err
 	}
 	if err := c.kill(ctx); err != nil {
 		return err
@@ -62,27 +87,29 @@ func measureSeveral(ctx context.Context, o options, out io.Writer) error {
 	return c.report(ctx, out)
 }
 
-// load gives the fleet one secret for each refresh of the run.
-func (c *crowd) load(ctx context.Context) error {
-	whole := time.Duration(len(outages())) * c.outage
-	from := time.Now().Add(4 * c.settle).Truncate(time.Second)
-	steady := int(whole.Seconds() * float64(c.several))
-	c.table = timetable{first: from.Add(-5 * time.Minute), secrets: 1 + steady, steady: steady, rate: c.several, from: from, at: from.Add(whole)}
-	c.endpoint.due = c.table.dues()
-	l, err := newLoader(c.store, c.dir, c.endpoint.url, c.table)
+// load gives the fleet the secrets of a timetable.
+func (c *crowd) load(ctx context.Context, t timetable) (*loader, error) {
+	c.table, c.endpoint.due = t, t.dues()
+	l, err := newLoader(c.store, c.dir, c.endpoint.urls, t)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := l.tree(); err != nil {
-		return err
+		return nil, err
 	}
-	return l.load(ctx, l.secret)
+	return l, l.load(ctx, l.secret)
 }
 
-func (c *crowd) launch(ctx context.Context, name string) (err error) {
-	target := name[:len(name)-len("-1")]
-	c.processes[name], err = launch(ctx, c.options, name, c.dir, "--target", target, "--nats-url", c.store.url())
-	return err
+func (c *crowd) launch(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		target := name[:len(name)-len("-1")]
+		p, err := launch(ctx, c.options, name, c.dir, "--target", target, "--nats-url", c.store.url())
+		if err != nil {
+			return err
+		}
+		c.processes[name] = p
+	}
+	return nil
 }
 
 // kill kills each in its turn, a fifth into its time, and starts it again.
@@ -114,7 +141,7 @@ func (c *crowd) report(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	seen := c.endpoint.take()
-	t := newTable(fmt.Sprintf("Killed with SIGKILL for %v, at %d due per second", c.outage*3/5, c.several),
+	t := newTable(fmt.Sprintf("Killed with SIGKILL for %v, at %d due per second, at %d token hosts, on %d cores", c.outage*3/5, c.several, tokenHosts, runtime.NumCPU()),
 		"killed", "refreshes", "from due until the record is committed: p50", "p99", "most")
 	for i, o := range outages() {
 		t.row(o.what, len(late[i]), quantile(late[i], .5), quantile(late[i], .99), quantile(late[i], 1))
@@ -159,9 +186,8 @@ func (c *crowd) late(ctx context.Context) ([][]time.Duration, error) {
 
 func (c *crowd) close() {
 	for _, p := range c.processes {
-		if p != nil {
-			p.kill()
-		}
+		p.kill()
 	}
 	_ = c.store.close() // its data goes with it
+	c.stop()
 }
