@@ -5,16 +5,15 @@ import (
 	"time"
 )
 
-// cell is one NATS cluster with a leading scheduler and exchangers, and the
-// refreshes that fall due in it.
+// cell is one NATS cluster with exchangers and schedulers, which share the work by
+// host, and the refreshes that fall due in it.
 //
 //	due ──lane──► publishers ──JOBS──► workers ──claim, exchange, commit──► acknowledged
 type cell struct {
 	*world
 	jobs, state stream
-	offering    pool
 	working     pool
-	leads       time.Duration    // when somebody offers again
+	schedulers  [schedulers]scheduler
 	limit       int              // exchanges of one client at a time; 0 for none
 	lanes       map[string]*pool // by client
 	held        []*job           // that workers have, in no order
@@ -23,9 +22,16 @@ type cell struct {
 	interrupted int
 }
 
+// scheduler offers the jobs of its share of the hosts.
+type scheduler struct {
+	offering pool
+	back     time.Duration // when somebody offers its share again
+}
+
 // job is one refresh.
 type job struct {
 	client string
+	by     *scheduler // whose share its host is in
 	due    time.Duration
 	on     int // the exchanger that has it
 	tries  int // how often it was taken: what an earlier try does is void
@@ -36,14 +42,17 @@ type job struct {
 func newCell(w *world, limit int) *cell {
 	c := &cell{world: w, limit: limit, lanes: map[string]*pool{}, late: map[string]times{}}
 	c.jobs, c.state = stream{world: w}, stream{world: w}
-	c.offering, c.working = pool{free: publishers}, pool{free: exchangers * workers}
+	c.working = pool{free: exchangers * workers}
+	for i := range c.schedulers {
+		c.schedulers[i].offering.free = publishers
+	}
 	return c
 }
 
 // refresh is due now.
 func (c *cell) refresh(client string) {
 	c.due++
-	j := &job{client: client, due: c.now}
+	j := &job{client: client, due: c.now, by: &c.schedulers[c.due%schedulers]}
 	c.lane(client).take(func() { c.offer(j) })
 }
 
@@ -59,10 +68,10 @@ func (c *cell) lane(client string) *pool {
 }
 
 func (c *cell) offer(j *job) {
-	c.offering.take(func() {
-		c.at(c.leads, func() {
+	j.by.offering.take(func() {
+		c.at(j.by.back, func() {
 			c.jobs.write(func() {
-				c.offering.give()
+				j.by.offering.give()
 				c.deliver(j)
 			})
 		})
@@ -184,14 +193,19 @@ type mishap struct {
 	happen func(*cell)
 }
 
-func (c *cell) leaderless(d time.Duration) { c.leads = c.now + d }
+// killSchedulers ends the first n of them; their shares are offered again after d.
+func (c *cell) killSchedulers(n int, d time.Duration) {
+	for i := range n {
+		c.schedulers[i].back = c.now + d
+	}
+}
 
 func mishaps() []mishap {
 	return []mishap{
 		{"nothing", func(*cell) {}},
 		{"an exchanger is killed", (*cell).killExchanger},
-		{"the leading scheduler is killed, another stands by", func(c *cell) { c.leaderless(schedulerOut) }},
-		{"the leading scheduler is killed, none stands by", func(c *cell) { c.leaderless(coldStart + indexReplay) }},
+		{"one of two schedulers is killed", func(c *cell) { c.killSchedulers(1, shareOut) }},
+		{"all schedulers are killed", func(c *cell) { c.killSchedulers(schedulers, coldStart+indexReplay) }},
 		{"the leader of both streams is killed", func(c *cell) {
 			c.jobs.back = c.now + c.between(leaderOutMin, leaderOutMax)
 			c.state.back = c.jobs.back

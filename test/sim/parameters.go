@@ -6,7 +6,6 @@ import "time"
 // preceded the code; docs/adr/0008 has the first two. Tests do not depend on them.
 const (
 	indexReplay  = 5700 * time.Millisecond // to build the index of a million secrets
-	schedulerOut = 3300 * time.Millisecond // leading scheduler killed: until a warm standby offers; 2.5 to 3.3 s
 	r3Writes     = 5700.                   // compare-and-swaps a second on a stream of three replicas, servers sharing two cores
 	leaderOutMin = 5 * time.Second         // a stream's leader killed: what clients see
 	leaderOutMax = 10 * time.Second
@@ -14,14 +13,15 @@ const (
 
 // What the code says.
 const (
-	publishers   = 64               // services/scheduler: offers under way
-	failurePause = time.Second      // services/scheduler: after an offer has failed
-	workers      = 256              // services/exchanger: jobs at a time
-	ackWait      = 4 * time.Second  // pkg/bus: until a dead exchanger's job comes again
-	stateWrites  = 4                // docs/refresh-cycle.md: claim, grant, artifact, record
-	shortWindow  = 30 * time.Minute // contract A11: between refreshes, oauth2-jwt and Google
-	longWindow   = 4 * time.Hour    // contract A11: between refreshes, oauth2
-	indexEntry   = 150              // services/scheduler/index.go: bytes for each secret
+	publishers   = 64                      // services/scheduler: offers under way
+	failurePause = time.Second             // services/scheduler: after an offer has failed
+	workers      = 256                     // services/exchanger: jobs at a time
+	shareOut     = 3500 * time.Millisecond // pkg/bus: until the share of a dead scheduler is offered again, 1.5 to 3.5 s
+	ackWait      = 4 * time.Second         // pkg/bus: until a dead exchanger's job comes again
+	stateWrites  = 4                       // docs/refresh-cycle.md: claim, grant, artifact, record
+	shortWindow  = 30 * time.Minute        // contract A11: between refreshes, oauth2-jwt and Google
+	longWindow   = 4 * time.Hour           // contract A11: between refreshes, oauth2
+	indexEntry   = 150                     // services/scheduler/index.go: bytes for each secret
 )
 
 // Assumptions.
@@ -42,6 +42,7 @@ const (
 	exchangeMin  = 50 * time.Millisecond
 	exchangeMean = 150 * time.Millisecond // above the least
 	exchangers   = 2                      // of a cell
+	schedulers   = 2                      // of a cell, with as many hosts each
 	coldStart    = 10 * time.Second       // to start a process elsewhere
 	regionLease  = 30 * time.Second       // how long a region is silent until it is given up
 	laneLimit    = 192                    // exchanges of one client at a time: 3/4 of an exchanger
@@ -57,7 +58,7 @@ func parameters() table {
 	const study, code, assumed = "measured, study before the code", "the code", "**assumed**"
 	t.add("compare-and-swaps a second, stream of 3 replicas", count(r3Writes), study)
 	t.add("a stream's leader killed", short(leaderOutMin)+" to "+short(leaderOutMax), study)
-	t.add("leading scheduler killed, warm standby", "up to "+short(schedulerOut), "[ADR 8](adr/0008-due-index.md)")
+	t.add("share of a dead scheduler offered again", "up to "+short(shareOut), "[ADR 27](adr/0027-shared-schedule.md)")
 	t.add("index of a million secrets built", short(indexReplay), "[ADR 8](adr/0008-due-index.md)")
 	t.add("job of a dead exchanger comes again", short(ackWait), code)
 	t.add("jobs at a time in an exchanger", count(workers), code)

@@ -84,13 +84,13 @@ func TestNothingIsLateForLong(t *testing.T) {
 			if p99 := late.quantile(.99); m.name == "nothing" && p99 > 20*time.Millisecond {
 				t.Errorf("p99 is %v in peace", p99)
 			}
-			standbyLess, leaderless := strings.Contains(m.name, "none stands by"), strings.Contains(m.name, "both streams")
+			alone, leaderless := strings.Contains(m.name, "all schedulers"), strings.Contains(m.name, "both streams")
 			switch n := late.beyond(bound); {
-			case standbyLess && n == 0:
-				t.Error("none is late without a warm standby, either")
+			case alone && n == 0:
+				t.Error("none is late without a scheduler that goes on, either")
 			case leaderless && late.quantile(1) > leaderOutMax+failurePause+time.Second:
 				t.Errorf("the latest is late by %v", late.quantile(1))
-			case !standbyLess && !leaderless && n > 0:
+			case !alone && !leaderless && n > 0:
 				t.Errorf("%d are late by more than %v", n, bound)
 			}
 		})
