@@ -32,15 +32,28 @@ type effort struct {
 	done       []float64     // by each process, in the order of the crew's names
 }
 
-// measureAdding measures what one more process of a kind does for the throughput:
-// the same burst for each crew, on a store of its own.
+// measureAdding measures what one more process of a kind does for the throughput: the
+// same burst for each crew, on a store of its own. Where providers answer at once,
+// processors are what there is too little of; where they take their time, exchangers'
+// workers are.
 func measureAdding(ctx context.Context, o options, out io.Writer) error {
-	t := newTable(fmt.Sprintf("Adding processes: %d due at once, at %d token hosts, on %d cores", o.burst, tokenHosts, runtime.NumCPU()),
+	for _, answer := range []time.Duration{0, o.slow} {
+		if err := compareCrews(ctx, o, answer, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compareCrews does so with a provider that takes so long to answer.
+func compareCrews(ctx context.Context, o options, answer time.Duration, out io.Writer) error {
+	t := newTable(fmt.Sprintf("Adding processes: %d due at once, at %d token hosts that take %v to answer, %d at a time for each exchanger, on %d cores",
+		o.burst, tokenHosts, answer, o.concurrency, runtime.NumCPU()),
 		"schedulers", "exchangers", "refreshes/s", "ratio to the first", "processor µs each, NATS server and provider included", "cores at rest",
 		"jobs offered by each", "exchanges made by each")
 	var first float64
 	for i, crew := range crews() {
-		e, err := adding(ctx, o, fmt.Sprint("adding-", i), crew)
+		e, err := adding(ctx, o, crew, answer)
 		if err != nil {
 			return fmt.Errorf("with %d schedulers and %d exchangers: %w", crew.schedulers, crew.exchangers, err)
 		}
@@ -61,12 +74,13 @@ func counts(each []float64) string {
 }
 
 // adding has many secrets fall due at once for a crew that has found itself.
-func adding(ctx context.Context, o options, name string, crew crew) (e effort, err error) {
-	c, err := newCrowd(ctx, o, name)
+func adding(ctx context.Context, o options, crew crew, answer time.Duration) (e effort, err error) {
+	c, err := newCrowd(ctx, o, fmt.Sprintf("adding-%d-%d-%v", crew.schedulers, crew.exchangers, answer))
 	if err != nil {
 		return e, err
 	}
 	defer c.close()
+	c.endpoint.answer = answer
 	far := time.Now().Add(lasting)
 	l, err := c.load(ctx, timetable{first: time.Now().Add(-5 * time.Minute), secrets: 1 + o.burst, burst: o.burst, rate: 1, from: far, at: far})
 	if err != nil {

@@ -14,11 +14,12 @@ import (
 )
 
 // endpoint is a token endpoint (RFC 6749 section 4.4) that knows when it should
-// be asked. It answers as fast as net/http does; scripting, delays and faults are
-// the sandbox's business.
+// be asked. It answers as fast as net/http does, or after a while; scripting and faults
+// are the sandbox's business.
 type endpoint struct {
 	urls   []string      // one for each host it plays
 	period time.Duration // from one refresh of a secret to the next; 0 for once
+	answer time.Duration // how long it takes to answer
 	until  time.Time     // no refresh is to fall due at or after it
 
 	mu       sync.Mutex
@@ -71,6 +72,9 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	lifetime := lasting
 	if i, ok := asking(body); ok {
 		lifetime = e.arrived(i, now)
+	}
+	if e.answer > 0 && pause(r.Context(), e.answer) != nil {
+		return // the client is gone
 	}
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":%d}`, accessToken, int((lifetime+offset)/time.Second))

@@ -75,6 +75,7 @@ type options struct {
 	profile     bool          // whether profiles are taken and explained
 
 	several  int           // secrets that fall due per second while processes are killed
+	slow     time.Duration // how long a slow provider takes to answer
 	outage   time.Duration // from one kill to the next
 	progress io.Writer
 }
@@ -138,6 +139,7 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.concurrency, "concurrency", 256, "how many exchanges are under way at once, in the fleet and in the bare loop")
 	f.DurationVar(&o.bare, "bare", 5*time.Second, "how long the bare loop runs")
 	f.IntVar(&o.several, "several", 200, "how many secrets fall due per second while processes are killed")
+	f.DurationVar(&o.slow, "slow", time.Second, "how long a slow provider takes to answer, to see what one more exchanger is worth")
 	f.BoolVar(&o.profile, "profile", true, "take profiles and explain them (wants the go command)")
 	if err := f.Parse(args); err != nil {
 		return o, err
