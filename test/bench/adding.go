@@ -47,8 +47,8 @@ func measureAdding(ctx context.Context, o options, out io.Writer) error {
 
 // compareCrews does so with a provider that takes so long to answer.
 func compareCrews(ctx context.Context, o options, answer time.Duration, out io.Writer) error {
-	t := newTable(fmt.Sprintf("Adding processes: %d due at once, at %d token hosts that take %v to answer, %d at a time for each exchanger, on %d cores",
-		o.burst, tokenHosts, answer, o.concurrency, runtime.NumCPU()),
+	t := newTable(fmt.Sprintf("Adding processes: %d due at once, at %d token hosts that answer %s, %d at a time for each exchanger, on %d cores",
+		o.burst, tokenHosts, in(answer), o.concurrency, runtime.NumCPU()),
 		"schedulers", "exchangers", "refreshes/s", "ratio to the first", "processor µs each, NATS server and provider included", "cores at rest",
 		"jobs offered by each", "exchanges made by each")
 	var first float64
@@ -67,6 +67,13 @@ func compareCrews(ctx context.Context, o options, answer time.Duration, out io.W
 	}
 	t.print(out)
 	return nil
+}
+
+func in(answer time.Duration) string {
+	if answer == 0 {
+		return "at once"
+	}
+	return "after " + duration(answer)
 }
 
 func counts(each []float64) string {
