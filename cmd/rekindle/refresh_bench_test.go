@@ -116,6 +116,7 @@ func fillStore(b *testing.B, dir, provider, token string) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	seals := bothSeals{sealer, seal.NewOpener(ring)}
 	property, environment, err := fillTree(b.Context(), st)
 	if err != nil {
 		b.Fatal(err)
@@ -124,7 +125,7 @@ func fillStore(b *testing.B, dir, provider, token string) {
 	writers.SetLimit(64)
 	for i := range b.N {
 		writers.Go(func() error {
-			return fill(b.Context(), st, sealer, asking(i, provider, property, environment), token)
+			return fill(b.Context(), st, seals, asking(i, provider, property, environment), token)
 		})
 	}
 	if err := writers.Wait(); err != nil {
@@ -151,14 +152,25 @@ func asking(i int, provider, property, environment string) *secret.Secret {
 	return s
 }
 
+// bothSeals are what an api process seals with, and an exchanger.
+type bothSeals struct {
+	api       *seal.Sealer
+	exchanger *seal.Opener
+}
+
 // fill writes the records of a secret after that exchange.
-func fill(ctx context.Context, st state.Store, sealer *seal.Sealer, s *secret.Secret, token string) error {
-	hidden, err := sealer.Seal(seal.LongLived, seal.Binding{Secret: s.ID, Field: s.Credentials.SealedAs("client_secret"), Generation: 1},
-		seal.NewPlaintext([]byte("a-client-secret-of-forty-characters-here")))
+func fill(ctx context.Context, st state.Store, seals bothSeals, s *secret.Secret, token string) error {
+	binding := seal.Binding{Secret: s.ID, Field: s.Credentials.SealedAs("client_secret"), Generation: 1}
+	client := seal.NewPlaintext([]byte("a-client-secret-of-forty-characters-here"))
+	hidden, err := seals.api.Seal(seal.LongLived, binding, client)
 	if err != nil {
 		return err
 	}
-	value, err := sealer.Seal(seal.ShortLived, seal.Binding{Secret: s.ID, Field: "value", Generation: 1}, seal.NewPlaintext([]byte(token)))
+	copied, err := seals.exchanger.Seal(binding, client)
+	if err != nil {
+		return err
+	}
+	value, err := seals.exchanger.Seal(seal.Binding{Secret: s.ID, Field: "value", Generation: 1}, seal.NewPlaintext([]byte(token)))
 	if err != nil {
 		return err
 	}
@@ -174,8 +186,8 @@ func fill(ctx context.Context, st state.Store, sealer *seal.Sealer, s *secret.Se
 		return err
 	}
 	for key, record := range map[string]any{
-		state.CredentialKey(s.ID): &secret.Credential{Generation: 1, Fields: map[string]secret.SealedField{"client_secret": {Generation: 1, Sealed: hidden}}},
-		state.GrantKey(s.ID):      &secret.Grant{Outcome: o},
+		state.CredentialKey(s.ID): credential(hidden),
+		state.GrantKey(s.ID):      &secret.Grant{Outcome: o, Credential: credential(copied)},
 		state.SecretKey(s.ID):     s,
 	} {
 		if _, err := store(ctx, st, key, record); err != nil {
@@ -183,6 +195,10 @@ func fill(ctx context.Context, st state.Store, sealer *seal.Sealer, s *secret.Se
 		}
 	}
 	return nil
+}
+
+func credential(clientSecret []byte) *secret.Credential {
+	return &secret.Credential{Generation: 1, Fields: map[string]secret.SealedField{"client_secret": {Generation: 1, Sealed: clientSecret}}}
 }
 
 // fillTree writes what secrets hang in.
