@@ -29,7 +29,7 @@ var decoders = map[string]string{
 	"events.Decode":    "events.FuzzDecode",
 	"events.unmarshal": "events.FuzzJob",
 
-	"pkg/bus.batchAnswer": "pkg/bus.FuzzServerSays",
+	"pkg/bus.stored":      "pkg/bus.FuzzServerSays",
 	"pkg/bus.describe":    "pkg/bus.FuzzDescribe",
 	"pkg/bus.members":     "pkg/bus.FuzzDescribe",
 	"pkg/bus.readRoll":    "pkg/bus.FuzzRoll",

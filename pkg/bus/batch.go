@@ -2,13 +2,11 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
 	"github.com/rekindle-dev/rekindle/pkg/state"
@@ -74,23 +72,6 @@ func (b *Bus) tryBatch(ctx context.Context, msgs []*nats.Msg) (state.Revision, e
 			return 0, err
 		}
 	}
-	answer, err := b.nc.RequestMsgWithContext(ctx, msgs[last])
-	if err != nil {
-		return 0, err
-	}
-	return batchAnswer(answer.Data)
-}
-
-func batchAnswer(body []byte) (state.Revision, error) {
-	var ack struct {
-		Error *jetstream.APIError `json:"error"`
-		Seq   uint64              `json:"seq"`
-	}
-	if err := json.Unmarshal(body, &ack); err != nil {
-		return 0, fmt.Errorf("answer to a batch: %w", err)
-	}
-	if ack.Error != nil {
-		return 0, ack.Error
-	}
-	return state.Revision(ack.Seq), nil
+	sequence, err := b.store(ctx, msgs[last])
+	return state.Revision(sequence), err
 }

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/rekindle-dev/rekindle/events"
 )
+
+// publishAgain is how often an event is offered again while its stream has no leader.
+const publishAgain = 2
 
 // Publish announces an event and returns when the server has stored it. An
 // event that is published again within two minutes is stored once.
@@ -18,8 +22,13 @@ func (b *Bus) Publish(ctx context.Context, e events.Event) error {
 		return err
 	}
 	m.Subject = events.EventSubject(e.Org, e.Data.Type(), e.Data.About())
-	_, err = b.js.PublishMsg(ctx, m, jetstream.WithMsgID(e.ID))
-	return translate(err)
+	m.Header.Set(jetstream.MsgIDHeader, e.ID)
+	for again := publishAgain; ; again-- {
+		_, err = b.store(ctx, m)
+		if again == 0 || !errors.Is(err, nats.ErrNoResponders) || pause(ctx, retryPause) != nil {
+			return translate(err)
+		}
+	}
 }
 
 // Offer puts a job into its secret's lane. It reports false when a job for the
@@ -34,7 +43,7 @@ func (b *Bus) Offer(ctx context.Context, e events.Event) (accepted bool, err err
 }
 
 func (b *Bus) offer(ctx context.Context, m *nats.Msg) (accepted bool, err error) {
-	_, err = b.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
+	_, err = b.store(ctx, m)
 	if queued(err) {
 		return false, nil
 	}

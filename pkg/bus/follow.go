@@ -39,7 +39,7 @@ func (s *State) Follow(ctx context.Context, patterns []string, apply func(state.
 	if err := state.CheckPatterns(patterns); err != nil {
 		return err
 	}
-	f := &follower{b: s.b, stream: s.of(patterns[0]), apply: apply, caughtUp: caughtUp}
+	f := &follower{stream: s.of(patterns[0]), apply: apply, caughtUp: caughtUp}
 	for _, p := range patterns {
 		f.subjects = append(f.subjects, f.prefix+p)
 	}
@@ -65,7 +65,6 @@ func (s *State) Follow(ctx context.Context, patterns []string, apply func(state.
 
 // follower is one call of Follow, over all interruptions.
 type follower struct {
-	b *Bus
 	stream
 	subjects []string
 	apply    func(state.Change)
@@ -136,7 +135,7 @@ func (f *follower) open(ctx context.Context) (pending uint64, p *puller, err err
 	case !f.heard.IsZero() && time.Since(f.heard) > maxAway:
 		return 0, nil, errAway
 	}
-	c, err := f.js.CreateConsumer(ctx, f.name, jetstream.ConsumerConfig{
+	c, err := f.b.js.CreateConsumer(ctx, f.name, jetstream.ConsumerConfig{
 		FilterSubjects: f.subjects, AckPolicy: jetstream.AckNonePolicy,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.last + 1,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: followIdle,

@@ -103,7 +103,7 @@ func TestFollowLostConsumer(t *testing.T) {
 		commit(t, st, put(key, "v"))
 		f.expectChanges(t, key)
 		for name := range st.streams[state.Main].s.ConsumerNames(patient(t)).Name() {
-			if err := st.streams[state.Main].js.DeleteConsumer(patient(t), streamOf(state.Main), name); err != nil {
+			if err := st.b.js.DeleteConsumer(patient(t), streamOf(state.Main), name); err != nil {
 				t.Fatal(err)
 			}
 		}

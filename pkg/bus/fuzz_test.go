@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"encoding/json"
 	"net/textproto"
 	"strings"
 	"testing"
@@ -20,10 +21,13 @@ func FuzzServerSays(f *testing.F) {
 		jetstream.SequenceHeader + ": 99999999999999999999\n" + jetstream.SequenceHeader + ": x",
 		"Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\n" + headerSize + ": 12",
 	} {
-		f.Add(reply, header, uint64(7), []byte(`{"seq":12}`))
+		f.Add(reply, header, uint64(7), []byte(`{"stream":"KV_state","seq":12}`))
 	}
 	f.Add("$JS.ACK.x", "", uint64(0), []byte(`{"error":{"code":400,"err_code":10071}}`))
 	f.Add("", "", uint64(0), []byte(`null`))
+	f.Add("", "Status: 404", uint64(0), []byte(nil))
+	f.Add("", "Status: 408\nDescription: Bad Request", uint64(0), []byte(`{"stream":"KV_state","domain":"leaf","seq":18446744073709551615,"duplicate":true}`))
+	f.Add("", "", uint64(0), []byte(`{"seq":12}`))
 	f.Fuzz(func(t *testing.T, reply, header string, last uint64, body []byte) {
 		m := &nats.Msg{Subject: "rekindle.v1.job.SE1", Reply: reply, Header: nats.Header{}, Data: body, Sub: new(nats.Subscription)}
 		for line := range strings.Lines(header) {
@@ -42,8 +46,17 @@ func FuzzServerSays(f *testing.F) {
 		if told, err := read(m, last); (told == nil) != (err != nil) {
 			t.Errorf("told %v, error %v", told, err)
 		}
-		if rev, err := batchAnswer(body); err != nil && rev != 0 {
-			t.Errorf("revision %d besides %v", rev, err)
+		if sequence, err := stored(body); err != nil && sequence != 0 {
+			t.Errorf("sequence %d besides %v", sequence, err)
+		}
+		if sequence, plain := plainAck(body); plain {
+			var ack jetstream.PubAck
+			if err := json.Unmarshal(body, &ack); err != nil || ack != (jetstream.PubAck{Stream: ack.Stream, Sequence: sequence}) || ack.Stream == "" {
+				t.Errorf("%d in %+v, %v", sequence, ack, err)
+			}
+		}
+		if sequence, err := found(m); err != nil && sequence != 0 {
+			t.Errorf("sequence %d besides %v", sequence, err)
 		}
 		_ = complete(m, last)
 		traced(t.Context(), m.Header)

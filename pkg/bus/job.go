@@ -90,10 +90,8 @@ func (l *lane) settle(m *nats.Msg, deliveries int, err error) {
 // ack waits for the server's word that the job is gone: until then its
 // secret's place is taken, and the next job would be refused.
 func (l *lane) ack(m *nats.Msg) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.hard), ackTimeout)
-	defer cancel()
-	if err := m.AckSync(nats.Context(ctx)); err != nil {
-		l.b.log.WarnContext(ctx, "the ack of a job was not confirmed; it may come again", "subject", m.Subject, "error", err)
+	if err := m.AckSync(nats.AckWait(ackTimeout)); err != nil {
+		l.b.log.Warn("the ack of a job was not confirmed; it may come again", "subject", m.Subject, "error", err)
 	}
 }
 

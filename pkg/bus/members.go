@@ -43,7 +43,6 @@ const (
 // at the clock and acting.
 type Members struct {
 	stream
-	b  *Bus
 	me string
 }
 
@@ -53,7 +52,7 @@ func (b *Bus) Members(ctx context.Context, name string) (*Members, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Members{s, b, name + " " + nuid.Next()}, nil
+	return &Members{s, name + " " + nuid.Next()}, nil
 }
 
 // roll is who is there, and for each the revision of the list that it goes by.
@@ -155,12 +154,13 @@ func (m *member) patience(ctx context.Context) (context.Context, context.CancelF
 func (m *member) read(ctx context.Context) (state.Revision, roll, error) {
 	ctx, cancel := m.patience(ctx)
 	defer cancel()
-	last, err := m.last(ctx, m.group)
+	// Asked of whoever leads the stream: the others may be behind.
+	last, err := m.s.GetLastMsgForSubject(ctx, m.prefix+m.group)
 	switch {
-	case errors.Is(err, state.ErrNotFound):
+	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return 0, roll{}, nil
 	case err != nil:
-		return 0, nil, err
+		return 0, nil, translate(err)
 	case removed(last.Header):
 		return state.Revision(last.Sequence), roll{}, nil
 	}

@@ -43,7 +43,7 @@ func (s *State) Get(ctx context.Context, key string) ([]byte, state.Revision, er
 		return nil, 0, err
 	}
 	began := time.Now()
-	m, err := s.of(key).last(ctx, key)
+	m, sequence, err := s.of(key).last(ctx, key)
 	s.b.steady.asked(began, err)
 	if err != nil {
 		return nil, 0, err
@@ -51,7 +51,7 @@ func (s *State) Get(ctx context.Context, key string) ([]byte, state.Revision, er
 	if removed(m.Header) {
 		return nil, 0, state.ErrNotFound
 	}
-	return m.Data, state.Revision(m.Sequence), nil
+	return m.Data, state.Revision(sequence), nil
 }
 
 // Commit implements state.Store. A single write is one publish; more are an
@@ -117,7 +117,7 @@ func (s *State) expectMarkers(ctx context.Context, writes []state.Write, msgs []
 			continue
 		}
 		expect := "0"
-		last, err := s.of(w.Key).last(ctx, w.Key)
+		last, sequence, err := s.of(w.Key).last(ctx, w.Key)
 		switch {
 		case errors.Is(err, state.ErrNotFound):
 		case err != nil:
@@ -125,7 +125,7 @@ func (s *State) expectMarkers(ctx context.Context, writes []state.Write, msgs []
 		case !removed(last.Header):
 			return false, nil
 		default:
-			expect = strconv.FormatUint(last.Sequence, 10)
+			expect = strconv.FormatUint(sequence, 10)
 		}
 		if expect != msgs[i].Header.Get(jetstream.ExpectedLastSubjSeqHeader) {
 			msgs[i].Header.Set(jetstream.ExpectedLastSubjSeqHeader, expect)

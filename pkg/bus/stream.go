@@ -19,20 +19,27 @@ const (
 
 // stream is a stream that keeps the last message of each subject.
 type stream struct {
-	js     jetstream.JetStream
+	b      *Bus
 	s      jetstream.Stream
 	name   string
 	prefix string
+	direct string // where the last message of a subject is asked for
 }
 
 func (b *Bus) open(ctx context.Context, name, prefix string) (stream, error) {
 	s, err := b.js.Stream(ctx, name)
-	return stream{b.js, s, name, prefix}, translate(err)
+	return stream{b, s, name, prefix, "$JS.API.DIRECT.GET." + name + "." + prefix}, translate(err)
 }
 
-func (s stream) last(ctx context.Context, key string) (*jetstream.RawStreamMsg, error) {
-	m, err := s.s.GetLastMsgForSubject(ctx, s.prefix+key)
-	return m, translate(err)
+// last reads the last message of a key, as any replica has it: the stream has to
+// allow that.
+func (s stream) last(ctx context.Context, key string) (m *nats.Msg, sequence uint64, err error) {
+	m, err = s.b.request(ctx, &nats.Msg{Subject: s.direct + key})
+	if err != nil {
+		return nil, 0, translate(err)
+	}
+	sequence, err = found(m)
+	return m, sequence, translate(err)
 }
 
 // message is a write that expects the last message of its subject to have the
@@ -45,11 +52,8 @@ func (s stream) message(key string, value []byte, expect uint64) *nats.Msg {
 }
 
 func (s stream) put(ctx context.Context, m *nats.Msg) (state.Revision, error) {
-	ack, err := s.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
-	if err != nil {
-		return 0, translate(err)
-	}
-	return state.Revision(ack.Sequence), nil
+	sequence, err := s.b.store(ctx, m)
+	return state.Revision(sequence), translate(err)
 }
 
 // removed reports whether a message stands for a removal: by us, by another
