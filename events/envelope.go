@@ -92,22 +92,30 @@ func Encode(e Event) (Header, []byte, error) {
 	if len(body) > MaxBody {
 		return nil, nil, tooLong(e.Data.Type(), body)
 	}
-	h := Header{
-		HeaderSpecVersion: {specVersion},
-		HeaderID:          {escape(e.ID)},
-		HeaderSource:      {escape(e.Source)},
-		HeaderType:        {TypePrefix + string(e.Data.Type())},
-		HeaderSubject:     {escape(e.Data.About())},
-		HeaderTime:        {e.Time.UTC().Format(time.RFC3339Nano)},
-		HeaderContentType: {contentJSON},
+	return e.header(), body, nil
+}
+
+// header is the header of e. Its values lie side by side, in one piece of memory.
+func (e Event) header() Header {
+	all := [...]struct{ name, value string }{
+		{HeaderSpecVersion, specVersion},
+		{HeaderID, escape(e.ID)},
+		{HeaderSource, escape(e.Source)},
+		{HeaderType, TypePrefix + string(e.Data.Type())},
+		{HeaderSubject, escape(e.Data.About())},
+		{HeaderTime, e.Time.UTC().Format(time.RFC3339Nano)},
+		{HeaderContentType, contentJSON},
+		{HeaderOrg, escape(e.Org)},
+		{HeaderTrace, traceOrNone(e.Trace)},
 	}
-	if e.Org != "" {
-		h[HeaderOrg] = []string{escape(e.Org)}
+	h, values := make(Header, len(all)+1), make([]string, len(all)) // one more, for whoever publishes
+	for i, a := range all {
+		if a.value != "" {
+			values[i] = a.value
+			h[a.name] = values[i : i+1 : i+1]
+		}
 	}
-	if isTrace(e.Trace) {
-		h[HeaderTrace] = []string{e.Trace}
-	}
-	return h, body, nil
+	return h
 }
 
 // Decode is the reverse of Encode. Members of the body it does not know are
@@ -119,12 +127,13 @@ func Decode(h Header, body []byte) (Event, error) {
 	}
 	var e Event
 	var subject string
-	for name, to := range map[string]*string{
-		HeaderID: &e.ID, HeaderSource: &e.Source, HeaderSubject: &subject, HeaderOrg: &e.Org,
-	} {
+	for _, a := range [...]struct {
+		name string
+		to   *string
+	}{{HeaderID, &e.ID}, {HeaderSource, &e.Source}, {HeaderSubject, &subject}, {HeaderOrg, &e.Org}} {
 		var err error
-		if *to, err = url.PathUnescape(h.Get(name)); err != nil {
-			return Event{}, fmt.Errorf("header %s is not percent-encoded", name)
+		if *a.to, err = url.PathUnescape(h.Get(a.name)); err != nil {
+			return Event{}, fmt.Errorf("header %s is not percent-encoded", a.name)
 		}
 	}
 	var err error
@@ -137,9 +146,7 @@ func Decode(h Header, body []byte) (Event, error) {
 	if subject != e.Data.About() {
 		return Event{}, fmt.Errorf("header %s differs from what the body is about", HeaderSubject)
 	}
-	if trace := h.Get(HeaderTrace); isTrace(trace) {
-		e.Trace = trace
-	}
+	e.Trace = traceOrNone(h.Get(HeaderTrace))
 	if err := e.check(); err != nil {
 		return Event{}, err
 	}
@@ -188,19 +195,33 @@ func jsonProblem(err error) string {
 // printable ASCII, and space, quote and percent, is percent-encoded (CloudEvents
 // NATS binding 3.1.3.2).
 func escape(s string) string {
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if c <= ' ' || c > '~' || c == '"' || c == '%' {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
+	for i := range len(s) {
+		if special(s[i]) {
+			return escapeFrom(s, i)
 		}
 	}
-	return b.String()
+	return s // as most are
 }
 
-// isTrace reports whether s has the letters of a W3C traceparent. Whoever uses
-// it looks closer.
-func isTrace(s string) bool {
-	return s != "" && len(s) <= 128 && strings.Trim(s, "0123456789abcdef-") == ""
+func special(c byte) bool { return c <= ' ' || c > '~' || c == '"' || c == '%' }
+
+func escapeFrom(s string, first int) string {
+	b := []byte(s[:first])
+	for _, c := range []byte(s[first:]) {
+		if special(c) {
+			b = fmt.Appendf(b, "%%%02X", c)
+		} else {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+// traceOrNone is s if it has the letters of a W3C traceparent. Whoever uses it looks
+// closer.
+func traceOrNone(s string) string {
+	if len(s) > 128 || strings.Trim(s, "0123456789abcdef-") != "" {
+		return ""
+	}
+	return s
 }
