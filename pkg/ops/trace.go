@@ -21,7 +21,8 @@ import (
 // newTracerProvider returns a provider that obeys the standard OTEL_* variables:
 // OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_*, OTEL_TRACES_SAMPLER (by default
 // parent based, always on), OTEL_SERVICE_NAME, OTEL_BSP_*. Without an exporter
-// it makes and propagates trace ids and does nothing else.
+// it makes and propagates trace ids and does nothing else: a trace that begins here
+// is called sampled only if there is a sampler that says so, for nobody keeps it.
 func newTracerProvider(ctx context.Context, cfg Config, log *slog.Logger, lost prometheus.Counter) (*trace.TracerProvider, error) {
 	options := []trace.TracerProviderOption{trace.WithResource(resourceOf(cfg))}
 	if exporting() {
@@ -30,6 +31,8 @@ func newTracerProvider(ctx context.Context, cfg Config, log *slog.Logger, lost p
 			return nil, fmt.Errorf("trace exporter of OTEL_TRACES_EXPORTER: %w", err)
 		}
 		options = append(options, trace.WithBatcher(&watched{SpanExporter: exporter, log: log, lost: lost}))
+	} else if os.Getenv("OTEL_TRACES_SAMPLER") == "" {
+		options = append(options, trace.WithSampler(trace.ParentBased(trace.NeverSample())))
 	}
 	return trace.NewTracerProvider(options...), nil
 }

@@ -58,17 +58,20 @@ func TestTracesWithoutExporterPropagate(t *testing.T) {
 			if exporting() {
 				t.Error("an exporter would be made")
 			}
-			ctx, span := o.TracerProvider.Tracer("test").Start(t.Context(), "work")
-			if sc := span.SpanContext(); !sc.IsValid() || !sc.IsSampled() {
-				t.Errorf("span context %v", sc)
+			carrier := propagation.MapCarrier{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+			asked := o.Propagator.Extract(t.Context(), carrier)
+			for begun, ctx := range map[bool]context.Context{true: t.Context(), false: asked} {
+				ctx, span := o.TracerProvider.Tracer("test").Start(ctx, "work")
+				if sc := span.SpanContext(); !sc.IsValid() || sc.IsSampled() == begun {
+					t.Errorf("begun here: %t, span context %v", begun, sc)
+				}
+				o.Propagator.Inject(ctx, carrier)
+				got := trace.SpanContextFromContext(o.Propagator.Extract(t.Context(), carrier))
+				if got.TraceID() != span.SpanContext().TraceID() || got.IsSampled() == begun {
+					t.Errorf("begun here: %t, across the wire: %v", begun, got)
+				}
+				span.End()
 			}
-			carrier := propagation.MapCarrier{}
-			o.Propagator.Inject(ctx, carrier)
-			got := trace.SpanContextFromContext(o.Propagator.Extract(t.Context(), carrier))
-			if got.TraceID() != span.SpanContext().TraceID() || !got.IsSampled() {
-				t.Errorf("across the wire: %v", got)
-			}
-			span.End()
 			if err := shutdown(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -77,13 +80,17 @@ func TestTracesWithoutExporterPropagate(t *testing.T) {
 }
 
 func TestSamplerOfTheEnvironment(t *testing.T) {
-	clearEnv(t)
-	t.Setenv("OTEL_TRACES_SAMPLER", "always_off")
-	o, shutdown, _ := newOps(t, Config{})
-	defer shutdown(t.Context())
-	_, span := o.TracerProvider.Tracer("test").Start(t.Context(), "work")
-	if sc := span.SpanContext(); !sc.IsValid() || sc.IsSampled() {
-		t.Errorf("span context %v", sc)
+	for sampler, sampled := range map[string]bool{"always_off": false, "always_on": true} {
+		t.Run(sampler, func(t *testing.T) {
+			clearEnv(t)
+			t.Setenv("OTEL_TRACES_SAMPLER", sampler)
+			o, shutdown, _ := newOps(t, Config{})
+			defer shutdown(t.Context())
+			_, span := o.TracerProvider.Tracer("test").Start(t.Context(), "work")
+			if sc := span.SpanContext(); !sc.IsValid() || sc.IsSampled() != sampled {
+				t.Errorf("span context %v", sc)
+			}
+		})
 	}
 }
 
