@@ -106,12 +106,11 @@ var decoders = map[string]string{
 	"services/exchanger.httpDate":     "services/exchanger.FuzzRetryAfter",
 	"services/exchanger.member":       "services/exchanger.FuzzMember",
 	"services/exchanger.nameOf":       notFuzzed + "a record of the fleet's own, of which the name is read",
-	"services/exchanger.readMembers":  "services/exchanger.FuzzDecodeAnswer",
 	"services/exchanger.refused":      "services/exchanger.FuzzRefused",
 	"services/exchanger.row":          notFuzzed + "what it has written itself",
 	"services/exchanger.sealConsent":  notFuzzed + "what it has written itself",
 	"services/exchanger.signJWT":      "services/exchanger.FuzzCustomClaims",
-	"services/exchanger.text":         "services/exchanger.FuzzDecodeAnswer",
+	"services/exchanger.text":         "services/exchanger.FuzzMembers",
 
 	"services/sandbox.publicKey":      "services/sandbox.FuzzDecodeClient",
 	"services/sandbox.readAssertion":  "services/sandbox.FuzzToken",

@@ -1,6 +1,7 @@
 package exchanger
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -94,6 +95,39 @@ func FuzzTokens(f *testing.F) {
 				t.Errorf("%s: %v of %v", name, tokens.Lifetime, read.Lifetime)
 			}
 			tokens.Wipe()
+		}
+	})
+}
+
+// FuzzMembers: what is read of an object is what encoding/json reads of it.
+func FuzzMembers(f *testing.F) {
+	for _, body := range []string{
+		`{"access_token":"a","expires_in":3600}`, " {\t\"error\" : [ {\"}\":\"\\\\\"} , \"]\\\"\" ] , \"access\\u005ftoken\":\"\\u0061\" } ", `{}`, `{"":{},"expires_in":1e3}`,
+		`{"error":null,"error":null}`, `[{"error":1}]`, `"error"`, "{\"error\xff\":\"\xff\"}", `{"error":true}x`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		m, err := readMembers(body)
+		var all map[string]json.RawMessage
+		if json.Unmarshal(body, &all) != nil || all == nil {
+			if err == nil {
+				t.Fatalf("%q is read", body)
+			}
+			return
+		}
+		for name, got := range map[string]json.RawMessage{"access_token": m.accessToken, "expires_in": m.expiresIn, "error": m.failure} {
+			if err != nil || all[name] == nil {
+				continue
+			}
+			if !bytes.Equal(got, all[name]) {
+				t.Errorf("%s is %q, want %q", name, got, all[name])
+			}
+			var want string
+			isText := got[0] == '"' && json.Unmarshal(got, &want) == nil
+			if s, ok := text(got); s != want || ok != isText {
+				t.Errorf("%s has the text %q, %t, want %q", name, s, ok, want)
+			}
 		}
 	})
 }

@@ -127,7 +127,6 @@ const (
 // is asked but that it be JSON.
 func decodeAnswer(body []byte) (Answer, error) {
 	m, err := readMembers(body)
-	defer clear(m.accessToken)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -147,7 +146,7 @@ func decodeAnswer(body []byte) (Answer, error) {
 }
 
 // members are the members of a token endpoint's answer that are read, as raw
-// JSON: nil when absent.
+// JSON, parts of the body: nil when absent.
 type members struct{ accessToken, expiresIn, failure json.RawMessage }
 
 // readMembers reads a JSON object with nothing behind it. Names count letter by
@@ -158,15 +157,16 @@ func readMembers(body []byte) (members, error) {
 	if !json.Valid(body) {
 		return m, notJSON(body)
 	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	if start, _ := dec.Token(); start != json.Delim('{') { //nolint:errcheck // it is valid JSON
+	rest, object := bytes.CutPrefix(unspaced(body), []byte("{"))
+	if !object {
 		return m, malformed("a JSON value that is not an object")
 	}
-	for dec.More() {
-		name, _ := dec.Token() //nolint:errcheck // it is valid JSON
-		var value json.RawMessage
-		if dec.Decode(&value) != nil {
-			return m, notJSON(body)
+	for rest = unspaced(rest); rest[0] != '}'; rest = unspaced(rest) {
+		var name, value []byte
+		name, rest = cutValue(rest)
+		value, rest = cutValue(unspaced(unspaced(rest)[1:])) // behind the colon
+		if rest = unspaced(rest); rest[0] == ',' {
+			rest = rest[1:]
 		}
 		known := m.named(name)
 		if known == nil {
@@ -180,7 +180,34 @@ func readMembers(body []byte) (members, error) {
 	return m, nil
 }
 
-func (m *members) named(name json.Token) *json.RawMessage {
+// unspaced is JSON without the white space before it (RFC 8259 section 2).
+func unspaced(rest []byte) []byte { return bytes.TrimLeft(rest, " \t\r\n") }
+
+// cutValue cuts off the value that valid JSON begins with.
+func cutValue(rest []byte) (value, behind []byte) {
+	depth, quoted := 0, false
+	for i := 0; i < len(rest); i++ {
+		switch c := rest[i]; {
+		case quoted && c == '\\':
+			i++ // whatever comes next ends nothing
+			continue
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{', c == '[':
+			depth++
+		case c == '}', c == ']':
+			depth--
+		}
+		if ended := i + 1; depth == 0 && !quoted && (ended == len(rest) || bytes.IndexByte([]byte(" \t\r\n:,]}"), rest[ended]) >= 0) {
+			return rest[:ended], rest[ended:]
+		}
+	}
+	return rest, nil
+}
+
+func (m *members) named(raw []byte) *json.RawMessage {
+	name, _ := text(raw)
 	switch name {
 	case "access_token":
 		return &m.accessToken
@@ -196,6 +223,9 @@ func (m *members) named(name json.Token) *json.RawMessage {
 // hasError reports whether the answer says that it is an error. Some providers
 // send the member with every answer and leave it empty, or zero.
 func (m *members) hasError() bool {
+	if m.failure == nil {
+		return false
+	}
 	switch string(bytes.Join(bytes.Fields(m.failure), nil)) {
 	case "", "null", `""`, "false", "0", `"0"`, "[]", "{}":
 		return false
@@ -262,7 +292,18 @@ func jsonNumber(s string) bool {
 
 // text returns the string that raw is, and whether it is one.
 func text(raw json.RawMessage) (string, bool) {
+	if len(raw) < 2 || raw[0] != '"' {
+		return "", false
+	}
+	if inside := raw[1 : len(raw)-1]; plainText(inside) {
+		return string(inside), true
+	}
 	var s string
-	ok := len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil
-	return s, ok
+	return s, json.Unmarshal(raw, &s) == nil
+}
+
+// plainText reports whether what is between the quotes of a JSON string is the text
+// that it stands for.
+func plainText(inside []byte) bool {
+	return !bytes.ContainsFunc(inside, func(r rune) bool { return r < ' ' || r > '~' || r == '\\' || r == '"' })
 }
