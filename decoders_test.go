@@ -45,6 +45,9 @@ var decoders = map[string]string{
 	"pkg/provider.parseAnswer": "pkg/provider.FuzzRead",
 	"pkg/provider.parseForm":   "pkg/provider.FuzzRead",
 
+	"pkg/record.Decode": "pkg/record.FuzzDecode",
+	"pkg/record.read":   "pkg/record.FuzzDecode",
+
 	"pkg/seal.UnmarshalJSON": "pkg/seal.FuzzPlaintextUnmarshalJSON",
 	"pkg/seal.created":       "pkg/seal.FuzzParseKeyring",
 	"pkg/seal.decodeWire":    "pkg/seal.FuzzKeyset",
@@ -57,7 +60,7 @@ var decoders = map[string]string{
 	"pkg/transfer.split":         "pkg/transfer.FuzzDecode",
 
 	"pkg/secret.SigningKey": "pkg/secret.FuzzSigningKey",
-	"pkg/secret.get":        "pkg/secret.FuzzRecord",
+	"pkg/secret.holderOf":   notFuzzed + "a text that it has written itself",
 
 	"pkg/audit.ReadPage": "pkg/audit.FuzzPage",
 
@@ -122,8 +125,6 @@ var decoders = map[string]string{
 	"services/sandbox.readForm":       "services/sandbox.FuzzToken",
 	"services/sandbox.readObject":     "services/sandbox.FuzzToken",
 	"services/sandbox.readParameters": "services/sandbox.FuzzToken",
-
-	"services/scheduler.read": "services/scheduler.FuzzApply",
 }
 
 // notFuzzed comes before the reason why there is no target.

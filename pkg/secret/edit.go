@@ -80,11 +80,11 @@ func (st Store) read(ctx context.Context, id string) (stored, error) {
 	if !d.secret.DeletedAt.IsZero() {
 		return d, state.ErrNotFound
 	}
-	d.credential, d.credentialRev, err = get[Credential](ctx, st.State, state.CredentialKey(id))
+	d.credential, d.credentialRev, err = get(ctx, st.State, credentials, state.CredentialKey(id))
 	if err != nil {
 		return d, fmt.Errorf("credentials: %w", err)
 	}
-	d.consent, d.consentRev, err = get[Consent](ctx, st.State, state.ConsentKey(id))
+	d.consent, d.consentRev, err = get(ctx, st.State, consents, state.ConsentKey(id))
 	if errors.Is(err, state.ErrNotFound) {
 		d.consent, err = nil, nil
 	}
@@ -102,9 +102,9 @@ func (st Store) read(ctx context.Context, id string) (stored, error) {
 // written in any case: its revision guards the rest.
 func (d stored) writes(draft Draft) ([]state.Write, error) {
 	writes, err := encode(
-		record{state.CredentialKey(draft.ID), draft.Credential, d.credentialRev},
-		record{state.ConsentKey(draft.ID), draft.Consent, d.consentRev},
-		record{state.SecretKey(draft.ID), draft.Secret, d.secretRev},
+		entry{state.CredentialKey(draft.ID), draft.Credential, d.credentialRev},
+		entry{state.ConsentKey(draft.ID), draft.Consent, d.consentRev},
+		entry{state.SecretKey(draft.ID), draft.Secret, d.secretRev},
 	)
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (st Store) rename(ctx context.Context, s *Secret, old string) ([]state.Writ
 	} else if !errors.Is(err, state.ErrNotFound) {
 		return nil, err
 	}
-	writes, err := encode(record{key, s.ID, 0})
+	writes, err := encode(entry{key, s.ID, 0})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -35,7 +36,14 @@ func FuzzRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, which uint8, body []byte, now int64) {
 		all := records()
 		record := all[int(which)%len(all)]
-		if json.Unmarshal(body, record) != nil {
+		unread := json.Unmarshal(body, record)
+		if s, is := record.(*secret.Secret); is {
+			got, err := secret.Decode(body)
+			if (err == nil) != (unread == nil) || err == nil && !reflect.DeepEqual(got, s) {
+				t.Errorf("%+v, %v, but by encoding/json %+v, %v", got, err, s, unread)
+			}
+		}
+		if unread != nil {
 			return
 		}
 		first, err := json.Marshal(record)

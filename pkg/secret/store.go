@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/rekindle-dev/rekindle/pkg/record"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
@@ -25,14 +26,14 @@ type Store struct{ State state.Store }
 // state.ErrConflict when the id exists already.
 func (st Store) Create(ctx context.Context, d *Draft) (state.Revision, error) {
 	s := d.Secret
-	records := []record{
+	records := []entry{
 		{state.NameKey(s.Property, s.Name), s.ID, 0},
 		{state.CredentialKey(s.ID), d.Credential, 0},
 	}
 	if d.Consent != nil {
-		records = append(records, record{state.ConsentKey(s.ID), d.Consent, 0})
+		records = append(records, entry{state.ConsentKey(s.ID), d.Consent, 0})
 	}
-	writes, err := encode(append(records, record{state.SecretKey(s.ID), s, 0})...)
+	writes, err := encode(append(records, entry{state.SecretKey(s.ID), s, 0})...)
 	if err != nil {
 		return 0, err
 	}
@@ -50,9 +51,9 @@ func (st Store) Create(ctx context.Context, d *Draft) (state.Revision, error) {
 
 // collision says what keeps s from being created, nil when nothing does.
 func (st Store) collision(ctx context.Context, s *Secret) error {
-	holder, _, err := get[string](ctx, st.State, state.NameKey(s.Property, s.Name))
+	holder, _, err := holderOf(ctx, st.State, state.NameKey(s.Property, s.Name))
 	switch {
-	case err == nil && *holder == s.ID:
+	case err == nil && holder == s.ID:
 		return state.ErrConflict
 	case err == nil:
 		return ErrNameTaken
@@ -70,17 +71,14 @@ func (st Store) collision(ctx context.Context, s *Secret) error {
 // Holder returns the id of the secret that has the name within the property, or
 // state.ErrNotFound.
 func (st Store) Holder(ctx context.Context, property, name string) (string, error) {
-	id, _, err := get[string](ctx, st.State, state.NameKey(property, name))
-	if err != nil {
-		return "", err
-	}
-	return *id, nil
+	id, _, err := holderOf(ctx, st.State, state.NameKey(property, name))
+	return id, err
 }
 
 // Get returns the secret or state.ErrNotFound. A deleted secret is found, with
 // DeletedAt set, until it is erased.
 func (st Store) Get(ctx context.Context, id string) (*Secret, state.Revision, error) {
-	return get[Secret](ctx, st.State, state.SecretKey(id))
+	return get(ctx, st.State, secrets, state.SecretKey(id))
 }
 
 // Update applies change to the current record and writes the result if nobody
@@ -108,7 +106,7 @@ func (st Store) UpdateFrom(ctx context.Context, s *Secret, rev state.Revision, c
 		if err := change(s); err != nil {
 			return nil, 0, err
 		}
-		writes, err := encode(record{state.SecretKey(id), s, rev})
+		writes, err := encode(entry{state.SecretKey(id), s, rev})
 		if err != nil {
 			return nil, 0, err
 		}
@@ -134,8 +132,8 @@ func (st Store) UpdateFrom(ctx context.Context, s *Secret, rev state.Revision, c
 // is not held by it.
 func (st Store) release(ctx context.Context, s *Secret) ([]state.Write, error) {
 	key := state.NameKey(s.Property, s.Name)
-	holder, rev, err := get[string](ctx, st.State, key)
-	if errors.Is(err, state.ErrNotFound) || err == nil && *holder != s.ID {
+	holder, rev, err := holderOf(ctx, st.State, key)
+	if errors.Is(err, state.ErrNotFound) || err == nil && holder != s.ID {
 		return nil, nil
 	}
 	return []state.Write{{Key: key, Expect: rev}}, err
@@ -147,21 +145,21 @@ type Vault struct{ State state.Store }
 
 // Credential returns the sealed credential of a secret, or state.ErrNotFound.
 func (v Vault) Credential(ctx context.Context, id string) (*Credential, error) {
-	c, _, err := get[Credential](ctx, v.State, state.CredentialKey(id))
+	c, _, err := get(ctx, v.State, credentials, state.CredentialKey(id))
 	return c, err
 }
 
 // Consent returns the dialogs of a secret and what they brought, or
 // state.ErrNotFound.
 func (v Vault) Consent(ctx context.Context, id string) (*Consent, error) {
-	c, _, err := get[Consent](ctx, v.State, state.ConsentKey(id))
+	c, _, err := get(ctx, v.State, consents, state.ConsentKey(id))
 	return c, err
 }
 
 // Grant returns the grant and its revision. A secret that was never exchanged
 // has an empty grant of revision 0.
 func (v Vault) Grant(ctx context.Context, id string) (*Grant, state.Revision, error) {
-	g, rev, err := get[Grant](ctx, v.State, state.GrantKey(id))
+	g, rev, err := get(ctx, v.State, grants, state.GrantKey(id))
 	if errors.Is(err, state.ErrNotFound) {
 		return new(Grant), 0, nil
 	}
@@ -171,7 +169,7 @@ func (v Vault) Grant(ctx context.Context, id string) (*Grant, state.Revision, er
 // PutGrant writes the grant if its revision still is expect, and returns the
 // new one; state.ErrConflict otherwise.
 func (v Vault) PutGrant(ctx context.Context, id string, g *Grant, expect state.Revision) (state.Revision, error) {
-	return v.put(ctx, record{state.GrantKey(id), g, expect})
+	return v.put(ctx, entry{state.GrantKey(id), g, expect})
 }
 
 // Deploy stores the artifact in its environment, unless the same or a later
@@ -182,7 +180,7 @@ func (v Vault) Deploy(ctx context.Context, a *Artifact, known state.Revision) (s
 	key := state.ArtifactKey(a.Environment, a.Secret)
 	for rev := known; ; rev = 0 {
 		if rev == 0 {
-			old, there, err := get[Artifact](ctx, v.State, key)
+			old, there, err := get(ctx, v.State, artifacts, key)
 			switch {
 			case err == nil && old.Generation >= a.Generation:
 				return there, nil
@@ -191,7 +189,7 @@ func (v Vault) Deploy(ctx context.Context, a *Artifact, known state.Revision) (s
 			}
 			rev = there
 		}
-		stored, err := v.put(ctx, record{key, a, rev})
+		stored, err := v.put(ctx, entry{key, a, rev})
 		if !errors.Is(err, state.ErrConflict) || ctx.Err() != nil {
 			return stored, err
 		}
@@ -233,7 +231,7 @@ func (v Vault) Erase(ctx context.Context, s *Secret) error {
 	return nil
 }
 
-func (v Vault) put(ctx context.Context, r record) (state.Revision, error) {
+func (v Vault) put(ctx context.Context, r entry) (state.Revision, error) {
 	writes, err := encode(r)
 	if err != nil {
 		return 0, err
@@ -257,13 +255,13 @@ func (v Vault) remove(ctx context.Context, key string) error {
 	}
 }
 
-type record struct {
+type entry struct {
 	key    string
 	value  any
 	expect state.Revision
 }
 
-func encode(records ...record) ([]state.Write, error) {
+func encode(records ...entry) ([]state.Write, error) {
 	writes := make([]state.Write, len(records))
 	for i, r := range records {
 		body, err := json.Marshal(r.value)
@@ -275,16 +273,39 @@ func encode(records ...record) ([]state.Write, error) {
 	return writes, nil
 }
 
-// get reads a record. Members it does not know are ignored, so that an older
+// How records are read. Members that are not known are ignored, so that an older
 // program can read what a newer one wrote.
-func get[T any](ctx context.Context, st state.Store, key string) (*T, state.Revision, error) {
+var (
+	secrets     = record.Of[Secret]()
+	credentials = record.Of[Credential]()
+	consents    = record.Of[Consent]()
+	grants      = record.Of[Grant]()
+	artifacts   = record.Of[Artifact]()
+)
+
+// Decode reads the record of a secret.
+func Decode(body []byte) (*Secret, error) { return secrets.Decode(body) }
+
+func get[T any](ctx context.Context, st state.Store, form record.Form[T], key string) (*T, state.Revision, error) {
 	body, rev, err := st.Get(ctx, key)
 	if err != nil {
 		return nil, 0, err
 	}
-	v := new(T)
-	if err := json.Unmarshal(body, v); err != nil {
+	v, err := form.Decode(body)
+	if err != nil {
 		return nil, 0, fmt.Errorf("record %s: %w: %w", key, ErrDamaged, err)
 	}
 	return v, rev, nil
+}
+
+// holderOf reads which secret has a name.
+func holderOf(ctx context.Context, st state.Store, key string) (id string, rev state.Revision, err error) {
+	body, rev, err := st.Get(ctx, key)
+	if err != nil {
+		return "", 0, err
+	}
+	if err := json.Unmarshal(body, &id); err != nil {
+		return "", 0, fmt.Errorf("record %s: %w: %w", key, ErrDamaged, err)
+	}
+	return id, rev, nil
 }

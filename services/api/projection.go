@@ -129,7 +129,7 @@ func (p *projection) read(kind, id string, c state.Change) func() {
 	case "callback":
 		update, err = change(c, p.putCallback, func() { p.dropCallback(id) })
 	case "secret":
-		update, err = change(c, p.putSecret, func() { p.dropSecret(id) })
+		update, err = changed(c, secret.Decode, p.putSecret, func() { p.dropSecret(id) })
 	case "token":
 		update, err = change(c, p.tokens.put, func() { p.tokens.remove(id) })
 	case "element":
@@ -149,11 +149,19 @@ func (p *projection) read(kind, id string, c state.Change) func() {
 
 // change returns the call of put with the new record, or drop when it is gone.
 func change[T any](c state.Change, put func(*T), drop func()) (func(), error) {
+	return changed(c, func(body []byte) (*T, error) {
+		v := new(T)
+		return v, json.Unmarshal(body, v)
+	}, put, drop)
+}
+
+// changed is change for whoever says how the record is read.
+func changed[T any](c state.Change, read func([]byte) (*T, error), put func(*T), drop func()) (func(), error) {
 	if c.Value == nil {
 		return drop, nil
 	}
-	v := new(T)
-	if err := json.Unmarshal(c.Value, v); err != nil {
+	v, err := read(c.Value)
+	if err != nil {
 		return nil, err
 	}
 	return func() { put(v) }, nil

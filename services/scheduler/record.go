@@ -3,7 +3,6 @@ package scheduler
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -29,8 +28,8 @@ func (u uid) String() string { return string(secret.PrefixSecret) + hex.EncodeTo
 // read returns the record of the secret id, or false when it cannot be one. Of
 // a record that a newer program wrote, it ignores what it does not know.
 func read(id uid, body []byte) (*secret.Secret, bool) {
-	s := new(secret.Secret)
-	if json.Unmarshal(body, s) != nil || s.ID != id.String() {
+	s, err := secret.Decode(body)
+	if err != nil || s.ID != id.String() {
 		return nil, false
 	}
 	return s, true
