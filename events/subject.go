@@ -72,8 +72,12 @@ func IsAnswerSubject(s string) bool {
 // every other byte, "=" included, becomes "=" and two hex digits, so different
 // texts never share a token. The empty text becomes "=".
 func Token(s string) string {
-	if s == "" {
+	special := func(r rune) bool { return r > '~' || !plain(byte(r)) }
+	switch {
+	case s == "":
 		return "="
+	case strings.IndexFunc(s, special) < 0:
+		return s // as ids are
 	}
 	var b strings.Builder
 	for _, c := range []byte(s) {

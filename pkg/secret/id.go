@@ -3,7 +3,6 @@ package secret
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 )
 
 // Prefix is the two capital letters that say what an id identifies (contract A2).
@@ -51,7 +50,12 @@ func ValidID(p Prefix, id string) bool {
 // NewUUID returns a random UUID (RFC 9562, version 4) with dashes.
 func NewUUID() string {
 	u := newUUID()
-	return fmt.Sprintf("%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:16])
+	text := hex.AppendEncode(make([]byte, 0, 36), u[:4])
+	for part := u[4:]; len(part) > 6; part = part[2:] {
+		text = hex.AppendEncode(append(text, '-'), part[:2])
+	}
+	text = hex.AppendEncode(append(text, '-'), u[10:])
+	return string(text)
 }
 
 // NewRequestID returns 32 random lower-case hex digits.
