@@ -29,6 +29,7 @@ type world struct {
 	opener   *seal.Opener
 	company  *api.Company
 	property *api.Property
+	second   *apitest.Process // nil unless there are two
 }
 
 func newWorld(t testing.TB) *world {

@@ -51,7 +51,11 @@ func (s *Service) Build(ctx context.Context, who Caller, id string) (*Build, err
 // the right to publish if that is one for production. Any api process ends it. It
 // returns ErrNotFound, ErrNoRight, a RefusedError or ErrUnavailable.
 func (s *Service) CreateBuild(ctx context.Context, who Caller, library string) (*Build, error) {
-	l, err := s.Library(ctx, who, library)
+	if _, err := s.Library(ctx, who, library); err != nil {
+		return nil, err
+	}
+	// Another process may have put it where it is now just before.
+	l, _, err := read[Library](ctx, s, state.LibraryKey(library))
 	if err != nil {
 		return nil, err
 	}
@@ -180,6 +184,10 @@ func (s *Service) conclude(ctx context.Context, id string) (state.Revision, erro
 		l, at, err := read[Library](ctx, s, state.LibraryKey(b.Library))
 		if err != nil {
 			return nil, err
+		}
+		// What the library holds by now, the projection may not have heard of yet.
+		if err := s.view.wait(ctx, at); err != nil {
+			return nil, unavailable(err)
 		}
 		now := s.now()
 		s.view.mu.RLock()

@@ -96,7 +96,7 @@ func (s *Service) mendLibrary(ctx context.Context, id string) error {
 	case err != nil:
 		return err
 	case !cared:
-		rev, err = s.removeLibrary(ctx, Caller{}, id)
+		rev, err = s.removeLibrary(ctx, Caller{}, id, func(*Library) error { return nil })
 	case l.Environment != "":
 		if cared, err = s.exists(ctx, state.EnvironmentKey(l.Environment)); err != nil || cared {
 			return cmp.Or(err, errCared)

@@ -195,14 +195,15 @@ func (s *Service) amendLibrary(ctx context.Context, d deed, id string, change fu
 // elements stay. One that is published is kept: it says what is live. It returns
 // ErrNotFound, a RefusedError or ErrUnavailable.
 func (s *Service) DeleteLibrary(ctx context.Context, who Caller, id string) error {
-	l, err := s.Library(ctx, who, id)
-	if err != nil {
+	if _, err := s.Library(ctx, who, id); err != nil {
 		return err
 	}
-	if l.State == Published {
-		return refuse(ReadOnly, "/data/id", "a published library cannot be deleted")
-	}
-	rev, err := s.removeLibrary(ctx, who, id)
+	rev, err := s.removeLibrary(ctx, who, id, func(l *Library) error {
+		if l.State == Published {
+			return refuse(ReadOnly, "/data/id", "a published library cannot be deleted")
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
@@ -210,11 +211,12 @@ func (s *Service) DeleteLibrary(ctx context.Context, who Caller, id string) erro
 	return nil
 }
 
-// removeLibrary removes a library's record and frees the environment it is in.
-func (s *Service) removeLibrary(ctx context.Context, who Caller, id string) (state.Revision, error) {
+// removeLibrary removes a library's record and frees the environment it is in, unless
+// may has an error for what is stored, which is returned.
+func (s *Service) removeLibrary(ctx context.Context, who Caller, id string, may func(*Library) error) (state.Revision, error) {
 	return remove(ctx, s, who, state.LibraryKey(id), func(l *Library, _ state.Revision) ([]state.Write, error) {
-		if l.Environment == "" {
-			return nil, nil
+		if err := may(l); err != nil || l.Environment == "" {
+			return nil, err
 		}
 		holder, rev, err := s.holder(ctx, l.Environment)
 		if err != nil || holder != id {

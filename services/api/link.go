@@ -123,6 +123,10 @@ func (s *Service) link(ctx context.Context, l *Library, named *Linkage, found []
 			if err != nil {
 				return nil, err
 			}
+			if !head.DeletedAt.IsZero() { // since it was found
+				named.refs[i].refuse(DeletedResources, "the data element is deleted")
+				continue
+			}
 			e = head.revise(s.now())
 			puts = append(puts,
 				put{key: state.DataElementKey(head.ID), record: head, over: rev},

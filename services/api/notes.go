@@ -198,15 +198,20 @@ func (s *Service) addNote(ctx context.Context, d deed, n *Note) (state.Revision,
 }
 
 // readNotes returns the notes on something, oldest first: all those at least that the
-// projection has heard of. The state may be behind it for a moment, on a cluster.
+// projection has heard of. The state may be behind it for a moment, on a cluster; or
+// ahead of it, when another process has deleted what they are on: then the projection
+// comes to it, and that is ErrNotFound.
 func (s *Service) readNotes(ctx context.Context, kind notable, owner string) ([]*Note, error) {
-	s.view.mu.RLock()
-	heard := s.view.notes.count(owner)
-	s.view.mu.RUnlock()
-	if heard == 0 {
-		return nil, nil
-	}
 	for {
+		s.view.mu.RLock()
+		heard, there := s.view.notes.count(owner), kind.has(s.view, owner)
+		s.view.mu.RUnlock()
+		switch {
+		case !there:
+			return nil, ErrNotFound
+		case heard == 0:
+			return nil, nil
+		}
 		notes, _, err := read[[]*Note](ctx, s, state.NotesKey(owner))
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return nil, err

@@ -87,7 +87,8 @@ func twoProcesses(t *testing.T) (*world, []*api.Service) {
 	apitest.PublishKeyset(t, st)
 	w := &world{Process: apitest.Start(t, st, api.Config{})}
 	w.company = w.Service.Companies(apitest.Caller(), everything[*api.Company]()).Items[0]
-	return w, []*api.Service{w.Service, apitest.Start(t, st, api.Config{}).Service}
+	w.second = apitest.Start(t, st, api.Config{})
+	return w, []*api.Service{w.Service, w.second.Service}
 }
 
 // TestTwoPatches: of two that change different members at once, through two
