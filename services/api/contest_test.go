@@ -501,3 +501,29 @@ func TestTheLastNote(t *testing.T) {
 		}
 	}
 }
+
+// TestARevokedTokenIsRefusedEverywhere: by the process that has ended it at once, by
+// another as soon as that has heard of it, which is before it shows its own next write.
+func TestARevokedTokenIsRefusedEverywhere(t *testing.T) {
+	t.Parallel()
+	w, doors := twoProcesses(t)
+	w.property = w.newProperty(t, "edge")
+	for round := range 20 {
+		here, there := doors[round%2], doors[1-round%2]
+		made, text, err := here.CreateToken(t.Context(), apitest.Caller(), document(t, `{"data":{"attributes":{"name":"n","rights":[]}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		bearer := string(text.Reveal())
+		if _, err := there.Verify(t.Context(), bearer); err != nil {
+			t.Fatalf("round %d: a token that was just made: %v", round, err)
+		}
+		must[*api.Token](t)(here.ChangeToken(t.Context(), apitest.Caller(), made.ID, document(t, `{"data":{"meta":{"action":"revoke"}}}`)))
+		must[*api.Library](t)(newLibrary(t, there, w.property.ID))
+		for i, s := range []*api.Service{here, there} {
+			if _, err := s.Verify(t.Context(), bearer); err == nil {
+				t.Errorf("round %d: process %d takes it yet", round, i)
+			}
+		}
+	}
+}
