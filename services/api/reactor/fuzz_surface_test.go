@@ -31,7 +31,7 @@ const maxWorn = 100
 // oneOfEach is what the id in a route stands for, by the first part of the path.
 func oneOfEach() map[string]string {
 	return map[string]string{
-		"companies": "{company}", "properties": "{edge}", "environments": "{staging}", "hosts": "{host}", "notes": "{note}",
+		"companies": "{company}", "properties": "{edge}", "environments": "{staging}", "hosts": "{host}", "notes": "{note}", "callbacks": "{callback}",
 		"secrets": "{oauth2}", "extensions": "{extension}", "data_elements": "{element}", "libraries": "{library}",
 		"builds": "{build}", "tokens": "{bearer}", "parked": "{parked}",
 	}
@@ -62,6 +62,7 @@ func (s *surface) refurnish(t testing.TB) {
 		"{oauth2}", secretOf("oauth2", "oauth2", `"client_id":"c","client_secret":"`+hiddenCanary+`","token_url":"https://idp.test/t"`),
 		"{google}", secretOf("google", "oauth2-google", `"scopes":["https://www.googleapis.com/auth/pubsub"]`),
 		"{host}", under("hosts", `"name":"h","type_of":"sftp","server":"s","username":"u","encrypted_private_key":"`+hiddenCanary+`"`),
+		"{callback}", under("callbacks", `"url":"https://hooks.example.com/","subscriptions":["secret.created"]`),
 		"{note}", under("notes", `"text":"n"`), "{bearer}", s.make(t, "/tokens", attributes(`"name":"b","rights":[]`)),
 		"{parked}", parked[0].ID, "{locked}", under("environments", `"name":"l","archive":true,"archive_passphrase":"`+hiddenCanary+`"`),
 		"{company}", sh.company, "{edge}", sh.edge, "{web}", sh.web, "{development}", sh.development, "{staging}", sh.staging, "{foreign}", sh.foreign,

@@ -25,8 +25,11 @@ func makers() map[string]func(*testing.T, *tenant) string {
 		"secrets": func(t *testing.T, o *tenant) string {
 			return o.under(t, "secrets", `"name":"s","type_of":"token","credentials":{"token":"t"}`)
 		},
-		"hosts":      func(t *testing.T, o *tenant) string { return o.under(t, "hosts", `"name":"h","type_of":"akamai"`) },
-		"notes":      func(t *testing.T, o *tenant) string { return o.under(t, "notes", `"text":"n"`) },
+		"hosts": func(t *testing.T, o *tenant) string { return o.under(t, "hosts", `"name":"h","type_of":"akamai"`) },
+		"notes": func(t *testing.T, o *tenant) string { return o.under(t, "notes", `"text":"n"`) },
+		"callbacks": func(t *testing.T, o *tenant) string {
+			return o.under(t, "callbacks", `"url":"https://hooks.example.com/","subscriptions":["secret.created"]`)
+		},
 		"extensions": func(t *testing.T, o *tenant) string { return "EX" + o.property(t)[2:] },
 		"data_elements": func(t *testing.T, o *tenant) string {
 			property := o.property(t)
