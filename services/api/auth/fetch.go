@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -75,16 +74,23 @@ func unfetched(err, otherwise error) error {
 	return otherwise
 }
 
-// keysOf returns the public keys for signatures in a JWK Set (RFC 7517).
+// keysOf returns the public keys for signatures in a JWK Set. A key of a kind that is not
+// known here, or one that is flawed, does not spoil the others (RFC 7517, section 5).
 func keysOf(body []byte) ([]jose.JSONWebKey, error) {
-	var set jose.JSONWebKeySet
-	if json.Unmarshal(body, &set) != nil {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if json.Unmarshal(body, &set) != nil || len(set.Keys) > maxKeys {
 		return nil, errKeys
 	}
-	keys := slices.DeleteFunc(set.Keys, func(k jose.JSONWebKey) bool {
-		return !k.Valid() || !k.IsPublic() || k.Use != "" && k.Use != "sig"
-	})
-	if len(keys) == 0 || len(keys) > maxKeys {
+	var keys []jose.JSONWebKey
+	for _, raw := range set.Keys {
+		var k jose.JSONWebKey
+		if json.Unmarshal(raw, &k) == nil && k.Valid() && k.IsPublic() && (k.Use == "" || k.Use == "sig") {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) == 0 {
 		return nil, errKeys
 	}
 	return keys, nil
