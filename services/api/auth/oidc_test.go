@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -194,6 +195,7 @@ func (p *idp) verify(t *testing.T, token string) (auth.Principal, error) {
 func TestOIDCPrincipal(t *testing.T) {
 	t.Parallel()
 	p := newIDP(t, nil, nil)
+	hidden := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("a\nb")))
 	for name, tt := range map[string]struct {
 		changes map[string]any
 		want    auth.Principal
@@ -216,6 +218,10 @@ func TestOIDCPrincipal(t *testing.T) {
 		"a program": {map[string]any{"sub": nil, "client_id": "nightly", "name": nil, "email": nil}, auth.Principal{
 			Org: alpha, Orgs: []string{alpha, beta}, Email: "nightly", DisplayName: "nightly",
 			Rights: auth.Rights{auth.Develop, auth.EditProperty}, Key: "oidc " + p.url + " nightly",
+		}},
+		"a subject that cannot be shown": {map[string]any{"sub": "a\nb", "name": nil, "email": nil}, auth.Principal{
+			Org: alpha, Orgs: []string{alpha, beta}, Email: hidden, DisplayName: hidden,
+			Rights: auth.Rights{auth.Develop, auth.EditProperty}, Key: "oidc " + p.url + " " + hidden,
 		}},
 		"clocks apart": {map[string]any{"exp": time.Now().Add(-50 * time.Second).Unix(), "nbf": time.Now().Add(50 * time.Second).Unix()}, auth.Principal{
 			Org: alpha, Orgs: []string{alpha, beta}, Email: "ada@example.org", DisplayName: "Ada",
