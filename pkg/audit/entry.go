@@ -46,6 +46,10 @@ type Entry struct {
 	// person.
 	Email string `json:"email,omitempty"`
 	Name  string `json:"name,omitempty"`
+	// Principal is whose bearer token it was, in words that nobody can choose for himself,
+	// which an address and a name may be: the id of an API token, or "oidc", an issuer and
+	// a subject.
+	Principal string `json:"principal,omitempty"`
 	// Request is the id of the request that asked for it.
 	Request string `json:"request,omitempty"`
 	// Purpose is what the caller said it was for.

@@ -68,7 +68,7 @@ func (s *Service) pack(ctx context.Context, d deed) (*parcel, error) {
 	id, now := secret.NewRequestID(), s.now()
 	p := &parcel{Org: org, id: id, Entry: audit.Entry{
 		ID: audit.NewID(org, id, now), At: now, Resource: resource, Verb: d.verb, Action: string(d.action), Outcome: d.outcome,
-		Email: d.who.Actor.Email, Name: d.who.Actor.DisplayName, Request: d.who.Request, Purpose: d.who.Purpose, Entity: entity,
+		Email: d.who.Actor.Email, Name: d.who.Actor.DisplayName, Principal: bounded(d.who.Principal), Request: d.who.Request, Purpose: d.who.Purpose, Entity: entity,
 	}}
 	trace := traceparent(ctx)
 	for _, say := range d.says {

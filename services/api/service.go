@@ -86,6 +86,9 @@ type Caller struct {
 	// Org is the organisation whose records it may see; others' do not exist.
 	Org   string
 	Actor secret.Actor
+	// Principal tells it from all others, as [auth.Principal.Key]; whom the actor is said to
+	// be may be what somebody says of himself.
+	Principal string
 	// Rights are what it may do. Whoever asks for something else is refused before
 	// the use case, but where the right that is needed depends on what is asked for;
 	// and they bound what a caller may give away.

@@ -45,6 +45,7 @@ type auditMeta struct {
 	Action       string `json:"action,omitempty"`
 	Outcome      string `json:"outcome,omitempty"`
 	Reason       string `json:"reason,omitempty"`
+	Principal    string `json:"principal,omitempty"`
 	RequestID    string `json:"request_id,omitempty"`
 	Purpose      string `json:"purpose,omitempty"`
 }
@@ -62,7 +63,7 @@ func (d *door) auditEvent(r *request, n audit.Noted) auditEvent {
 		Links: auditLinks{r.view.base.to("audit_events", n.ID)},
 		Meta: &auditMeta{
 			PropertyName: n.Entity.PropertyName, Action: n.Action, Outcome: n.Outcome, Reason: n.Reason,
-			RequestID: n.Request, Purpose: n.Purpose,
+			Principal: n.Principal, RequestID: n.Request, Purpose: n.Purpose,
 		},
 	}
 	if *v.Meta == (auditMeta{}) {

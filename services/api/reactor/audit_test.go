@@ -186,7 +186,7 @@ func TestEveryChangeLeavesAnEntry(t *testing.T) {
 			}
 			got := list[0]
 			if got.Attributes["type_of"] != step.want || got.Attributes["attributed_to_email"] != "admin@localhost" ||
-				got.Meta["purpose"] != purpose || got.Meta["action"] != step.action {
+				got.Meta["principal"] != "bootstrap "+api.DefaultOrg || got.Meta["purpose"] != purpose || got.Meta["action"] != step.action {
 				t.Errorf("%s left %v, %v; want %s", pattern, got.Attributes, got.Meta, step.want)
 			}
 			if text := fmt.Sprint(got.Attributes["entity"]); strings.Contains(text, "canary") {

@@ -156,13 +156,14 @@ func (d *door) admit(r *http.Request) (auth.Principal, error) {
 
 func (d *door) callerOf(who auth.Principal, w http.ResponseWriter, purpose string) api.Caller {
 	return api.Caller{
-		Request:  requestID(w),
-		Purpose:  purpose,
-		Org:      who.Org,
-		Actor:    secret.Actor{Email: who.Email, DisplayName: who.DisplayName},
-		Rights:   who.Rights,
-		Until:    who.Until,
-		Callback: d.base.to("oauth2", "callback"),
+		Request:   requestID(w),
+		Purpose:   purpose,
+		Org:       who.Org,
+		Actor:     secret.Actor{Email: who.Email, DisplayName: who.DisplayName},
+		Principal: who.Key,
+		Rights:    who.Rights,
+		Until:     who.Until,
+		Callback:  d.base.to("oauth2", "callback"),
 	}
 }
 
