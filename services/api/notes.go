@@ -143,7 +143,7 @@ func (s *Service) CreateNote(ctx context.Context, who Caller, owner string, data
 		ID: secret.NewID(secret.PrefixNote), Text: text, Author: who.Actor, CreatedAt: s.now(),
 		Owner: owner, Type: kind.typ,
 	}
-	rev, err := s.addNote(ctx, did(who, audit.Created, tellNote{n, who.Org}), n)
+	rev, err := s.addNote(ctx, did(who, audit.Created, tellNote{n, who.Org, s.propertyAround(owner)}), n)
 	if err != nil {
 		return nil, err
 	}

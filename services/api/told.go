@@ -140,18 +140,15 @@ func (t *Token) tell() (resource, org string, form audit.Entity) {
 // tellNote tells of a note, without what it says: people write anything into notes.
 type tellNote struct {
 	*Note
-	org string
+	org, property string
 }
 
 func (n tellNote) tell() (resource, org string, form audit.Entity) {
-	form = audit.Entity{ID: n.ID, Public: public(struct {
+	form = audit.Entity{ID: n.ID, Property: n.property, Public: public(struct {
 		Owner     string    `json:"resource_id"`
 		Type      string    `json:"resource_type"`
 		CreatedAt time.Time `json:"created_at"`
 	}{n.Owner, n.Type, n.CreatedAt})}
-	if secret.ValidID(secret.PrefixProperty, n.Owner) {
-		form.Property = n.Owner
-	}
 	return "note", n.org, form
 }
 

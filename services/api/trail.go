@@ -7,6 +7,7 @@ import (
 
 	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/services/api/auth"
 )
 
 // errNoTrail: nothing is written down here.
@@ -74,32 +75,60 @@ func (s *Service) nameOfProperty(id string) string {
 	return ""
 }
 
+// propertyAround returns the property that something notable is part of, or is; "" if that
+// is not known.
+func (s *Service) propertyAround(id string) string {
+	s.view.mu.RLock()
+	defer s.view.mu.RUnlock()
+	if r, ok := s.view.secrets.get(id); ok {
+		return r.facet.Value().property
+	}
+	if s.view.properties.has(id) {
+		return id
+	}
+	return ""
+}
+
 // Shown reports whether there is a resource of the kind, as links name it, that the caller
 // may see. What it does not know it does not report.
 func (s *Service) Shown(who Caller, kind, id string) bool {
 	s.view.mu.RLock()
 	defer s.view.mu.RUnlock()
+	return s.view.shows(who, kind, id)
+}
+
+func (p *projection) shows(who Caller, kind, id string) bool {
 	var err error
 	switch kind {
 	case "companies":
-		c, ok := s.view.companies.get(id)
+		c, ok := p.companies.get(id)
 		return ok && c.Org == who.Org
 	case "properties":
-		_, err = s.view.property(who, id)
+		_, err = p.property(who, id)
 	case "environments":
-		_, err = s.view.environment(who, id)
+		_, err = p.environment(who, id)
 	case "hosts":
-		_, err = s.view.host(who, id)
-	case "libraries":
-		_, err = s.view.library(who, id)
+		_, err = p.host(who, id)
 	case "callbacks":
-		_, err = s.view.callback(who, id)
+		_, err = p.callback(who, id)
+	case "libraries":
+		_, err = p.library(who, id)
+	case "builds":
+		b, ok := p.builds.get(id)
+		return ok && p.shows(who, "libraries", b.Library)
+	case "data_elements":
+		e, ok := p.elements.get(id)
+		return ok && p.shows(who, "properties", e.Property)
 	case "secrets":
-		r, ok := s.view.secrets.get(id)
-		if !ok {
-			return false
-		}
-		_, err = s.view.property(who, r.facet.Value().property)
+		r, ok := p.secrets.get(id)
+		return ok && p.shows(who, "properties", r.facet.Value().property)
+	case "notes":
+		owner, ok := p.notes.owner(id)
+		on, known := notableOf(owner)
+		return ok && known && p.shows(who, on.typ, owner)
+	case "tokens":
+		t, ok := p.tokens.get(id)
+		return ok && t.Org == who.Org && who.Rights.Have(auth.ManageTokens)
 	default:
 		return false
 	}

@@ -189,6 +189,13 @@ func TestEveryChangeLeavesAnEntry(t *testing.T) {
 				got.Meta["principal"] != "bootstrap "+api.DefaultOrg || got.Meta["purpose"] != purpose || got.Meta["action"] != step.action {
 				t.Errorf("%s left %v, %v; want %s", pattern, got.Attributes, got.Meta, step.want)
 			}
+			if link := got.Relationships["entity"].Links["related"]; strings.HasSuffix(step.want, ".created") &&
+				s.call(t, http.MethodGet, strings.TrimPrefix(link, publicURL), "").status != http.StatusOK {
+				t.Errorf("%s: the link %q does not lead to what was made", pattern, link)
+			}
+			if of := got.Relationships["property"].Data; strings.Contains(pattern, "/notes") && (of == nil || of.ID != tr.edge) {
+				t.Errorf("%s left an entry of the property %v", pattern, of)
+			}
 			if text := fmt.Sprint(got.Attributes["entity"]); strings.Contains(text, "canary") {
 				t.Errorf("%s shows what is hidden: %s", pattern, text)
 			}
