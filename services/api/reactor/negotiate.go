@@ -21,11 +21,8 @@ func negotiate(r *http.Request) error {
 	if !acceptable(r.Header.Values("Accept")) {
 		return errNotAcceptable
 	}
-	if r.Method != http.MethodPost && r.Method != http.MethodPatch {
-		return nil // whatever body it has is not read
-	}
-	if r.ContentLength == 0 && r.Header.Get("Content-Type") == "" {
-		return nil // nothing was sent, and some requests have nothing to send
+	if !sends(r) {
+		return nil
 	}
 	sent, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || sent != jsonAPI && sent != plainJSON {
@@ -35,6 +32,20 @@ func negotiate(r *http.Request) error {
 		return errEncoding
 	}
 	return nil
+}
+
+// sends reports whether what a request sends is looked at. Some that may send something
+// have nothing to send; of those that delete, a few have, and others name a media type all
+// the same.
+func sends(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodPost, http.MethodPatch, http.MethodPut:
+		return r.ContentLength != 0 || r.Header.Get("Content-Type") != ""
+	case http.MethodDelete:
+		return r.ContentLength != 0
+	default:
+		return false
+	}
 }
 
 // encoded reports whether a Content-Encoding header tells of any coding at all

@@ -49,13 +49,17 @@ func TestBodiesOfBothMediaTypes(t *testing.T) {
 		"":                                    errMediaType,
 		"application/json, application/vnd.api+json": errMediaType,
 	} {
-		r := &http.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {sent}}, ContentLength: 2}
-		if got := negotiate(r); got != want {
-			t.Errorf("%q: %v, want %v", sent, got, want)
+		r := &http.Request{Header: http.Header{"Content-Type": {sent}}, ContentLength: 2}
+		for _, r.Method = range []string{http.MethodPost, http.MethodPatch, http.MethodPut, http.MethodDelete} {
+			if got := negotiate(r); got != want {
+				t.Errorf("%s with %q: %v, want %v", r.Method, sent, got, want)
+			}
 		}
-		r.Method = http.MethodDelete
-		if got := negotiate(r); got != nil {
-			t.Errorf("DELETE with %q: %v", sent, got)
+		r.ContentLength = 0
+		for _, r.Method = range []string{http.MethodGet, http.MethodDelete} {
+			if got := negotiate(r); got != nil {
+				t.Errorf("%s with %q and nothing else: %v", r.Method, sent, got)
+			}
 		}
 	}
 }
