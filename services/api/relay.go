@@ -89,22 +89,32 @@ func (o *outbox) stir() {
 func (o *outbox) due(now time.Time, most int) []*parcel {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var list []*parcel
+	type message struct {
+		id string
+		waiting
+	}
+	var ready []message
 	for id, w := range o.waiting {
-		if !o.announced[id] && now.Sub(w.seen) < relayAfter {
-			continue
+		if o.announced[id] || now.Sub(w.seen) >= relayAfter {
+			ready = append(ready, message{id, w})
 		}
-		p, err := readParcel(id, w.Change)
+	}
+	slices.SortFunc(ready, func(a, b message) int { return cmp.Compare(a.Revision, b.Revision) })
+	var list []*parcel
+	for _, w := range ready {
+		if len(list) == most {
+			break // who reads all of a backlog for each batch takes for ever
+		}
+		p, err := readParcel(w.id, w.Change)
 		if err != nil {
 			o.log.Error("a record cannot be read", "key", w.Key, "revision", uint64(w.Revision), "error", err)
-			delete(o.waiting, id) // it stays in the state
+			delete(o.waiting, w.id) // it stays in the state
 			continue
 		}
-		p.announced = o.announced[id]
+		p.announced = o.announced[w.id]
 		list = append(list, p)
 	}
-	slices.SortFunc(list, func(a, b *parcel) int { return cmp.Compare(a.revision, b.revision) })
-	return list[:min(len(list), most)]
+	return list
 }
 
 // readParcel reads a message of the outbox.
