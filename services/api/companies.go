@@ -22,8 +22,7 @@ func (s *Service) Company(who Caller, id string) (*Company, error) {
 }
 
 // UserID returns the id of a caller as a user of its organisation: the same in every
-// process and for every token of the same person. Whoever has no e-mail address is
-// known by name.
+// process and for every token of the same person, whatever that is called by now.
 func UserID(who Caller) string {
-	return stableID(secret.PrefixUser, "rekindle.user.v1", who.Org, who.Actor.Email, who.Actor.DisplayName)
+	return stableID(secret.PrefixUser, "rekindle.user.v1", who.Org, who.Principal)
 }
