@@ -27,6 +27,11 @@ func extensionOf(property string) string {
 	return string(secret.PrefixExtension) + strings.TrimPrefix(property, string(secret.PrefixProperty))
 }
 
+// propertyOf is the reverse of extensionOf.
+func propertyOf(extension string) string {
+	return string(secret.PrefixProperty) + strings.TrimPrefix(extension, string(secret.PrefixExtension))
+}
+
 func (p *Property) extension() *Extension {
 	e := &Extension{ID: extensionOf(p.ID), Property: p.ID, Package: "@adobe/reactor-extension-core", CreatedAt: p.CreatedAt}
 	if p.Platform != Web {
@@ -46,10 +51,7 @@ func (s *Service) Extensions(ctx context.Context, who Caller, property string, q
 
 // Extension returns an extension, ErrNotFound or ErrUnavailable.
 func (s *Service) Extension(ctx context.Context, who Caller, id string) (*Extension, error) {
-	property := keyOf(secret.PrefixExtension, id, func(id string) string {
-		return string(secret.PrefixProperty) + strings.TrimPrefix(id, string(secret.PrefixExtension))
-	})
-	p, err := s.Property(ctx, who, property)
+	p, err := s.Property(ctx, who, keyOf(secret.PrefixExtension, id, propertyOf))
 	if err != nil {
 		return nil, err
 	}

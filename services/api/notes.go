@@ -44,26 +44,50 @@ type Note struct {
 
 // notable is a kind of record that there can be notes on.
 type notable struct {
-	typ  string              // of the resource
-	key  func(string) string // of the record
-	has  func(*projection, string) bool
-	look func(s *Service, ctx context.Context, who Caller, id string) error
+	typ string              // of the resource
+	key func(string) string // of the record
+	has func(*projection, string) bool
+	// look returns the property it belongs to.
+	look func(s *Service, ctx context.Context, who Caller, id string) (property string, err error)
 }
 
 // notables are the kinds of records that there can be notes on. A further one needs a
 // row here and its two routes, and tells the projection when it is gone (judgeNotes).
+// An extension is there as long as its property.
 func notables() map[secret.Prefix]notable {
 	return map[secret.Prefix]notable{
-		secret.PrefixProperty: {"properties", state.PropertyKey, func(p *projection, id string) bool { return p.properties.has(id) }, look((*Service).Property)},
-		secret.PrefixSecret:   {"secrets", state.SecretKey, func(p *projection, id string) bool { return p.secrets.has(id) }, look((*Service).Secret)},
+		secret.PrefixProperty: {
+			"properties", state.PropertyKey, func(p *projection, id string) bool { return p.properties.has(id) },
+			look((*Service).Property, func(p *Property) string { return p.ID }),
+		},
+		secret.PrefixSecret: {
+			"secrets", state.SecretKey, func(p *projection, id string) bool { return p.secrets.has(id) },
+			look((*Service).Secret, func(s *secret.Secret) string { return s.Property }),
+		},
+		secret.PrefixDataElement: {
+			"data_elements", state.DataElementKey, func(p *projection, id string) bool { return p.elements.has(id) },
+			look((*Service).DataElement, func(e *DataElement) string { return e.Property }),
+		},
+		secret.PrefixLibrary: {
+			"libraries", state.LibraryKey, func(p *projection, id string) bool { return p.libraries.has(id) },
+			look((*Service).Library, func(l *Library) string { return l.Property }),
+		},
+		secret.PrefixExtension: {
+			"extensions", func(id string) string { return state.PropertyKey(propertyOf(id)) },
+			func(p *projection, id string) bool { return p.properties.has(propertyOf(id)) },
+			look((*Service).Extension, func(e *Extension) string { return e.Property }),
+		},
 	}
 }
 
-// look makes of a look-up one that says only whether there is something.
-func look[T any](find func(*Service, context.Context, Caller, string) (T, error)) func(*Service, context.Context, Caller, string) error {
-	return func(s *Service, ctx context.Context, who Caller, id string) error {
-		_, err := find(s, ctx, who, id)
-		return err
+// look makes of a look-up one that says no more than whose it is.
+func look[T any](find func(*Service, context.Context, Caller, string) (T, error), property func(T) string) func(*Service, context.Context, Caller, string) (string, error) {
+	return func(s *Service, ctx context.Context, who Caller, id string) (string, error) {
+		found, err := find(s, ctx, who, id)
+		if err != nil {
+			return "", err
+		}
+		return property(found), nil
 	}
 }
 
@@ -77,19 +101,20 @@ func notableOf(owner string) (notable, bool) {
 	return n, ok && secret.ValidID(prefix, owner)
 }
 
-// owner returns the kind of record an id is of, ErrNotFound when the caller may not
-// see it, or ErrUnavailable.
-func (s *Service) owner(ctx context.Context, who Caller, owner string) (notable, error) {
+// owner returns the kind of record an id is of and the property it belongs to,
+// ErrNotFound when the caller may not see it, or ErrUnavailable.
+func (s *Service) owner(ctx context.Context, who Caller, owner string) (n notable, property string, err error) {
 	n, ok := notableOf(owner)
 	if !ok {
-		return n, ErrNotFound
+		return n, "", ErrNotFound
 	}
-	return n, n.look(s, ctx, who, owner)
+	property, err = n.look(s, ctx, who, owner)
+	return n, property, err
 }
 
 // Notes lists the notes on something. It returns ErrNotFound or ErrUnavailable.
 func (s *Service) Notes(ctx context.Context, who Caller, owner string, q Query[*Note]) (Page[*Note], error) {
-	kind, err := s.owner(ctx, who, owner)
+	kind, _, err := s.owner(ctx, who, owner)
 	if err != nil {
 		return Page[*Note]{}, err
 	}
@@ -108,7 +133,7 @@ func (s *Service) Note(ctx context.Context, who Caller, id string) (*Note, error
 	if err != nil {
 		return nil, err
 	}
-	kind, err := s.owner(ctx, who, owner)
+	kind, _, err := s.owner(ctx, who, owner)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +151,7 @@ func (s *Service) Note(ctx context.Context, who Caller, id string) (*Note, error
 // CreateNote makes a note of the resource data on something. It returns ErrNotFound, a
 // RefusedError or ErrUnavailable.
 func (s *Service) CreateNote(ctx context.Context, who Caller, owner string, data *Object) (*Note, error) {
-	kind, err := s.owner(ctx, who, owner)
+	kind, property, err := s.owner(ctx, who, owner)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +168,7 @@ func (s *Service) CreateNote(ctx context.Context, who Caller, owner string, data
 		ID: secret.NewID(secret.PrefixNote), Text: text, Author: who.Actor, CreatedAt: s.now(),
 		Owner: owner, Type: kind.typ,
 	}
-	rev, err := s.addNote(ctx, did(who, audit.Created, tellNote{n, who.Org, s.propertyAround(owner)}), n)
+	rev, err := s.addNote(ctx, did(who, audit.Created, tellNote{n, who.Org, property}), n)
 	if err != nil {
 		return nil, err
 	}

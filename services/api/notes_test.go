@@ -70,6 +70,52 @@ func TestNotes(t *testing.T) {
 	})
 }
 
+// TestNotesOnWhatIsMadeOfSecrets: they go with a library, stay with a data element that
+// is deleted but still answers, and go with the property at last.
+func TestNotesOnWhatIsMadeOfSecrets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e := must[*api.DataElement](t)(newElement(t, w.Service, w.property.ID, "core::dataElements::x", ""))
+	l := must[*api.Library](t)(newLibrary(t, w.Service, w.property.ID))
+	owners := []string{e.ID, l.ID, e.Extension()}
+	noted := make(map[string]*api.Note)
+	for _, owner := range owners {
+		noted[owner] = newNote(t, w.Service, owner, "on "+owner)
+	}
+	other := apitest.Start(t, w.State, api.Config{})
+	for owner, n := range noted {
+		if found := must[*api.Note](t)(other.Service.Note(t.Context(), apitest.Caller(), n.ID)); found.Owner != owner {
+			t.Errorf("another process finds the note on %s on %s", owner, found.Owner)
+		}
+	}
+	if err := errors.Join(
+		w.Service.DeleteLibrary(t.Context(), apitest.Caller(), l.ID),
+		w.Service.DeleteDataElement(t.Context(), apitest.Caller(), e.ID),
+	); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Service.Note(t.Context(), apitest.Caller(), noted[l.ID].ID); !errors.Is(err, api.ErrNotFound) {
+		t.Errorf("the note on a deleted library: got error %v, want ErrNotFound", err)
+	}
+	apitest.Watch(t, w.State, ">", func(records map[string][]byte) bool {
+		return records[state.NotesKey(l.ID)] == nil && records[state.NoteKey(noted[l.ID].ID)] == nil
+	})
+	if got := w.notes(t, w.Service, e.ID); len(got) != 1 {
+		t.Errorf("a deleted data element has the notes %v, want its one", got)
+	}
+	if err := w.Service.DeleteProperty(t.Context(), apitest.Caller(), w.property.ID); err != nil {
+		t.Fatal(err)
+	}
+	apitest.Watch(t, w.State, ">", func(records map[string][]byte) bool {
+		for key := range records {
+			if kind, _ := state.Split(key); kind == "note" || kind == "notes" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // only returns the error of two results.
 func only[T any](_ T, err error) error { return err }
 

@@ -260,6 +260,7 @@ func (p *projection) dropProperty(id string) {
 		p.judge(orphan{secret.PrefixCallback, c.ID}, false)
 	}
 	p.judgeNotes(id)
+	p.judgeNotes(extensionOf(id))
 	for r := range p.secrets.by(byProperty, id).all() {
 		p.judge(orphan{secret.PrefixSecret, r.id}, false)
 	}

@@ -61,6 +61,7 @@ func (p *projection) putElement(e *DataElement) {
 func (p *projection) dropElement(id string) {
 	p.elements.remove(id)
 	delete(p.orphans, orphan{secret.PrefixDataElement, id})
+	p.judgeNotes(id)
 }
 
 func (p *projection) putLibrary(l *Library) {
@@ -112,6 +113,7 @@ func (p *projection) dropLibrary(id string) {
 	}
 	p.libraries.remove(id)
 	delete(p.orphans, orphan{secret.PrefixLibrary, id})
+	p.judgeNotes(id)
 	if !p.caughtUp {
 		return
 	}

@@ -144,12 +144,11 @@ type tellNote struct {
 }
 
 func (n tellNote) tell() (resource, org string, form audit.Entity) {
-	form = audit.Entity{ID: n.ID, Property: n.property, Public: public(struct {
+	return "note", n.org, audit.Entity{ID: n.ID, Property: n.property, Public: public(struct {
 		Owner     string    `json:"resource_id"`
 		Type      string    `json:"resource_type"`
 		CreatedAt time.Time `json:"created_at"`
 	}{n.Owner, n.Type, n.CreatedAt})}
-	return "note", n.org, form
 }
 
 // tellSecret tells of a secret.

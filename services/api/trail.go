@@ -75,20 +75,6 @@ func (s *Service) nameOfProperty(id string) string {
 	return ""
 }
 
-// propertyAround returns the property that something notable is part of, or is; "" if that
-// is not known.
-func (s *Service) propertyAround(id string) string {
-	s.view.mu.RLock()
-	defer s.view.mu.RUnlock()
-	if r, ok := s.view.secrets.get(id); ok {
-		return r.facet.Value().property
-	}
-	if s.view.properties.has(id) {
-		return id
-	}
-	return ""
-}
-
 // Shown reports whether there is a resource of the kind, as links name it, that the caller
 // may see. What it does not know it does not report.
 func (s *Service) Shown(who Caller, kind, id string) bool {
@@ -119,6 +105,8 @@ func (p *projection) shows(who Caller, kind, id string) bool {
 	case "data_elements":
 		e, ok := p.elements.get(id)
 		return ok && p.shows(who, "properties", e.Property)
+	case "extensions":
+		return p.shows(who, "properties", propertyOf(id))
 	case "secrets":
 		r, ok := p.secrets.get(id)
 		return ok && p.shows(who, "properties", r.facet.Value().property)

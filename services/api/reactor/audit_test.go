@@ -114,10 +114,13 @@ func TestEveryChangeLeavesAnEntry(t *testing.T) {
 			"/properties/" + tr.edge + "/hosts",
 			`{"data":{"type":"hosts","attributes":{"name":"h","type_of":"sftp","server":"h.test","username":"u","encrypted_private_key":"hidden-canary"}}}`, "host.created", "",
 		}},
-		"PATCH /hosts/{id}":           {{"/hosts/" + host, `{"data":{"id":"` + host + `","type":"hosts","attributes":{"name":"renamed"}}}`, "host.updated", ""}},
-		"DELETE /hosts/{id}":          {{"/hosts/" + host, "", "host.deleted", ""}},
-		"POST /properties/{id}/notes": {{"/properties/" + tr.edge + "/notes", `{"data":{"type":"notes","attributes":{"text":"hidden-canary"}}}`, "note.created", ""}},
-		"POST /secrets/{id}/notes":    {{"/secrets/" + made + "/notes", `{"data":{"type":"notes","attributes":{"text":"hidden-canary"}}}`, "note.created", ""}},
+		"PATCH /hosts/{id}":              {{"/hosts/" + host, `{"data":{"id":"` + host + `","type":"hosts","attributes":{"name":"renamed"}}}`, "host.updated", ""}},
+		"DELETE /hosts/{id}":             {{"/hosts/" + host, "", "host.deleted", ""}},
+		"POST /properties/{id}/notes":    {{"/properties/" + tr.edge + "/notes", `{"data":{"type":"notes","attributes":{"text":"hidden-canary"}}}`, "note.created", ""}},
+		"POST /secrets/{id}/notes":       {{"/secrets/" + made + "/notes", `{"data":{"type":"notes","attributes":{"text":"hidden-canary"}}}`, "note.created", ""}},
+		"POST /data_elements/{id}/notes": {{"/data_elements/" + element1 + "/notes", attributes(`"text":"hidden-canary"`), "note.created", ""}},
+		"POST /libraries/{id}/notes":     {{"/libraries/" + inPlace + "/notes", attributes(`"text":"hidden-canary"`), "note.created", ""}},
+		"POST /extensions/{id}/notes":    {{"/extensions/" + extension + "/notes", attributes(`"text":"hidden-canary"`), "note.created", ""}},
 		"POST /properties/{id}/callbacks": {{
 			"/properties/" + tr.edge + "/callbacks", attributes(`"url":"https://hook.test/?hidden-canary","subscriptions":["*"]`), "callback.created", "",
 		}},
@@ -138,20 +141,26 @@ func TestEveryChangeLeavesAnEntry(t *testing.T) {
 			{"/data_elements/" + element1, `{"data":{"id":"` + element1 + `","type":"data_elements","attributes":{"name":"renamed"}}}`, "data_element.updated", ""},
 			{"/data_elements/" + element1, `{"data":{"id":"` + element1 + `","type":"data_elements","meta":{"action":"revise"}}}`, "data_element.updated", "revise"},
 		},
-		"DELETE /data_elements/{id}":                         {{"/data_elements/" + element2, "", "data_element.deleted", ""}},
-		"POST /properties/{id}/libraries":                    {{libraries, attributes(`"name":"new"`), "library.created", ""}},
-		"PATCH /libraries/{id}":                              {{"/libraries/" + spare, `{"data":{"id":"` + spare + `","type":"libraries","meta":{"action":"submit"}}}`, "library.updated", "submit"}},
-		"DELETE /libraries/{id}":                             {{"/libraries/" + spare, "", "library.deleted", ""}},
-		"POST /libraries/{id}/builds":                        {{"/libraries/" + inPlace + "/builds", "", "build.created", ""}},
-		"PATCH /builds/{id}":                                 {{"/builds/" + built, `{"data":{"id":"` + built + `","type":"builds","meta":{"action":"republish"}}}`, "build.updated", "republish"}},
-		"PATCH /libraries/{id}/relationships/environment":    {{linkage + "environment", `{"data":{"id":"` + tr.development + `","type":"environments"}}`, "library.updated", ""}},
-		"DELETE /libraries/{id}/relationships/environment":   {{"/libraries/" + inPlace + "/relationships/environment", "", "library.updated", ""}},
-		"POST /libraries/{id}/relationships/data_elements":   {{linkage + "data_elements", `{"data":[{"id":"` + element1 + `","type":"data_elements","meta":{"action":"revise"}}]}`, "library.updated", ""}},
-		"PATCH /libraries/{id}/relationships/data_elements":  {{linkage + "data_elements", `{"data":[{"id":"` + element1 + `","type":"data_elements","meta":{"action":"revise"}}]}`, "library.updated", ""}},
-		"DELETE /libraries/{id}/relationships/data_elements": {{linkage + "data_elements", `{"data":[]}`, "library.updated", ""}},
+		"DELETE /data_elements/{id}":                       {{"/data_elements/" + element2, "", "data_element.deleted", ""}},
+		"POST /properties/{id}/libraries":                  {{libraries, attributes(`"name":"new"`), "library.created", ""}},
+		"PATCH /libraries/{id}":                            {{"/libraries/" + spare, `{"data":{"id":"` + spare + `","type":"libraries","meta":{"action":"submit"}}}`, "library.updated", "submit"}},
+		"DELETE /libraries/{id}":                           {{"/libraries/" + spare, "", "library.deleted", ""}},
+		"POST /libraries/{id}/builds":                      {{"/libraries/" + inPlace + "/builds", "", "build.created", ""}},
+		"PATCH /builds/{id}":                               {{"/builds/" + built, `{"data":{"id":"` + built + `","type":"builds","meta":{"action":"republish"}}}`, "build.updated", "republish"}},
+		"PATCH /libraries/{id}/relationships/environment":  {{linkage + "environment", `{"data":{"id":"` + tr.development + `","type":"environments"}}`, "library.updated", ""}},
+		"DELETE /libraries/{id}/relationships/environment": {{"/libraries/" + inPlace + "/relationships/environment", "", "library.updated", ""}},
+		"POST /libraries/{id}/relationships/data_elements": {{linkage + "data_elements", `{"data":[{"id":"` + element1 + `","type":"data_elements","meta":{"action":"revise"}}]}`, "library.updated", ""}},
+		"PATCH /libraries/{id}/relationships/data_elements": {
+			{linkage + "data_elements", `{"data":[{"id":"` + element1 + `","type":"data_elements","meta":{"action":"revise"}}]}`, "library.updated", ""},
+			{linkage + "data_elements", `{"data":[{"id":"` + element1 + `","type":"data_elements"}]}`, "library.updated", ""},
+		},
+		"DELETE /libraries/{id}/relationships/data_elements": {{linkage + "data_elements", `{"data":[{"id":"` + element1 + `","type":"data_elements"}]}`, "library.updated", ""}},
 		"POST /libraries/{id}/relationships/extensions":      {{linkage + "extensions", `{"data":[{"id":"` + extension + `","type":"extensions"}]}`, "library.updated", ""}},
-		"PATCH /libraries/{id}/relationships/extensions":     {{linkage + "extensions", `{"data":[]}`, "library.updated", ""}},
-		"DELETE /libraries/{id}/relationships/extensions":    {{linkage + "extensions", `{"data":[{"id":"` + extension + `","type":"extensions"}]}`, "library.updated", ""}},
+		"PATCH /libraries/{id}/relationships/extensions": {
+			{linkage + "extensions", `{"data":[]}`, "library.updated", ""},
+			{linkage + "extensions", `{"data":[{"id":"` + extension + `","type":"extensions"}]}`, "library.updated", ""},
+		},
+		"DELETE /libraries/{id}/relationships/extensions": {{linkage + "extensions", `{"data":[{"id":"` + extension + `","type":"extensions"}]}`, "library.updated", ""}},
 		"POST /tokens":        {{"/tokens", `{"data":{"type":"tokens","attributes":{"name":"new","rights":["develop"]}}}`, "token.created", ""}},
 		"PATCH /tokens/{id}":  {{"/tokens/" + bearer, `{"data":{"id":"` + bearer + `","type":"tokens","meta":{"action":"revoke"}}}`, "token.updated", ""}},
 		"DELETE /tokens/{id}": {{"/tokens/" + bearer, "", "token.deleted", ""}},
@@ -298,6 +307,39 @@ func TestAuditFilters(t *testing.T) {
 					t.Errorf("%s of %s leads to %s: status %d", name, e.ID, link, a.status)
 				}
 			}
+		}
+	}
+}
+
+// TestAuditLeadsToWhatIsThere: from each entry to what it is about and to its property, as
+// long as these are there.
+func TestAuditLeadsToWhatIsThere(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.furnish(t)
+	led := make(map[string]bool)
+	for _, e := range s.audited(t, "page[size]=100").Data {
+		about, kind := e.Relationships["entity"], ""
+		if kind = about.Data.Type; led[kind] {
+			continue
+		}
+		led[kind] = true
+		if kind == "companies" {
+			continue // which has no property
+		}
+		of := e.Relationships["property"]
+		for name, link := range map[string]string{"entity": about.Links["related"], "property": of.Links["related"]} {
+			if a := s.call(t, http.MethodGet, strings.TrimPrefix(link, publicURL), ""); link == "" || a.status != http.StatusOK {
+				t.Errorf("an entry about %s has the %s %q: status %d", kind, name, link, a.status)
+			}
+		}
+		if of.Data != nil && len(s.audited(t, "filter[type_of]=EQ+"+url.QueryEscape(fmt.Sprint(e.Attributes["type_of"]))+"&filter[property]=EQ+"+of.Data.ID).Data) == 0 {
+			t.Errorf("an entry about %s is not found by its property", kind)
+		}
+	}
+	for _, kind := range []string{"properties", "environments", "hosts", "secrets", "notes", "data_elements", "libraries", "builds"} {
+		if !led[kind] {
+			t.Errorf("there is no entry about %s", kind)
 		}
 	}
 }

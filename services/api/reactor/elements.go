@@ -35,6 +35,7 @@ type elementRelationships struct {
 	Origin    toOne   `json:"origin"`
 	Libraries related `json:"libraries"`
 	Revisions related `json:"revisions"`
+	Notes     related `json:"notes"`
 }
 
 type elementLinks struct {
@@ -78,6 +79,7 @@ func (v view) dataElement(e *api.DataElement) dataElement {
 			Origin:    toOne{Links: below("origin").Links, Data: &identifier{e.Origin, "data_elements"}},
 			Libraries: below("libraries"),
 			Revisions: below("revisions"),
+			Notes:     below("notes"),
 		},
 		Links: elementLinks{
 			Property:  v.base.to("properties", e.Property),

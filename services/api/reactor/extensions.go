@@ -31,6 +31,7 @@ type extensionRelationships struct {
 	Origin    toOne   `json:"origin"`
 	Revisions related `json:"revisions"`
 	Libraries related `json:"libraries"`
+	Notes     related `json:"notes"`
 }
 
 type extensionLinks struct {
@@ -64,6 +65,7 @@ func (v view) extension(e *api.Extension) extension {
 			Origin:    toOne{Links: below("origin").Links, Data: &identifier{e.ID, "extensions"}},
 			Revisions: below("revisions"),
 			Libraries: below("libraries"),
+			Notes:     below("notes"),
 		},
 		Links: extensionLinks{v.base.to("properties", e.Property), self, self},
 	}

@@ -27,6 +27,7 @@ type libraryRelationships struct {
 	DataElements related `json:"data_elements"`
 	Extensions   related `json:"extensions"`
 	Rules        related `json:"rules"`
+	Notes        related `json:"notes"`
 }
 
 type libraryLinks struct {
@@ -52,6 +53,7 @@ func (v view) library(l *api.Library) library {
 			DataElements: related{v.linkage(l.ID, "data_elements")},
 			Extensions:   related{v.linkage(l.ID, "extensions")},
 			Rules:        related{v.linkage(l.ID, "rules")},
+			Notes:        v.base.related("libraries", l.ID, "notes"),
 		},
 		Links: libraryLinks{v.base.to("properties", l.Property), v.base.to("libraries", l.ID)},
 	}

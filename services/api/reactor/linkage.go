@@ -3,6 +3,7 @@ package reactor
 import (
 	"context"
 
+	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/api/auth"
 )
@@ -24,6 +25,8 @@ func (d *door) libraryRoutes() []route {
 		{"GET /extensions/{id}/origin", "", d.getExtension}, // which is its own
 		{"GET /extensions/{id}/revisions", "", d.listRevisionsOfExtension},
 		{"GET /extensions/{id}/libraries", "", librariesReply(d.service.LibrariesOfExtension)},
+		{"GET /extensions/{id}/notes", "", d.listNotes(secret.PrefixExtension)},
+		{"POST /extensions/{id}/notes", auth.Develop, d.createNote(secret.PrefixExtension)},
 		{"GET /properties/{id}/rules", "", d.listRulesOfProperty},
 		{"POST /properties/{id}/rules", auth.Develop, d.createRule},
 
@@ -37,6 +40,8 @@ func (d *door) libraryRoutes() []route {
 		{"GET /data_elements/{id}/origin", "", d.getOriginOfDataElement},
 		{"GET /data_elements/{id}/revisions", "", d.listRevisionsOfDataElement},
 		{"GET /data_elements/{id}/libraries", "", librariesReply(d.service.LibrariesOfDataElement)},
+		{"GET /data_elements/{id}/notes", "", d.listNotes(secret.PrefixDataElement)},
+		{"POST /data_elements/{id}/notes", auth.Develop, d.createNote(secret.PrefixDataElement)},
 
 		{"GET /properties/{id}/libraries", "", librariesReply(d.service.Libraries)},
 		{"POST /properties/{id}/libraries", auth.Develop, d.createLibrary},
@@ -51,6 +56,8 @@ func (d *door) libraryRoutes() []route {
 		{"GET /libraries/{id}/data_elements", "", d.listDataElementsOfLibrary},
 		{"GET /libraries/{id}/extensions", "", d.listExtensionsOfLibrary},
 		{"GET /libraries/{id}/rules", "", d.listRulesOfLibrary},
+		{"GET /libraries/{id}/notes", "", d.listNotes(secret.PrefixLibrary)},
+		{"POST /libraries/{id}/notes", auth.Develop, d.createNote(secret.PrefixLibrary)},
 		{"GET /libraries/{id}/relationships/environment", "", d.getPlace},
 		{"PATCH /libraries/{id}/relationships/environment", auth.Develop, d.setPlace},
 		{"DELETE /libraries/{id}/relationships/environment", auth.Develop, d.clearPlace},

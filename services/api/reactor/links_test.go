@@ -71,7 +71,8 @@ func TestLinks(t *testing.T) {
 // furnish makes at least one of everything there can be.
 func (s *site) furnish(t *testing.T) {
 	t.Helper()
-	tr := s.stock(t).tree
+	sh := s.stock(t)
+	tr := sh.tree
 	secret := s.make(t, "/properties/"+tr.edge+"/secrets", `{"data":{"attributes":{"name":"attached","type_of":"token","credentials":{"token":"t"}},
 		"relationships":{"environment":{"data":{"id":"`+tr.staging+`","type":"environments"}}}}}`)
 	s.make(t, "/properties/"+tr.edge+"/secrets", attributes(`"name":"loose","type_of":"token","credentials":{"token":"t"}`))
@@ -79,6 +80,9 @@ func (s *site) furnish(t *testing.T) {
 	s.make(t, "/properties/"+tr.edge+"/callbacks", attributes(`"url":"https://hook.example.com/","subscriptions":["*"]`))
 	s.make(t, "/properties/"+tr.edge+"/notes", attributes(`"text":"on a property"`))
 	s.make(t, "/secrets/"+secret+"/notes", attributes(`"text":"on a secret"`))
+	for _, owner := range []string{"/data_elements/" + sh.element, "/libraries/" + sh.library, "/extensions/" + sh.extension} {
+		s.make(t, owner+"/notes", attributes(`"text":"on `+owner+`"`))
+	}
 }
 
 // links returns all texts within the members of a document that are called links.
