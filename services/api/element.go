@@ -74,9 +74,10 @@ const (
 )
 
 // read puts what a request says of a data element over what it is. What is wrong is
-// noted in the report of data.
-func (e *DataElement) read(data *Object, parent *Property) {
-	a, _ := data.object("attributes")
+// noted in the report of data. It returns the id of the extension that is named, ""
+// for none.
+func (e *DataElement) read(data *Object, parent *Property) (extension string) {
+	a := data.attributes()
 	if name, ok := a.text("name", maxName); ok {
 		e.Name = name
 	}
@@ -85,24 +86,26 @@ func (e *DataElement) read(data *Object, parent *Property) {
 	enabled := !e.Disabled
 	a.decode("enabled", &enabled, "true or false")
 	e.Disabled = !enabled
-	if storage, ok := a.oneOf("storage_duration", "pageview", "session", "visitor"); ok || a.isNull("storage_duration") {
+	if storage, ok := a.oneOf("storage_duration", "pageview", "session", "visitor"); ok || a.null("storage_duration") {
 		e.Storage = storage
 	}
 	var text string
 	if a.decode("default_value", &text, "a string") {
 		e.Default = &text
-	} else if a.isNull("default_value") {
+	} else if a.null("default_value") {
 		e.Default = nil
 	}
 	if len(text) > maxDefault {
 		a.fault("default_value", fmt.Sprintf("must be at most %d bytes long", maxDefault))
 	}
-	if id := reference(data, "extension", "extensions", secret.PrefixExtension); id != "" && id != extensionOf(parent.ID) {
+	extension = reference(data, "extension", "extensions", secret.PrefixExtension)
+	if extension != "" && extension != extensionOf(parent.ID) {
 		relationships, _ := data.object("relationships")
 		relationships.note(NotFound, "extension", "the property has no such extension; its own is "+extensionOf(parent.ID))
 	}
 	e.readDelegate(a, parent)
 	e.readSettings(a)
+	return extension
 }
 
 // readDelegate reads which delegate of the extension makes the value. Those that
@@ -126,7 +129,7 @@ func (e *DataElement) readDelegate(a *Object, parent *Property) {
 func (e *DataElement) readSettings(a *Object) {
 	const name = "settings"
 	var text string
-	if a.decode(name, &text, "a JSON object, encoded as a string") || a.isNull(name) {
+	if a.decode(name, &text, "a JSON object, encoded as a string") || a.null(name) {
 		e.Settings = text
 	}
 	if a.faulty(name) || a.faulty("delegate_descriptor_id") {
@@ -177,9 +180,6 @@ func (o *Object) only(names ...string) {
 		}
 	}
 }
-
-// isNull reports whether a member is there and null, where that takes a value away.
-func (o *Object) isNull(name string) bool { return string(o.members[name]) == "null" }
 
 // Extension is the id of the extension whose delegate it has.
 func (e *DataElement) Extension() string { return extensionOf(e.Property) }

@@ -1,10 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"github.com/rekindle-dev/rekindle/pkg/audit"
@@ -87,11 +87,11 @@ func (s *Service) CreateDataElement(ctx context.Context, who Caller, property st
 	}
 	e := &DataElement{ID: secret.NewID(secret.PrefixDataElement), Org: parent.Org, Property: parent.ID, CreatedAt: s.now()}
 	e.Origin, e.UpdatedAt = e.ID, e.CreatedAt
-	a, _ := data.object("attributes")
-	a.require("name", "delegate_descriptor_id")
-	e.read(data, parent)
-	relationships, _ := data.object("relationships")
-	relationships.require("extension")
+	data.attributes().require("name", "delegate_descriptor_id")
+	if named := e.read(data, parent); named == "" && !data.faulty("relationships") {
+		relationships, _ := data.object("relationships")
+		relationships.fault("extension", "is required")
+	}
 	if err := data.report.err(); err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (s *Service) CreateDataElement(ctx context.Context, who Caller, property st
 }
 
 // ChangeDataElement updates a data element, or revises it: then the answer is the
-// revision (contract A15.6). It returns ErrNotFound, a RefusedError or
+// revision (contract A15.6). It returns ErrNotFound, a RefusedError, ErrChanged or
 // ErrUnavailable.
 func (s *Service) ChangeDataElement(ctx context.Context, who Caller, id string, data *Object) (*DataElement, error) {
 	current, err := s.DataElement(ctx, who, id)
@@ -128,15 +128,16 @@ func (s *Service) ChangeDataElement(ctx context.Context, who Caller, id string, 
 	noted := len(data.report.problems)
 	changed, rev, err := amendWith(ctx, s, did(who, audit.Updated, nil), state.DataElementKey(id), func(e *DataElement) ([]put, error) {
 		data.report.problems = data.report.problems[:noted] // of an earlier run
-		if err := e.changeable(); err != nil {
+		before := e.Tag()
+		if err := cmp.Or(who.IfMatch.admit(before), e.changeable()); err != nil {
 			return nil, err
 		}
-		before := *e
+		data.attributes().keep("name", "delegate_descriptor_id")
 		e.read(data, parent)
 		if err := data.report.err(); err != nil {
 			return nil, err
 		}
-		if reflect.DeepEqual(before, *e) {
+		if e.Tag() == before {
 			return nil, errUnchanged
 		}
 		e.UpdatedAt, e.Revised = s.now(), false
@@ -169,7 +170,7 @@ func (s *Service) reviseDataElement(ctx context.Context, who Caller, current *Da
 	}
 	var revision *DataElement
 	_, rev, err := amendWith(ctx, s, deed{who: who, verb: audit.Updated, action: Revise}, state.DataElementKey(current.ID), func(e *DataElement) ([]put, error) {
-		if err := e.changeable(); err != nil {
+		if err := cmp.Or(who.IfMatch.admit(e.Tag()), e.changeable()); err != nil {
 			return nil, err
 		}
 		revision = e.revise(s.now())
@@ -184,12 +185,15 @@ func (s *Service) reviseDataElement(ctx context.Context, who Caller, current *Da
 
 // DeleteDataElement deletes a data element or a revision of one. It can still be
 // looked at (contract A15.6), and libraries that have it keep it. It returns
-// ErrNotFound or ErrUnavailable.
+// ErrNotFound, ErrChanged or ErrUnavailable.
 func (s *Service) DeleteDataElement(ctx context.Context, who Caller, id string) error {
 	if _, err := s.DataElement(ctx, who, id); err != nil {
 		return err
 	}
 	_, rev, err := amendWith(ctx, s, did(who, audit.Deleted, nil), state.DataElementKey(id), func(e *DataElement) ([]put, error) {
+		if err := who.IfMatch.admit(e.Tag()); err != nil {
+			return nil, err
+		}
 		if !e.DeletedAt.IsZero() {
 			return nil, errUnchanged
 		}

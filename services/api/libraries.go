@@ -131,7 +131,7 @@ func (s *Service) makeLibrary(ctx context.Context, who Caller, l *Library, e *En
 
 // ChangeLibrary renames a library, or carries out an action on it, for which the
 // caller needs the right. Whoever is moved on leaves an environment of another stage
-// (contract A15.7). It returns ErrNotFound, ErrNoRight, a RefusedError or
+// (contract A15.7). It returns ErrNotFound, ErrNoRight, a RefusedError, ErrChanged or
 // ErrUnavailable.
 func (s *Service) ChangeLibrary(ctx context.Context, who Caller, id string, data *Object) (*Library, error) {
 	if _, err := s.Library(ctx, who, id); err != nil {
@@ -145,6 +145,7 @@ func (s *Service) ChangeLibrary(ctx context.Context, who Caller, id string, data
 		return nil, err
 	}
 	a, _ := data.object("attributes")
+	a.keep("name")
 	name, sent := a.text("name", maxName)
 	if sent && !who.Rights.Have(auth.Develop) {
 		return nil, ErrNoRight
@@ -175,14 +176,22 @@ func (s *Service) ChangeLibrary(ctx context.Context, who Caller, id string, data
 	})
 }
 
-// amendLibrary changes a library.
+// amendLibrary changes a library. When change leaves it as it is, nothing is written.
 func (s *Service) amendLibrary(ctx context.Context, d deed, id string, change func(*Library) ([]put, error)) (*Library, error) {
 	l, rev, err := amendWith(ctx, s, d, state.LibraryKey(id), func(l *Library) ([]put, error) {
-		puts, err := change(l)
-		if err == nil {
-			l.UpdatedAt = s.now()
+		before := l.Tag()
+		if err := d.who.IfMatch.admit(before); err != nil {
+			return nil, err
 		}
-		return puts, err
+		puts, err := change(l)
+		if err != nil {
+			return nil, err
+		}
+		if l.Tag() == before {
+			return nil, errUnchanged
+		}
+		l.UpdatedAt = s.now()
+		return puts, nil
 	})
 	if err != nil {
 		return nil, err
@@ -193,7 +202,7 @@ func (s *Service) amendLibrary(ctx context.Context, d deed, id string, change fu
 
 // DeleteLibrary deletes a library and, from that moment, its builds; its data
 // elements stay. One that is published is kept: it says what is live. It returns
-// ErrNotFound, a RefusedError or ErrUnavailable.
+// ErrNotFound, a RefusedError, ErrChanged or ErrUnavailable.
 func (s *Service) DeleteLibrary(ctx context.Context, who Caller, id string) error {
 	if _, err := s.Library(ctx, who, id); err != nil {
 		return err
@@ -202,7 +211,7 @@ func (s *Service) DeleteLibrary(ctx context.Context, who Caller, id string) erro
 		if l.State == Published {
 			return refuse(ReadOnly, "/data/id", "a published library cannot be deleted")
 		}
-		return nil
+		return who.IfMatch.admit(l.Tag())
 	})
 	if err != nil {
 		return err

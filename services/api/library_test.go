@@ -36,6 +36,38 @@ func naming(id string, stages ...string) string {
 	return `{"secrets":{` + strings.Join(chosen, ",") + `}}`
 }
 
+// TestNothingChanges: what a request leaves as it is is not written, so that it is not
+// told either, and what is revised stays so.
+func TestNothingChanges(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx, me := t.Context(), apitest.Caller()
+	e := must[*api.DataElement](t)(newElement(t, w.Service, w.property.ID, secretDelegate, `{"secrets":{}}`))
+	must[*api.DataElement](t)(w.Service.ChangeDataElement(ctx, me, e.ID, document(t, `{"data":{"meta":{"action":"revise"}}}`)))
+	l := w.shelve(t, must[*api.Environment](t)(newEnvironment(t, w.Service, w.property.ID, "development")), e.ID)
+	at := must[*api.DataElement](t)(w.Service.DataElement(ctx, me, e.ID)).Tag()
+	for what, change := range map[string]func() error{
+		"no member": func() error { return only(w.Service.ChangeLibrary(ctx, me, l.ID, document(t, `{"data":{}}`))) },
+		"its name": func() error {
+			return only(w.Service.ChangeLibrary(ctx, me, l.ID, document(t, `{"data":{"attributes":{"name":"l"}}}`)))
+		},
+		"what it has":   func() error { return only(w.Service.LinkElements(ctx, me, l.ID, api.Link, linkage(t, e.ID))) },
+		"all it has":    func() error { return only(w.Service.LinkElements(ctx, me, l.ID, api.Replace, linkage(t, e.ID))) },
+		"nothing of it": func() error { return only(w.Service.LinkElements(ctx, me, l.ID, api.Unlink, linkage(t))) },
+	} {
+		if err := change(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if now := must[*api.Library](t)(w.Service.Library(ctx, me, l.ID)); now.Tag() != l.Tag() {
+			t.Errorf("%s: the library has changed", what)
+		}
+	}
+	must[*api.DataElement](t)(w.Service.ChangeDataElement(ctx, me, e.ID, document(t, `{"data":{}}`)))
+	if now := must[*api.DataElement](t)(w.Service.DataElement(ctx, me, e.ID)); now.Tag() != at || now.Dirty() {
+		t.Error("a data element that nobody has changed is dirty")
+	}
+}
+
 func newLibrary(t testing.TB, s *api.Service, property string) (*api.Library, error) {
 	return s.CreateLibrary(t.Context(), apitest.Caller(), property, document(t, `{"data":{"attributes":{"name":"l"}}}`))
 }

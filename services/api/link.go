@@ -31,7 +31,7 @@ const (
 // LinkElements changes which data elements are in a library that is in development
 // (contract A15.7). A revision takes the place of another of the same data element.
 // One that is to be revised is revised first, and the revision linked. It returns
-// ErrNotFound, a RefusedError or ErrUnavailable.
+// ErrNotFound, a RefusedError, ErrChanged or ErrUnavailable.
 func (s *Service) LinkElements(ctx context.Context, who Caller, id string, how Linking, named *Linkage) (*Library, error) {
 	l, err := s.Library(ctx, who, id)
 	if err != nil {
@@ -146,7 +146,7 @@ func (s *Service) link(ctx context.Context, l *Library, named *Linkage, found []
 }
 
 // LinkExtension changes whether the property's extension is in a library that is in
-// development. It returns ErrNotFound, a RefusedError or ErrUnavailable.
+// development. It returns ErrNotFound, a RefusedError, ErrChanged or ErrUnavailable.
 func (s *Service) LinkExtension(ctx context.Context, who Caller, id string, how Linking, named *Linkage) (*Library, error) {
 	l, err := s.Library(ctx, who, id)
 	if err != nil {
@@ -171,7 +171,7 @@ func (s *Service) LinkExtension(ctx context.Context, who Caller, id string, how 
 }
 
 // LinkRules refuses rules, of which there are none; to link or to unlink none is
-// not refused. It returns ErrNotFound, a RefusedError or ErrUnavailable.
+// not refused. It returns ErrNotFound, a RefusedError, ErrChanged or ErrUnavailable.
 func (s *Service) LinkRules(ctx context.Context, who Caller, id string, how Linking, named *Linkage) (*Library, error) {
 	for _, r := range named.refs {
 		if how != Unlink {
@@ -188,8 +188,8 @@ func (s *Service) LinkRules(ctx context.Context, who Caller, id string, how Link
 
 // PlaceLibrary puts a library into an environment, out of the one it is in; an empty
 // id only takes it out. An environment holds one library, and its stage must be that
-// of the library's state (contract A15.7). It returns ErrNotFound, a RefusedError or
-// ErrUnavailable.
+// of the library's state (contract A15.7). It returns ErrNotFound, a RefusedError,
+// ErrChanged or ErrUnavailable.
 func (s *Service) PlaceLibrary(ctx context.Context, who Caller, id, environment string) (*Library, error) {
 	l, err := s.Library(ctx, who, id)
 	if err != nil {

@@ -167,7 +167,9 @@ func (o *Object) object(name string) (*Object, bool) {
 	}
 	members, err := split(raw)
 	if err != nil {
-		o.fault(name, err.Error())
+		if !o.faulty(name) { // else it was asked for before
+			o.fault(name, err.Error())
+		}
 		child.broken = true
 		return child, false
 	}

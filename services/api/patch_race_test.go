@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"testing"
@@ -36,7 +37,18 @@ func patchables(t *testing.T, w *world) map[string]patched {
 	h := must[*api.Host](t)(w.Service.CreateHost(ctx, me, p.ID, document(t, sftp, "k")))
 	s := must[*api.Changed](t)(w.Service.CreateSecret(ctx, me, p.ID, attributes(
 		`"name":"s","type_of":"oauth2","credentials":{"client_id":"c","client_secret":"s","token_url":"https://idp.test/t","options":{"b":"1","a":"2"}}`)))
+	made := must[*api.DataElement](t)(newElement(t, w.Service, p.ID, "core::dataElements::secret", `{"secrets":{}}`))
 	return map[string]patched{
+		"data element": {
+			func(s *api.Service, who api.Caller, members string) error {
+				return only(s.ChangeDataElement(ctx, who, made.ID, attributes(members)))
+			},
+			member("name"), member("default_value"),
+			func(s *api.Service) (string, string, string) {
+				e := must[*api.DataElement](t)(s.DataElement(ctx, me, made.ID))
+				return e.Name, *cmp.Or(e.Default, new(string)), e.Tag()
+			},
+		},
 		"property": {
 			func(s *api.Service, who api.Caller, members string) error {
 				return only(s.ChangeProperty(ctx, who, p.ID, attributes(members)))

@@ -38,6 +38,12 @@ func (e *Environment) Tag() string { return tagOf(e) }
 // Tag is as that of a property.
 func (h *Host) Tag() string { return tagOf(h.shown()) }
 
+// Tag is as that of a property.
+func (e *DataElement) Tag() string { return tagOf(e) }
+
+// Tag is as that of a property.
+func (l *Library) Tag() string { return tagOf(l) }
+
 // SecretTag is the tag of a secret, of what of it is shown at some time: a note that
 // the machinery makes for itself does not change it.
 func SecretTag(s *secret.Secret) string {

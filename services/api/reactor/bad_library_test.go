@@ -82,7 +82,7 @@ func badLibraryRequests() []bad {
 	row := func(name, request, body string, status int, want ...string) bad {
 		return bad{name: name, request: request, body: body, status: status, want: want}
 	}
-	return []bad{
+	return append([]bad{
 		// Extensions and rules.
 		row("install", "POST /properties/{edge}/extensions", attributes(`"delegate_descriptor_id":"x"`), 422, "invalid-extension /data"),
 		row("install nowhere", "POST /properties/PR"+nobody+"/extensions", `{"data":{}}`, 404, "not-found"),
@@ -95,6 +95,8 @@ func badLibraryRequests() []bad {
 		// Data elements.
 		row("element of nothing", elements, `{"data":{}}`, 422, invalid("name"), invalid("delegate_descriptor_id"), "invalid-data_element /data/relationships/extension"),
 		row("element as library", elements, `{"data":{"type":"libraries"}}`, 409, "conflict /data/type"),
+		row("element of no extension", elements, `{"data":{"attributes":{"name":"n","delegate_descriptor_id":"core::dataElements::x"},"relationships":{"extension":{"data":null}}}}`, 422, "invalid-data_element /data/relationships/extension"),
+		row("element of lists", elements, `{"data":{"attributes":[],"relationships":[]}}`, 422, "invalid-data_element /data/attributes", "invalid-data_element /data/relationships"),
 		row("element of another extension", elements, element("EX"+nobody, `"name":"n"`), 404, "not-found /data/relationships/extension"),
 		row("element of no extension's id", elements, element("core", `"name":"n"`), 404, "not-found /data/relationships/extension"),
 		row("element of a host", elements, `{"data":{"attributes":{"name":"n","delegate_descriptor_id":"core::dataElements::x"},"relationships":{"extension":{"data":{"id":"{extension}","type":"hosts"}}}}}`, 409, "conflict /data/relationships/extension/data/type"),
@@ -122,6 +124,13 @@ func badLibraryRequests() []bad {
 		row("update to what was no secret's", "PATCH /data_elements/{element}", attributes(`"settings":"{\"path\":1}"`), 422, invalid("settings/path")),
 		row("delegate of another extension", "PATCH /data_elements/{element}", attributes(`"delegate_descriptor_id":"other::dataElements::x"`), 422, "delegate-descriptor-unresolved /data/attributes/delegate_descriptor_id"),
 		row("name taken away", "PATCH /data_elements/{element}", attributes(`"name":""`), 422, invalid("name")),
+		row("name and delegate null", "PATCH /data_elements/{element}", attributes(`"name":null,"delegate_descriptor_id":null`), 422, invalid("name"), invalid("delegate_descriptor_id")),
+		row("note on no element", "POST /data_elements/DE"+nobody+"/notes", attributes(`"text":"x"`), 404, "not-found"),
+		row("note on a library as element", "POST /data_elements/{library}/notes", attributes(`"text":"x"`), 404, "not-found"),
+		row("note of nothing on an element", "POST /data_elements/{element}/notes", `{"data":{}}`, 422, "invalid-note /data/attributes/text"),
+		row("note on no library", "POST /libraries/LB"+nobody+"/notes", attributes(`"text":"x"`), 404, "not-found"),
+		row("note on no extension", "POST /extensions/EX"+nobody+"/notes", attributes(`"text":"x"`), 404, "not-found"),
+		row("note on a rule", "POST /rules/RL"+nobody+"/notes", attributes(`"text":"x"`), 404, "not-found"),
 		row("update of a revision", "PATCH /data_elements/{revision}", attributes(`"name":"n"`), 409, "read-only /data/id"),
 		row("revision of a revision", "PATCH /data_elements/{revision}", acting("revise"), 409, "read-only /data/id"),
 		row("update of a deleted one", "PATCH /data_elements/{deleted}", attributes(`"name":"n"`), 409, "deleted-resources /data/id"),
@@ -135,6 +144,7 @@ func badLibraryRequests() []bad {
 		row("library in staging", libraries, `{"data":{"attributes":{"name":"l"},"relationships":{"environment":{"data":`+named("environments", "{staging}")+`}}}}`, 422, "invalid-library /data/relationships/environment"),
 		row("library in an environment that has one", libraries, `{"data":{"attributes":{"name":"l"},"relationships":{"environment":{"data":`+named("environments", "{occupied}")+`}}}}`, 409, "conflict /data/relationships/environment"),
 		row("name a number", "PATCH /libraries/{library}", attributes(`"name":1`), 422, "invalid-library /data/attributes/name"),
+		row("name null", "PATCH /libraries/{library}", attributes(`"name":null`), 422, "invalid-library /data/attributes/name"),
 		row("reject in development", "PATCH /libraries/{library}", acting("reject"), 422, "invalid-action /data/meta/action"),
 		row("develop in development", "PATCH /libraries/{library}", acting("develop"), 422, "invalid-action /data/meta/action"),
 		row("submit twice", "PATCH /libraries/{submitted}", acting("submit"), 422, "invalid-action /data/meta/action"),
@@ -180,7 +190,25 @@ func badLibraryRequests() []bad {
 		row("another action on a build", "PATCH /builds/{build}", acting("revise"), 422, "invalid-action /data/meta/action"),
 		row("build of another id", "PATCH /builds/{build}", `{"data":{"id":"BL`+nobody+`","meta":{"action":"republish"}}}`, 409, "conflict /data/id"),
 		row("no build", "GET /builds/BL"+nobody, "", 404, "not-found"),
+	}, notAsSeen()...)
+}
+
+// notAsSeen are changes of something else than what the caller has seen.
+func notAsSeen() (rows []bad) {
+	for request, body := range map[string]string{
+		"PATCH /data_elements/{element}":                        attributes(`"name":"n"`),
+		"PATCH /data_elements/{element} ":                       acting("revise"),
+		"DELETE /data_elements/{element}":                       "",
+		"PATCH /libraries/{library}":                            attributes(`"name":"n"`),
+		"PATCH /libraries/{library} ":                           acting("submit"),
+		"DELETE /libraries/{library}":                           "",
+		"POST /libraries/{library}/relationships/data_elements": `{"data":[` + named("data_elements", "{element}") + `]}`,
+		"PATCH /libraries/{library}/relationships/extensions":   `{"data":[` + named("extensions", "{extension}") + `]}`,
+		"PATCH /libraries/{library}/relationships/environment":  `{"data":` + named("environments", "{development}") + `}`,
+	} {
+		rows = append(rows, bad{request + " of what is not there", strings.TrimSpace(request), body, []string{`If-Match: "a"`}, 412, []string{"precondition-failed"}})
 	}
+	return rows
 }
 
 func TestBadLibraryRequests(t *testing.T) {

@@ -140,7 +140,7 @@ func (d *door) createDataElement(ctx context.Context, r *request) (reply, error)
 		if err != nil {
 			return reply{}, err
 		}
-		return created(single[dataElement]{r.view.dataElement(e)}), nil
+		return created(single[dataElement]{r.view.dataElement(e)}).tagged(e.Tag()), nil
 	})
 }
 
@@ -152,7 +152,7 @@ func (d *door) changeDataElement(ctx context.Context, r *request) (reply, error)
 		if err != nil {
 			return reply{}, err
 		}
-		return found(single[dataElement]{r.view.dataElement(e)}), nil
+		return found(single[dataElement]{r.view.dataElement(e)}).tagged(e.Tag()), nil
 	})
 }
 
@@ -168,7 +168,7 @@ func (d *door) getDataElement(ctx context.Context, r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return found(single[dataElement]{r.view.dataElement(e)}), nil
+	return found(single[dataElement]{r.view.dataElement(e)}).tagged(e.Tag()), nil
 }
 
 func (d *door) getOriginOfDataElement(ctx context.Context, r *request) (reply, error) {

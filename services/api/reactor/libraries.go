@@ -95,7 +95,7 @@ func (d *door) createLibrary(ctx context.Context, r *request) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		return created(single[library]{r.view.library(l)}), nil
+		return created(single[library]{r.view.library(l)}).tagged(l.Tag()), nil
 	})
 }
 
@@ -110,7 +110,7 @@ func (d *door) changeLibrary(ctx context.Context, r *request) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		return found(single[library]{r.view.library(l)}), nil
+		return found(single[library]{r.view.library(l)}).tagged(l.Tag()), nil
 	})
 }
 
@@ -130,7 +130,7 @@ func (d *door) libraryReply(ctx context.Context, r *request, id string) (reply, 
 	if err != nil {
 		return reply{}, err
 	}
-	return found(single[library]{r.view.library(l)}), nil
+	return found(single[library]{r.view.library(l)}).tagged(l.Tag()), nil
 }
 
 // getLibraryOfEnvironment may say that there is none (contract A15.3).

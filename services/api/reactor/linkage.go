@@ -112,7 +112,7 @@ func (d *door) listLinked(name string) endpoint {
 		if err != nil {
 			return reply{}, err
 		}
-		return found(r.view.linked(l, name)), nil
+		return found(r.view.linked(l, name)).tagged(l.Tag()), nil
 	}
 }
 
@@ -131,7 +131,7 @@ func relink(name string, change linking, how api.Linking) endpoint {
 		if err != nil {
 			return reply{}, err
 		}
-		return found(r.view.linked(l, name)), nil
+		return found(r.view.linked(l, name)).tagged(l.Tag()), nil
 	}
 }
 
@@ -170,5 +170,5 @@ func (d *door) placeReply(ctx context.Context, r *request, environment string) (
 }
 
 func (r *request) place(l *api.Library) reply {
-	return found(linkage{name("environments", l.Environment), r.view.linkage(l.ID, "environment")})
+	return found(linkage{name("environments", l.Environment), r.view.linkage(l.ID, "environment")}).tagged(l.Tag())
 }
