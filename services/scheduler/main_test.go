@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,7 +61,7 @@ func (w *world) until(d time.Duration) {
 type running struct {
 	registry *prometheus.Registry
 	log      *log
-	ready    bool
+	ready    atomic.Bool
 	kill     func() // ends it and waits for it
 	err      error  // after its end
 	ended    chan struct{}
@@ -81,7 +82,7 @@ func (w *world) start(edits ...func(*scheduler.Deps)) *running {
 	s := scheduler.New(d)
 	go func() {
 		defer close(r.ended)
-		r.err = s.Run(ctx, func() { r.ready = true })
+		r.err = s.Run(ctx, func() { r.ready.Store(true) })
 	}()
 	r.kill = func() {
 		cancel()

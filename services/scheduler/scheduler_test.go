@@ -23,7 +23,7 @@ func TestOfferedWhenDue(t *testing.T) {
 	inWorld(t, func(w *world) {
 		soon, later := w.create(1500*ms), w.create(26*time.Hour)
 		r := w.start()
-		if !r.ready {
+		if !r.ready.Load() {
 			t.Fatal("not ready after the replay")
 		}
 		w.until(time.Second)
@@ -133,13 +133,13 @@ func TestNothingIsOfferedBeforeHostsAreKnown(t *testing.T) {
 		r := w.start(func(d *scheduler.Deps) { d.State = reading{d.State, "endpoint", done} })
 		w.until(time.Second)
 		w.expect(id, "")
-		if r.ready {
+		if r.ready.Load() {
 			t.Error("ready before anything may be offered")
 		}
 		close(done)
 		w.until(2 * time.Second)
 		w.expect(id, "refresh@1s")
-		if !r.ready {
+		if !r.ready.Load() {
 			t.Error("not ready when everything had been read")
 		}
 	})
@@ -157,12 +157,12 @@ func TestOfferedWhileRecordsAreRead(t *testing.T) {
 		w.until(20 * time.Second)
 		w.expect(due, "refresh@0s")
 		w.expect(later, "refresh@2s")
-		if r.ready {
+		if r.ready.Load() {
 			t.Error("ready before all records were read")
 		}
 		close(done)
 		w.until(50 * time.Second)
-		if !r.ready {
+		if !r.ready.Load() {
 			t.Error("not ready when all records had been read")
 		}
 		w.jobs.done(later) // the job is lost
