@@ -139,7 +139,11 @@ func (s *site) call(t testing.TB, method, path, body string, headers ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{response.StatusCode, response.Header, read}
+	a := answer{response.StatusCode, response.Header, read}
+	if err := describe(t).holds(r, body, a); err != nil {
+		t.Errorf("%s %s: status %d is not as described: %v", method, path, a.status, err)
+	}
+	return a
 }
 
 // shape is as much of a document as tests look at.

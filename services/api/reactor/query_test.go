@@ -38,7 +38,7 @@ func TestPagination(t *testing.T) {
 		want[total-1-i] = name // newest first
 		made := &secret.Secret{
 			ID: secret.NewID(secret.PrefixSecret), Org: api.DefaultOrg, Property: tr.edge, Name: name,
-			Kind: secret.Token, Status: secret.Pending, CreatedAt: time.UnixMilli(int64(i)),
+			Kind: secret.Token, Status: secret.Pending, CreatedAt: time.UnixMilli(int64(i + 1)), UpdatedAt: time.UnixMilli(int64(i + 1)),
 		}
 		if _, err := (secret.Store{State: s.State}).Create(t.Context(), &secret.Draft{Secret: made, Credential: &secret.Credential{Generation: 1}}); err != nil {
 			t.Fatal(err)

@@ -22,6 +22,7 @@ package reactor
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -69,6 +70,7 @@ func New(d Deps) http.Handler {
 		mux:     http.NewServeMux(),
 	}
 	door.mux.HandleFunc("GET /heartbeat", heartbeat)
+	door.mux.HandleFunc("GET /openapi.yaml", description)
 	for _, r := range door.routes() {
 		door.mux.HandleFunc(r.pattern, door.handler(r))
 	}
@@ -184,3 +186,9 @@ func (d *door) routes() []route {
 // heartbeat says that the process answers, to anybody, without a body
 // (contract A15.8).
 func heartbeat(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+
+// description sends the document that describes the API, to anybody.
+func description(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml") // RFC 9512
+	io.WriteString(w, api.OpenAPI)                     // the client may have gone; there is nobody to tell
+}

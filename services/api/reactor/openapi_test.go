@@ -1,0 +1,173 @@
+package reactor_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"github.com/rekindle-dev/rekindle/services/api"
+	"github.com/rekindle-dev/rekindle/services/api/reactor"
+)
+
+// described is the document that describes the API. Every request of these tests
+// and every answer to one is held against it: see site.call.
+type described struct {
+	doc *openapi3.T
+	// mux finds the path of a request, as the API itself does.
+	mux *http.ServeMux
+}
+
+// description loads the document once. It and its examples are valid.
+var description = sync.OnceValues(func() (*described, error) {
+	doc, err := openapi3.NewLoader().LoadFromData([]byte(api.OpenAPI))
+	if err != nil {
+		return nil, err
+	}
+	d := &described{doc, http.NewServeMux()}
+	for path, item := range doc.Paths.Map() {
+		for method := range item.Operations() {
+			d.mux.HandleFunc(method+" "+path, func(http.ResponseWriter, *http.Request) {})
+		}
+	}
+	return d, doc.Validate(context.Background(), openapi3.IsOpenAPI31OrLater())
+})
+
+func describe(t testing.TB) *described {
+	t.Helper()
+	d, err := description()
+	if err != nil {
+		t.Fatalf("openapi.yaml: %v", err)
+	}
+	return d
+}
+
+// route returns the operation that a request is for, nil for none.
+func (d *described) route(r *http.Request) (*routers.Route, map[string]string) {
+	_, pattern := d.mux.Handler(r)
+	method, at, ok := strings.Cut(pattern, " ")
+	if !ok || path.Clean(r.URL.Path) != r.URL.Path {
+		return nil, nil
+	}
+	item := d.doc.Paths.Value(at)
+	params := map[string]string{}
+	for i, part := range strings.Split(at, "/") {
+		if name, is := strings.CutPrefix(part, "{"); is {
+			params[strings.TrimSuffix(name, "}")] = strings.Split(r.URL.Path, "/")[i]
+		}
+	}
+	return &routers.Route{Spec: d.doc, Path: at, PathItem: item, Method: method, Operation: item.GetOperation(method)}, params
+}
+
+// holds says in what a request or the answer to it is not as described. Of a request
+// that was refused only the answer is looked at; what was taken must be as described.
+func (d *described) holds(r *http.Request, sent string, a answer) error {
+	route, params := d.route(r)
+	if route == nil {
+		return d.holdsError(a)
+	}
+	request := r.Clone(r.Context())
+	request.Body = io.NopCloser(strings.NewReader(sent))
+	asked := &openapi3filter.RequestValidationInput{
+		Request: request, PathParams: params, Route: route,
+		Options: &openapi3filter.Options{
+			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, SkipSettingDefaults: true,
+			ExcludeRequestQueryParams: true, // in which nothing is wrong: contract A4
+		},
+	}
+	if a.status < 400 {
+		if err := openapi3filter.ValidateRequest(r.Context(), asked); err != nil {
+			return err
+		}
+	}
+	answered := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: asked, Status: a.status, Header: a.header,
+		Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	}
+	answered.SetBodyBytes(a.body)
+	if err := openapi3filter.ValidateResponse(r.Context(), answered); err != nil {
+		return err
+	}
+	if response := route.Operation.Responses.Status(a.status); len(response.Value.Content) == 0 && (len(a.body) > 0 || a.header.Get("Content-Type") != "") {
+		return errors.New("there is a body, or the type of one")
+	}
+	return nil
+}
+
+// holdsError is holds for what no operation is described for: where there is nothing, and
+// methods that are not allowed.
+func (d *described) holdsError(a answer) error {
+	if a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed {
+		return fmt.Errorf("status %d of what is not described", a.status)
+	}
+	var body any
+	if err := json.Unmarshal(a.body, &body); err != nil {
+		return err
+	}
+	return d.doc.Components.Schemas["Errors"].Value.VisitJSON(body, openapi3.EnableJSONSchema2020())
+}
+
+// TestEveryRouteIsDescribed, and nothing is described that there is not.
+func TestEveryRouteIsDescribed(t *testing.T) {
+	t.Parallel()
+	// Of these the contract knows no right; the callback is served by a package of its own.
+	served := map[string]string{"GET /heartbeat": "", "GET /openapi.yaml": "", "GET /oauth2/callback": ""}
+	for _, pattern := range reactor.Patterns() {
+		served[pattern] = ""
+	}
+	doc := describe(t).doc
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			pattern := method + " " + path
+			if _, ok := served[pattern]; !ok {
+				t.Errorf("%s is described, but not served", pattern)
+			}
+			delete(served, pattern)
+			if op.OperationID == "" || op.Summary == "" || len(op.Tags) != 1 || doc.Tags.Get(op.Tags[0]) == nil {
+				t.Errorf("%s lacks an id, a summary, or a tag that is explained", pattern)
+			}
+		}
+	}
+	for pattern := range served {
+		t.Errorf("%s is served, but not described", pattern)
+	}
+}
+
+// TestEveryBodyHasAnExample: each body that can be sent, and each document of one
+// resource. That examples are as described is seen when the document is loaded.
+func TestEveryBodyHasAnExample(t *testing.T) {
+	t.Parallel()
+	components := describe(t).doc.Components
+	for name, body := range components.RequestBodies {
+		if len(body.Value.Content["application/vnd.api+json"].Examples) == 0 {
+			t.Errorf("the body %s has no example", name)
+		}
+	}
+	for name, schema := range components.Schemas {
+		document, is := strings.CutSuffix(name, "Document")
+		if response := components.Responses[document]; is && schema != nil &&
+			(response == nil || len(response.Value.Content["application/vnd.api+json"].Examples) == 0) {
+			t.Errorf("the document %s has no example", name)
+		}
+	}
+}
+
+// TestDescriptionIsServed, to anybody.
+func TestDescriptionIsServed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a := s.call(t, http.MethodGet, "/openapi.yaml", "", "Authorization:", "Accept:")
+	if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/yaml" || string(a.body) != api.OpenAPI {
+		t.Errorf("status %d, type %s, %d bytes", a.status, a.header.Get("Content-Type"), len(a.body))
+	}
+}
