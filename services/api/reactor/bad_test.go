@@ -3,10 +3,14 @@ package reactor_test
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/work"
@@ -271,23 +275,85 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// refuseAll sends the requests of the rows and checks the answers.
+// refuseAll sends the requests of the rows and checks the answers: their errors with the
+// rows, and all that is in them with the file of the test in testdata. Nothing hidden that
+// was sent comes back.
 func (s *site) refuseAll(t *testing.T, rows []bad, ids *strings.Replacer) {
+	t.Helper()
+	var told strings.Builder
+	ran := 0
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
+			ran++
 			method, path, _ := strings.Cut(ids.Replace(row.request), " ")
-			a := s.call(t, method, path, ids.Replace(row.body), row.headers...)
+			a := s.call(t, method, path, hide(ids.Replace(row.body)), row.headers...)
 			if a.status != row.status || a.header.Get("Content-Type") != "application/vnd.api+json" {
 				t.Fatalf("status %d of type %s, want %d: %.300s", a.status, a.header.Get("Content-Type"), row.status, a.body)
 			}
 			if diff := difference(row.want, refusals(t, a)); diff != "" {
 				t.Error(diff)
 			}
-			if strings.Contains(string(a.body), "hunter2") {
-				t.Error("the answer quotes a password")
+			if strings.Contains(string(a.body), hunter) || strings.Contains(string(a.body), token) {
+				t.Error("the answer quotes a password or the bearer token")
 			}
+			fmt.Fprintf(&told, "# %s: %s\n%s\n", row.name, row.request, exactly(t, a))
 		})
 	}
+	if ran < len(rows) {
+		return // only some were asked for
+	}
+	file := "testdata/" + t.Name() + ".refusals"
+	if *update {
+		if err := os.WriteFile(file, []byte(told.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), told.String()); diff != "" {
+		t.Errorf("%s differs; if it should, run the test with -update (-want +got):\n%s", file, diff)
+	}
+}
+
+// hunter is in all that is hidden and sent by a bad request.
+const hunter = "hunter2"
+
+// hide puts it there where a row has something short.
+func hide(body string) string {
+	return regexp.MustCompile(`("(?:token|password|client_secret|private_key|encrypted_private_key|archive_passphrase|refresh_token)":")(\w)"`).
+		ReplaceAllString(body, "${1}"+hunter+`-$2"`)
+}
+
+// exactly writes all that an answer tells of its errors, without what is random.
+func exactly(t *testing.T, a answer) string {
+	t.Helper()
+	var lines strings.Builder
+	fmt.Fprintln(&lines, a.status)
+	for _, e := range decode[problems](t, a).Errors {
+		fmt.Fprintf(&lines, "  %s %s (%s) %s\n    %s\n", e.Status, e.Code, e.Title, e.Source["pointer"]+e.Source["parameter"], e.Detail)
+	}
+	return random.ReplaceAllStringFunc(lines.String(), func(id string) string { return id[:2] + "…" })
+}
+
+// TestThereAreBadRequestsEnough in the tables of these tests together.
+func TestThereAreBadRequestsEnough(t *testing.T) {
+	t.Parallel()
+	rows := 0
+	for _, file := range must(filepath.Glob("testdata/*.refusals")) {
+		rows += strings.Count("\n"+string(must(os.ReadFile(file))), "\n# ")
+	}
+	if rows < 250 {
+		t.Errorf("there are %d", rows)
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 // parkBad parks what the rows about parked messages are about.

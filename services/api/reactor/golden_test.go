@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rekindle-dev/rekindle/events"
@@ -22,6 +24,7 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/pkg/work"
 	"github.com/rekindle-dev/rekindle/services/api/apitest"
+	"github.com/rekindle-dev/rekindle/services/api/reactor"
 )
 
 var update = flag.Bool("update", false, "write the answers into testdata/*.golden")
@@ -68,6 +71,40 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEveryRouteHasAConversation: each is asked in one of them with success, if it can
+// succeed at all.
+func TestEveryRouteHasAConversation(t *testing.T) {
+	t.Parallel()
+	d := describe(t)
+	silent := map[string]bool{}
+	for _, pattern := range reactor.Patterns() {
+		silent[pattern] = true
+	}
+	asked := regexp.MustCompile(`(?s)> ([A-Z]+ /\S*)\n.*?\n< ([0-9]+)\n`)
+	for _, file := range must(filepath.Glob("testdata/*.golden")) {
+		for _, pair := range asked.FindAllStringSubmatch(string(must(os.ReadFile(file))), -1) {
+			method, path, _ := strings.Cut(pair[1], " ")
+			_, pattern := d.mux.Handler(httptest.NewRequest(method, path, nil))
+			if verb, at, ok := strings.Cut(pattern, " "); ok && (pair[2] < "300" || !succeeds(d.doc.Paths.Value(at).GetOperation(verb))) {
+				delete(silent, pattern)
+			}
+		}
+	}
+	for pattern := range silent {
+		t.Errorf("no conversation in testdata has %s and its success", pattern)
+	}
+}
+
+// succeeds reports whether an operation ever does.
+func succeeds(op *openapi3.Operation) bool {
+	for status := range op.Responses.Map() {
+		if status < "300" {
+			return true
+		}
+	}
+	return false
 }
 
 type conversation struct {
