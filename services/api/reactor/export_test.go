@@ -1,6 +1,12 @@
 package reactor
 
-import "github.com/rekindle-dev/rekindle/services/api/auth"
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/services/api/auth"
+)
 
 // Route is a route, for the tests of who may use it.
 type Route struct {
@@ -16,3 +22,19 @@ func Routes() []Route {
 	}
 	return all
 }
+
+// Filters lists what each list can be filtered by, by the type of what is in it.
+func Filters() map[string][]string {
+	return map[string][]string{
+		"Company":       names(filterableCompanies()),
+		"Environment":   names(filterableEnvironments()),
+		"Host":          names(filterableHosts()),
+		"Note":          names(filterableNotes()),
+		"ParkedMessage": names(filterableParked()),
+		"Property":      names(filterableProperties()),
+		"Secret":        names(secretFields()),
+		"Token":         names(filterableTokens(time.Time{})),
+	}
+}
+
+func names[V any](fields map[string]V) []string { return slices.Collect(maps.Keys(fields)) }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 
 	"github.com/rekindle-dev/rekindle/services/api"
+	"github.com/rekindle-dev/rekindle/services/api/auth"
 	"github.com/rekindle-dev/rekindle/services/api/reactor"
 )
 
@@ -120,17 +123,19 @@ func (d *described) holdsError(a answer) error {
 // TestEveryRouteIsDescribed, and nothing is described that there is not.
 func TestEveryRouteIsDescribed(t *testing.T) {
 	t.Parallel()
-	// Of these the contract knows no right; the callback is served by a package of its own.
-	served := map[string]string{"GET /heartbeat": "", "GET /openapi.yaml": "", "GET /oauth2/callback": ""}
-	for _, pattern := range reactor.Patterns() {
-		served[pattern] = ""
+	// These take no token; the callback is served by a package of its own.
+	served := map[string]auth.Right{"GET /heartbeat": "", "GET /openapi.yaml": "", "GET /oauth2/callback": ""}
+	for _, r := range reactor.Routes() {
+		served[r.Pattern] = r.Right
 	}
 	doc := describe(t).doc
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			pattern := method + " " + path
-			if _, ok := served[pattern]; !ok {
+			if right, ok := served[pattern]; !ok {
 				t.Errorf("%s is described, but not served", pattern)
+			} else if described := rightsOf(op); !(len(described) == 1 && described[0] == string(right) || len(described) > 1 && right == "") {
+				t.Errorf("%s takes the right %q, and is described with %q", pattern, right, described)
 			}
 			delete(served, pattern)
 			if op.OperationID == "" || op.Summary == "" || len(op.Tags) != 1 || doc.Tags.Get(op.Tags[0]) == nil {
@@ -140,6 +145,38 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	}
 	for pattern := range served {
 		t.Errorf("%s is served, but not described", pattern)
+	}
+}
+
+// rightsOf are the rights of which an operation takes one, the empty one for any token
+// or none. Where there are several, the endpoint looks for itself.
+func rightsOf(op *openapi3.Operation) (rights []string) {
+	if op.Security == nil || len(*op.Security) == 0 {
+		return []string{""}
+	}
+	for _, alternative := range *op.Security {
+		rights = append(rights, alternative["bearer"]...)
+	}
+	return rights
+}
+
+// TestEveryFilterIsDescribed, and none is that there is not.
+func TestEveryFilterIsDescribed(t *testing.T) {
+	t.Parallel()
+	lists := reactor.Filters()
+	for name, parameter := range describe(t).doc.Components.Parameters {
+		list, is := strings.CutSuffix(name, "Filter")
+		if !is {
+			continue
+		}
+		described := slices.Sorted(maps.Keys(parameter.Value.Schema.Value.Properties))
+		if served := slices.Sorted(slices.Values(lists[list])); !slices.Equal(described, served) {
+			t.Errorf("%s: described are %v, served %v", name, described, served)
+		}
+		delete(lists, list)
+	}
+	for list := range lists {
+		t.Errorf("no %sFilter is described", list)
 	}
 }
 
