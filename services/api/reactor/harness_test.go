@@ -143,6 +143,9 @@ func (s *site) call(t testing.TB, method, path, body string, headers ...string) 
 	if err := describe(t).holds(r, body, a); err != nil {
 		t.Errorf("%s %s: status %d is not as described: %v", method, path, a.status, err)
 	}
+	if err := understood(a); err != nil {
+		t.Errorf("%s %s: status %d is misunderstood: %v", method, path, a.status, err)
+	}
 	return a
 }
 
