@@ -272,8 +272,7 @@ func FuzzChangeSecret(f *testing.F) {
 		r := httptest.NewRequest(http.MethodPatch, "/secrets/"+strings.TrimPrefix(key, "secret."), bytes.NewReader(body))
 		r.Header.Set("Authorization", "Bearer "+token)
 		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		s.handler.ServeHTTP(w, r)
+		w := s.answerTo(t, r, string(body))
 		if w.Header().Get("Content-Type") != "application/vnd.api+json" || !json.Valid(w.Body.Bytes()) {
 			t.Fatalf("status %d with %q", w.Code, w.Body)
 		}

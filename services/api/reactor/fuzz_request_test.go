@@ -33,8 +33,7 @@ func FuzzAsk(f *testing.F) {
 		r.URL.RawQuery = query
 		r.Header.Set("Accept", accept)
 		r.Header.Set("Authorization", authorization)
-		w := httptest.NewRecorder()
-		s.handler.ServeHTTP(w, r)
+		w := s.answerTo(t, r, "")
 		if w.Code >= http.StatusInternalServerError {
 			t.Fatalf("status %d: %s", w.Code, w.Body)
 		}
@@ -77,8 +76,7 @@ func FuzzCreate(f *testing.F) {
 		r := httptest.NewRequest(http.MethodPost, c.create, bytes.NewReader(body))
 		r.Header.Set("Authorization", "Bearer "+token)
 		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		s.handler.ServeHTTP(w, r)
+		w := s.answerTo(t, r, string(body))
 		got := answer{w.Code, w.Header(), w.Body.Bytes()}
 		switch {
 		case w.Code == http.StatusCreated:
@@ -123,8 +121,7 @@ func FuzzChange(f *testing.F) {
 		r.Header.Set("Authorization", "Bearer "+token)
 		r.Header.Set("Content-Type", "application/json")
 		r.Header["If-Match"] = []string{match}
-		w := httptest.NewRecorder()
-		s.handler.ServeHTTP(w, r)
+		w := s.answerTo(t, r, string(body))
 		switch {
 		case w.Code >= http.StatusInternalServerError:
 			t.Errorf("status %d: %s", w.Code, w.Body)
@@ -146,8 +143,7 @@ func FuzzChangeParked(f *testing.F) {
 		r := httptest.NewRequest(http.MethodPatch, "/parked/"+url.PathEscape(id), bytes.NewReader(body))
 		r.Header.Set("Authorization", "Bearer "+token)
 		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		s.handler.ServeHTTP(w, r)
+		w := s.answerTo(t, r, string(body))
 		if w.Code < http.StatusBadRequest && w.Code/100 != 3 || w.Code >= http.StatusInternalServerError {
 			t.Errorf("status %d: %s", w.Code, w.Body)
 		}

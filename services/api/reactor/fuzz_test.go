@@ -23,22 +23,20 @@ func FuzzCreateSecret(f *testing.F) {
 	}
 	f.Add([]byte(oauth("refresh_offset", "14400.0")))
 	f.Add([]byte(ids.Replace(linked(`{"environment":{"data":{"id":"{development}","type":"environments"}}}`))))
-	post := func(body []byte) *httptest.ResponseRecorder {
+	post := func(t *testing.T, body []byte) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodPost, "/properties/"+tr.edge+"/secrets", bytes.NewReader(body))
 		r.Header.Set("Authorization", "Bearer "+token)
 		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		s.handler.ServeHTTP(w, r)
-		return w
+		return s.answerTo(t, r, string(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		w := post(body)
+		w := post(t, body)
 		if w.Header().Get("Content-Type") != "application/vnd.api+json" || !json.Valid(w.Body.Bytes()) {
 			t.Fatalf("status %d with %q", w.Code, w.Body)
 		}
 		switch w.Code {
 		case http.StatusCreated:
-			if again := post(body); again.Code != http.StatusConflict {
+			if again := post(t, body); again.Code != http.StatusConflict {
 				t.Errorf("the same again: status %d", again.Code)
 			}
 			if hidden := "client_secret"; strings.Contains(w.Body.String(), `"`+hidden+`"`) {

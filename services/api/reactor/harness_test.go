@@ -140,13 +140,29 @@ func (s *site) call(t testing.TB, method, path, body string, headers ...string) 
 		t.Fatal(err)
 	}
 	a := answer{response.StatusCode, response.Header, read}
+	check(t, r, body, a)
+	return a
+}
+
+// check holds a request and its answer against the description of the API, and has somebody
+// else's library read the answer.
+func check(t testing.TB, r *http.Request, body string, a answer) {
+	t.Helper()
 	if err := describe(t).holds(r, body, a); err != nil {
-		t.Errorf("%s %s: status %d is not as described: %v", method, path, a.status, err)
+		t.Errorf("%s %s: status %d is not as described: %v\n%.1000s", r.Method, r.URL, a.status, err, body)
 	}
 	if err := understood(a); err != nil {
-		t.Errorf("%s %s: status %d is misunderstood: %v", method, path, a.status, err)
+		t.Errorf("%s %s: status %d is misunderstood: %v", r.Method, r.URL, a.status, err)
 	}
-	return a
+}
+
+// answerTo has a request served that does not come over the network, as fuzzers make them.
+func (s *site) answerTo(t testing.TB, r *http.Request, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	check(t, r, body, answer{w.Code, w.Header(), w.Body.Bytes()})
+	return w
 }
 
 // shape is as much of a document as tests look at.
