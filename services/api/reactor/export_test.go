@@ -26,9 +26,13 @@ func Routes() []Route {
 // Filters lists what each list can be filtered by, by the type of what is in it.
 func Filters() map[string][]string {
 	return map[string][]string{
+		"Build":         names(filterableBuilds()),
 		"Company":       names(filterableCompanies()),
+		"DataElement":   names(filterableElements(view{})),
 		"Environment":   names(filterableEnvironments()),
+		"Extension":     names(filterableExtensions()),
 		"Host":          names(filterableHosts()),
+		"Library":       names(filterableLibraries()),
 		"Note":          names(filterableNotes()),
 		"ParkedMessage": names(filterableParked()),
 		"Property":      names(filterableProperties()),
