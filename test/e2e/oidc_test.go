@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// installOIDC installs oidc-provider in a directory, by the lock file, and
-// returns what starts the server from there. No script of a package runs.
-func installOIDC(t *testing.T) (command []string) {
+// npmInstall installs what a directory asks for in a copy of it, by the lock file, and
+// returns the copy. No script of a package runs.
+func npmInstall(t *testing.T, from string) (dir string) {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("oidc")); err != nil {
+	dir = t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // a slow registry's
@@ -28,8 +28,15 @@ func installOIDC(t *testing.T) (command []string) {
 	npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	npm.Dir = dir
 	if err := output(npm); err != nil {
-		t.Fatalf("the authorization server of these tests is not installed: %v", err)
+		t.Fatalf("what %s asks for is not installed: %v", from, err)
 	}
+	return dir
+}
+
+// installOIDC installs oidc-provider and returns what starts the server.
+func installOIDC(t *testing.T) (command []string) {
+	t.Helper()
+	dir := npmInstall(t, "oidc")
 	node := "node" // the machine's, where package.json has none for it
 	for _, installed := range must(filepath.Glob(filepath.Join(dir, "node_modules", "node-*", "bin", "node")))(t) {
 		node = installed
