@@ -26,6 +26,7 @@ func Routes() []Route {
 // Filters lists what each list can be filtered by, by the type of what is in it.
 func Filters() map[string][]string {
 	return map[string][]string{
+		"AuditEvent":    names(filterableAuditEvents()),
 		"Build":         names(filterableBuilds()),
 		"Company":       names(filterableCompanies()),
 		"DataElement":   names(filterableElements(view{})),
