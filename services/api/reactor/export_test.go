@@ -28,8 +28,10 @@ func Filters() map[string][]string {
 	return map[string][]string{
 		"AuditEvent":    names(filterableAuditEvents()),
 		"Build":         names(filterableBuilds()),
+		"Callback":      names(filterableCallbacks()),
 		"Company":       names(filterableCompanies()),
 		"DataElement":   names(filterableElements(view{})),
+		"Delivery":      names(filterableTries()),
 		"Environment":   names(filterableEnvironments()),
 		"Extension":     names(filterableExtensions()),
 		"Host":          names(filterableHosts()),

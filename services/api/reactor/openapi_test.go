@@ -18,8 +18,10 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/rekindle-dev/rekindle/pkg/webhook"
 	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/api/auth"
 	"github.com/rekindle-dev/rekindle/services/api/reactor"
@@ -247,6 +249,24 @@ func TestEveryFilterIsDescribed(t *testing.T) {
 	}
 	for list := range lists {
 		t.Errorf("no %sFilter is described", list)
+	}
+}
+
+// TestEverySubscriptionIsDescribed, and none is that there is not.
+func TestEverySubscriptionIsDescribed(t *testing.T) {
+	t.Parallel()
+	schemas := describe(t).doc.Components.Schemas
+	var described []string
+	for _, name := range schemas["Subscription"].Value.Enum {
+		described = append(described, fmt.Sprint(name))
+	}
+	served := append([]string{webhook.Everything}, webhook.Types()...)
+	if diff := cmp.Diff(served, described); diff != "" {
+		t.Errorf("(-served +described):\n%s", diff)
+	}
+	most := schemas["CallbackSettings"].Value.Properties["subscriptions"].Value.MaxItems
+	if most == nil || *most != uint64(len(webhook.Types())) {
+		t.Errorf("a callback takes %d subscriptions, and is described otherwise", len(webhook.Types()))
 	}
 }
 

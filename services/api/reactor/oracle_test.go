@@ -35,6 +35,9 @@ type (
 	itsSecret struct {
 		ID string `jsonapi:"primary,secrets"`
 	}
+	itsCallback struct {
+		ID string `jsonapi:"primary,callbacks"`
+	}
 	itsExtension struct {
 		ID string `jsonapi:"primary,extensions"`
 	}
@@ -189,6 +192,29 @@ type (
 		ToEnvironment *itsEnvironment `jsonapi:"relation,environment"`
 		ToLibrary     *itsLibrary     `jsonapi:"relation,library"`
 	}
+	aCallback struct {
+		ID            string       `jsonapi:"primary,callbacks"`
+		CreatedAt     time.Time    `jsonapi:"attr,created_at,rfc3339"`
+		UpdatedAt     time.Time    `jsonapi:"attr,updated_at,rfc3339"`
+		Subscriptions []string     `jsonapi:"attr,subscriptions"`
+		URL           string       `jsonapi:"attr,url"`
+		ToProperty    *itsProperty `jsonapi:"relation,property"`
+	}
+	aDelivery struct {
+		ID            string       `jsonapi:"primary,callback_deliveries"`
+		Attempt       int          `jsonapi:"attr,attempt"`
+		CreatedAt     time.Time    `jsonapi:"attr,created_at,rfc3339"`
+		Count         int          `jsonapi:"attr,count"`
+		MessageID     string       `jsonapi:"attr,message_id"`
+		NextAttemptAt any          `jsonapi:"attr,next_attempt_at"`
+		Outcome       string       `jsonapi:"attr,outcome"`
+		Problem       any          `jsonapi:"attr,problem"`
+		Status        any          `jsonapi:"attr,status"`
+		TookMS        int          `jsonapi:"attr,took_ms"`
+		TypeOf        string       `jsonapi:"attr,type_of"`
+		EntityID      string       `jsonapi:"attr,entity_id"`
+		ToCallback    *itsCallback `jsonapi:"relation,callback"`
+	}
 	aUser struct {
 		ID          string `jsonapi:"primary,users"`
 		ActiveOrg   string `jsonapi:"attr,active_org"`
@@ -266,23 +292,25 @@ type (
 // declared returns an empty resource of each type.
 func declared() map[string]any {
 	return map[string]any{
-		"companies":        new(aCompany),
-		"properties":       new(aProperty),
-		"environments":     new(aEnvironment),
-		"hosts":            new(aHost),
-		"notes":            new(aNote),
-		"secrets":          new(aSecret),
-		"extensions":       new(aExtension),
-		"data_elements":    new(aDataElement),
-		"libraries":        new(aLibrary),
-		"builds":           new(aBuild),
-		"users":            new(aUser),
-		"tokens":           new(aToken),
-		"audit_events":     new(aAuditEvent),
-		"audit_pages":      new(aAuditPage),
-		"parked_messages":  new(aParkedMessage),
-		"timeline_entries": new(aTimelineEntry),
-		"imports":          new(aImport),
+		"companies":           new(aCompany),
+		"properties":          new(aProperty),
+		"environments":        new(aEnvironment),
+		"hosts":               new(aHost),
+		"notes":               new(aNote),
+		"secrets":             new(aSecret),
+		"extensions":          new(aExtension),
+		"data_elements":       new(aDataElement),
+		"libraries":           new(aLibrary),
+		"builds":              new(aBuild),
+		"callbacks":           new(aCallback),
+		"callback_deliveries": new(aDelivery),
+		"users":               new(aUser),
+		"tokens":              new(aToken),
+		"audit_events":        new(aAuditEvent),
+		"audit_pages":         new(aAuditPage),
+		"parked_messages":     new(aParkedMessage),
+		"timeline_entries":    new(aTimelineEntry),
+		"imports":             new(aImport),
 	}
 }
 
@@ -409,10 +437,10 @@ func differs(sent, read []byte) error {
 	if err := errors.Join(json.Unmarshal(sent, &a), json.Unmarshal(read, &b)); err != nil {
 		return err
 	}
-	if diff := cmp.Diff(a, b); diff != "" {
-		return fmt.Errorf("(-sent +read):\n%s", diff)
+	if reflect.DeepEqual(a, b) { // for there are many
+		return nil
 	}
-	return nil
+	return fmt.Errorf("(-sent +read):\n%s", cmp.Diff(a, b))
 }
 
 // TestEveryTypeIsDeclared for the library, of those that are described.

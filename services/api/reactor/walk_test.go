@@ -69,7 +69,7 @@ func TestUnknownIdsAreNotFound(t *testing.T) {
 	const rest = "0000000000004000800000000000000"
 	prefixes := map[string]string{
 		"companies": "CO", "properties": "PR", "environments": "EN", "hosts": "HT", "notes": "NT", "secrets": "SE", "extensions": "EX",
-		"data_elements": "DE", "libraries": "LB", "builds": "BL", "tokens": "AT", "audit_events": "AE",
+		"data_elements": "DE", "libraries": "LB", "builds": "BL", "callbacks": "CB", "tokens": "AT", "audit_events": "AE",
 	}
 	before := everything(t, s.State)
 	for _, r := range reactor.Routes() {
