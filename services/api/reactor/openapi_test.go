@@ -3,9 +3,9 @@ package reactor_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -16,8 +16,6 @@ import (
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -78,57 +76,51 @@ func describe(t testing.TB) *described {
 	return d
 }
 
+// operation is what a request is for.
+type operation struct {
+	*openapi3.Operation
+	item *openapi3.PathItem
+	// id is what the path has in the place of {id}.
+	id string
+}
+
 // route returns the operation that a request is for, nil for none.
-func (d *described) route(r *http.Request) (*routers.Route, map[string]string) {
+func (d *described) route(r *http.Request) *operation {
 	_, pattern := d.mux.Handler(r)
 	method, at, ok := strings.Cut(pattern, " ")
 	if !ok || path.Clean(r.URL.Path) != r.URL.Path {
-		return nil, nil
+		return nil
 	}
 	item := d.doc.Paths.Value(at)
-	params := map[string]string{}
-	for i, part := range strings.Split(at, "/") {
-		if name, is := strings.CutPrefix(part, "{"); is {
-			params[strings.TrimSuffix(name, "}")] = strings.Split(r.URL.Path, "/")[i]
-		}
+	op := &operation{Operation: item.GetOperation(method), item: item}
+	if i := slices.Index(strings.Split(at, "/"), "{id}"); i >= 0 {
+		op.id = strings.Split(r.URL.Path, "/")[i]
 	}
-	return &routers.Route{Spec: d.doc, Path: at, PathItem: item, Method: method, Operation: item.GetOperation(method)}, params
+	return op
 }
 
 // holds says in what a request or the answer to it is not as described. Of a request
-// that was refused only the answer is looked at; what was taken must be as described.
+// that was refused only the answer is looked at; what was taken must be as described. In
+// a query nothing is wrong (contract A4).
 func (d *described) holds(r *http.Request, sent string, a answer) error {
-	route, params := d.route(r)
-	if route == nil {
+	op := d.route(r)
+	if op == nil {
 		return d.holdsError(a)
 	}
-	request := r.Clone(r.Context())
-	request.Body = io.NopCloser(strings.NewReader(sent))
-	asked := &openapi3filter.RequestValidationInput{
-		Request: request, PathParams: params, Route: route,
-		Options: &openapi3filter.Options{
-			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, SkipSettingDefaults: true, ExcludeRequestBody: true,
-			ExcludeRequestQueryParams: true, // in which nothing is wrong: contract A4
-		},
-	}
 	if a.status < 400 {
-		if err := openapi3filter.ValidateRequest(r.Context(), asked); err != nil {
+		if err := d.holdsRequest(op, r.Header.Get("Content-Type"), sent); err != nil {
+			return fmt.Errorf("the request: %w", err)
+		}
+	}
+	response := op.Responses.Status(a.status)
+	if response == nil {
+		return errors.New("there is no such status")
+	}
+	for name, header := range response.Value.Headers {
+		if err := d.header(name, header, a.header.Values(name)); err != nil {
 			return err
 		}
-		if body := route.Operation.RequestBody; body != nil {
-			if err := d.body(body.Ref, body.Value.Content, r.Header.Get("Content-Type"), []byte(sent)); err != nil {
-				return fmt.Errorf("the request: %w", err)
-			}
-		}
 	}
-	answered := &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: asked, Status: a.status, Header: a.header,
-		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: true},
-	}
-	if err := openapi3filter.ValidateResponse(r.Context(), answered); err != nil {
-		return err
-	}
-	response := route.Operation.Responses.Status(a.status)
 	switch {
 	case r.Method == http.MethodHead:
 		return nil
@@ -138,6 +130,48 @@ func (d *described) holds(r *http.Request, sent string, a answer) error {
 		return errors.New("there is a body, or the type of one")
 	}
 	return nil
+}
+
+// holdsRequest says in what a request that was taken is not as described.
+func (d *described) holdsRequest(op *operation, contentType, sent string) error {
+	for _, p := range op.item.Parameters {
+		if p.Value.In != openapi3.ParameterInPath {
+			continue
+		}
+		if err := d.text(p.Ref, p.Value.Schema, op.id); err != nil {
+			return err
+		}
+	}
+	if body := op.RequestBody; body != nil {
+		return d.body(body.Ref, body.Value.Content, contentType, []byte(sent))
+	}
+	return nil
+}
+
+// header says in what a header of an answer is not as described.
+func (d *described) header(name string, header *openapi3.HeaderRef, values []string) error {
+	switch {
+	case len(values) > 1 || len(values) == 0 && header.Value.Required:
+		return fmt.Errorf("there are %d headers %s", len(values), name)
+	case len(values) == 0:
+		return nil
+	}
+	if err := d.text(header.Ref, header.Value.Schema, values[0]); err != nil {
+		return fmt.Errorf("the header %s: %w", name, err)
+	}
+	return nil
+}
+
+// text says in what a part of a path, or a header, is not as the schema of a component.
+func (d *described) text(component string, schema *openapi3.SchemaRef, text string) error {
+	if schema.Value.Type.Is(openapi3.TypeInteger) {
+		return d.valid(component+"/schema", []byte(text))
+	}
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		return err
+	}
+	return d.valid(component+"/schema", quoted)
 }
 
 // body says in what a body is not one of a component's contents.
