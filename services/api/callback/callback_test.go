@@ -108,7 +108,9 @@ func (s *site) call(t *testing.T, method, query string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{response.StatusCode, response.Header, string(body)}
+	a := answer{response.StatusCode, response.Header, string(body)}
+	check(t, a)
+	return a
 }
 
 // counted is what the metric says; the server must have been closed.
