@@ -195,18 +195,18 @@ func badLibraryRequests() []bad {
 
 // notAsSeen are changes of something else than what the caller has seen.
 func notAsSeen() (rows []bad) {
-	for request, body := range map[string]string{
-		"PATCH /data_elements/{element}":                        attributes(`"name":"n"`),
-		"PATCH /data_elements/{element} ":                       acting("revise"),
-		"DELETE /data_elements/{element}":                       "",
-		"PATCH /libraries/{library}":                            attributes(`"name":"n"`),
-		"PATCH /libraries/{library} ":                           acting("submit"),
-		"DELETE /libraries/{library}":                           "",
-		"POST /libraries/{library}/relationships/data_elements": `{"data":[` + named("data_elements", "{element}") + `]}`,
-		"PATCH /libraries/{library}/relationships/extensions":   `{"data":[` + named("extensions", "{extension}") + `]}`,
-		"PATCH /libraries/{library}/relationships/environment":  `{"data":` + named("environments", "{development}") + `}`,
+	for _, row := range [][2]string{
+		{"PATCH /data_elements/{element}", attributes(`"name":"n"`)},
+		{"PATCH /data_elements/{element} ", acting("revise")},
+		{"DELETE /data_elements/{element}", ""},
+		{"PATCH /libraries/{library}", attributes(`"name":"n"`)},
+		{"PATCH /libraries/{library} ", acting("submit")},
+		{"DELETE /libraries/{library}", ""},
+		{"POST /libraries/{library}/relationships/data_elements", `{"data":[` + named("data_elements", "{element}") + `]}`},
+		{"PATCH /libraries/{library}/relationships/extensions", `{"data":[` + named("extensions", "{extension}") + `]}`},
+		{"PATCH /libraries/{library}/relationships/environment", `{"data":` + named("environments", "{development}") + `}`},
 	} {
-		rows = append(rows, bad{request + " of what is not there", strings.TrimSpace(request), body, []string{`If-Match: "a"`}, 412, []string{"precondition-failed"}})
+		rows = append(rows, bad{row[0] + " of what is not there", strings.TrimSpace(row[0]), row[1], []string{`If-Match: "a"`}, 412, []string{"precondition-failed"}})
 	}
 	return rows
 }
