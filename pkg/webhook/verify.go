@@ -10,6 +10,10 @@ import (
 	"time"
 )
 
+// leastKey is the least length of a key, in bytes: that of Standard Webhooks. A receiver
+// that was given no secret must not take what anybody can sign with none.
+const leastKey = 24
+
 // tolerance is how much the clocks of sender and receiver may differ.
 const tolerance = 5 * time.Minute
 
@@ -21,7 +25,7 @@ var ErrUnsigned = errors.New("the message is not signed with the secret, or its 
 // docs/callbacks.md has it in other languages.
 func Verify(secret string, h http.Header, body []byte, now time.Time) error {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, secretPrefix))
-	if err != nil {
+	if err != nil || len(key) < leastKey {
 		return ErrUnsigned
 	}
 	seconds, err := strconv.ParseInt(h.Get("Webhook-Timestamp"), 10, 64)

@@ -1,6 +1,8 @@
 package webhook_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -198,4 +200,22 @@ func FuzzVerify(f *testing.F) {
 		}
 		webhook.ParseKey([]byte(secret))
 	})
+}
+
+// TestNoSecretTakesNothing signs with the key that a receiver without a secret would
+// check by.
+func TestNoSecretTakesNothing(t *testing.T) {
+	t.Parallel()
+	body := []byte("{}")
+	mac := hmac.New(sha256.New, nil)
+	fmt.Fprintf(mac, "msg_1.%d.%s", now.Unix(), body)
+	h := http.Header{}
+	h.Set("Webhook-Id", "msg_1")
+	h.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	h.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	for _, secret := range []string{"", "whsec_"} {
+		if err := webhook.Verify(secret, h, body, now); !errors.Is(err, webhook.ErrUnsigned) {
+			t.Errorf("%q: got %v", secret, err)
+		}
+	}
 }

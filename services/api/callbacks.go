@@ -49,22 +49,26 @@ type ChangedCallback struct {
 	Test *webhook.Try
 }
 
-// A callback is told of without the query of its URL, in which receivers have passwords.
+// A callback is told of by the host of its URL alone: receivers have passwords in the
+// rest of it.
 func (c *Callback) tell() (resource, org string, form audit.Entity) {
-	return "callback", c.Org, audit.Entity{ID: c.ID, Name: nameOfURL(c.URL), Property: c.Property, Public: public(struct {
+	return "callback", c.Org, audit.Entity{ID: c.ID, Name: originOf(c.URL), Property: c.Property, Public: public(struct {
 		URL           string    `json:"url"`
 		Subscriptions []string  `json:"subscriptions"`
 		Generation    uint64    `json:"secret_generation"`
 		Property      string    `json:"property_id"`
 		CreatedAt     time.Time `json:"created_at"`
 		UpdatedAt     time.Time `json:"updated_at"`
-	}{nameOfURL(c.URL), c.Subscriptions, c.Generation, c.Property, c.CreatedAt, c.UpdatedAt})}
+	}{originOf(c.URL), c.Subscriptions, c.Generation, c.Property, c.CreatedAt, c.UpdatedAt})}
 }
 
-// nameOfURL is a URL without its query.
-func nameOfURL(raw string) string {
-	before, _, _ := strings.Cut(raw, "?")
-	return before
+// originOf is the scheme and the host of a URL.
+func originOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 // Callbacks lists the callbacks of a property.

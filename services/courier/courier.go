@@ -6,9 +6,9 @@
 //   - that what is written down in the trail is sent at least once, whatever dies in
 //     between. A repeat has the id of the first;
 //   - that no receiver holds up another: each callback has a line of its own;
-//   - that first tries about one entity are made one after the other, in the order in which
-//     things happened. One that waits for another try does not hold up later ones: each
-//     tells its position, which grows, so that receivers can tell what is older;
+//   - that first tries about one entity are made one after the other, in the order of the
+//     trail. One that waits for another try does not hold up later ones: each tells when it
+//     was done, so that receivers can tell what is older;
 //   - that what waits is bounded: see the constants of package webhook.
 //
 // Any number of processes share the work. Who makes a delivery, or made its last try, goes

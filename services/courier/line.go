@@ -36,7 +36,11 @@ type item struct {
 	// before this time it is not looked at again.
 	notBefore time.Time
 	flying    bool
+	missing   time.Time // since when it could not be found
 }
+
+// missedFor is how long a delivery must have been missing to be gone.
+const missedFor = 5 * time.Second
 
 func newLine(me, callback string) *line {
 	return &line{me: me, callback: callback, wake: make(chan struct{}, 1), items: map[string]*item{}, busy: map[string]bool{}}
@@ -55,7 +59,7 @@ func (l *line) put(d *webhook.Delivery, rev state.Revision) {
 		return
 	}
 	it.due, it.again = d.DueAt(), d.Tries > 0
-	it.holder, it.until, it.revision = d.Holder, d.HeldUntil, rev
+	it.holder, it.until, it.revision, it.missing = d.Holder, d.HeldUntil, rev, time.Time{}
 	l.stir()
 }
 
@@ -65,6 +69,17 @@ func (l *line) remove(id string) {
 	defer l.mu.Unlock()
 	delete(l.items, id)
 	l.stir()
+}
+
+// missed reports whether a delivery that could not be found has been missing for so long
+// that it is gone: a read may be answered by who has not heard of it yet.
+func (l *line) missed(it *item, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if it.missing.IsZero() {
+		it.missing = now
+	}
+	return now.Sub(it.missing) >= missedFor
 }
 
 // stir has the line looked at. The caller holds mu.
@@ -158,10 +173,12 @@ func (it *item) before(other *item) bool {
 	}
 }
 
-// elsewhere is what other processes hold, the first about each entity.
+// elsewhere is what has to be waited for, the first about each entity: what other
+// processes hold, and what this one will try for the first time in a moment.
 func (l *line) elsewhere(now time.Time) (first map[string]*item) {
 	for _, it := range l.items {
-		if it.holder == l.me || !it.until.After(now) {
+		rests := !it.again && it.notBefore.After(now) // its first try could not be made yet
+		if !rests && (it.holder == l.me || !it.until.After(now)) {
 			continue
 		}
 		if first == nil {

@@ -60,10 +60,11 @@ func (c *Courier) deliver(ctx context.Context, l *line, it *item) (notBefore tim
 		return soon()
 	}
 	t, err := c.try(ctx, to, d)
-	if err != nil || ctx.Err() != nil { // a try that was cut off is none
+	if err != nil || ctx.Err() != nil && t.Outcome != webhook.Delivered { // a try that was cut off is none
 		c.release(ctx, d, rev)
 		return soon()
 	}
+	ctx = context.WithoutCancel(ctx) // what was taken is noted, also at the end
 	l.fared(t.Outcome == webhook.Delivered)
 	if !c.finish(ctx, l, d, rev, &t) {
 		return soon()
@@ -76,7 +77,7 @@ func (c *Courier) deliver(ctx context.Context, l *line, it *item) (notBefore tim
 func (c *Courier) hold(ctx context.Context, l *line, it *item) (*webhook.Delivery, state.Revision, error) {
 	key := state.DeliveryKey(l.callback, it.id)
 	body, rev, err := c.deps.State.Get(ctx, key)
-	if errors.Is(err, state.ErrNotFound) {
+	if errors.Is(err, state.ErrNotFound) && l.missed(it, c.deps.Now()) {
 		l.remove(it.id)
 		return nil, 0, nil
 	}
