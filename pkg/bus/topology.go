@@ -185,41 +185,37 @@ func (b *Bus) declareHearing(ctx context.Context) error {
 	for _, t := range heardTypes() {
 		subjects = append(subjects, events.SubjectsOf(t))
 	}
-	c, err := b.js.Consumer(ctx, streamEvents, consumerAudit)
-	switch {
-	case errors.Is(err, jetstream.ErrConsumerNotFound):
-	case err != nil:
-		return err
-	case newer(c.CachedInfo().Config.Metadata):
-		return nil
-	}
-	_, err = b.js.CreateOrUpdateConsumer(ctx, streamEvents, jetstream.ConsumerConfig{
+	return b.declareDurable(ctx, streamEvents, jetstream.ConsumerConfig{
 		Durable: consumerAudit, AckPolicy: jetstream.AckExplicitPolicy, FilterSubjects: subjects,
 		// What was announced before there was a trail is not told.
 		DeliverPolicy: jetstream.DeliverNewPolicy,
 		AckWait:       hearWait, MaxAckPending: maxHeard, MaxDeliver: -1,
-		Metadata: map[string]string{topologyKey: strconv.Itoa(topologyVersion)},
 	})
-	return err
 }
 
 func (b *Bus) declareConsumer(ctx context.Context) error {
-	c, err := b.js.Consumer(ctx, streamJobs, consumerExchanger)
-	switch {
-	case errors.Is(err, jetstream.ErrConsumerNotFound):
-	case err != nil:
-		return err
-	case newer(c.CachedInfo().Config.Metadata):
-		return nil
-	}
-	_, err = b.js.CreateOrUpdateConsumer(ctx, streamJobs, jetstream.ConsumerConfig{
+	return b.declareDurable(ctx, streamJobs, jetstream.ConsumerConfig{
 		Durable: consumerExchanger, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: b.lane.ackWait, MaxAckPending: maxAckPending,
 		// For ever: a job that reached a limit here would stay and block its
 		// secret. The lane itself parks what fails too often.
 		MaxDeliver: -1,
-		Metadata:   map[string]string{topologyKey: strconv.Itoa(topologyVersion)},
 	})
+}
+
+// declareDurable makes a consumer, or brings it up to date unless a later version of the
+// program has declared it.
+func (b *Bus) declareDurable(ctx context.Context, stream string, want jetstream.ConsumerConfig) error {
+	c, err := b.js.Consumer(ctx, stream, want.Durable)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+	case err != nil:
+		return err
+	case newer(c.CachedInfo().Config.Metadata):
+		return nil
+	}
+	want.Metadata = map[string]string{topologyKey: strconv.Itoa(topologyVersion)}
+	_, err = b.js.CreateOrUpdateConsumer(ctx, stream, want)
 	return err
 }
 
