@@ -94,6 +94,21 @@ func (s *Service) expectSecret(ctx context.Context, who Caller, id string) error
 	return who.IfMatch.admit(SecretTag(stored))
 }
 
+// onlyAction checks a request to do to a resource the one thing that can be done to it.
+func onlyAction(data *Object, resource, id string, action Action) error {
+	if err := openResource(data, resource, InvalidAction); err != nil {
+		return err
+	}
+	var sent string
+	if data.decode("id", &sent, "a string") && sent != id {
+		return refuse(Conflict, data.at("id"), "id must be that of the path")
+	}
+	meta, _ := data.object("meta")
+	meta.require("action")
+	meta.oneOf("action", string(action))
+	return data.report.err()
+}
+
 // readAction reads what every change has in common and what it is to do.
 func readAction(data *Object, current *secret.Secret) (Action, error) {
 	if err := openResource(data, "secrets", InvalidSecret); err != nil {

@@ -114,17 +114,7 @@ func (s *Service) ChangeParked(ctx context.Context, who Caller, id string, data 
 	if err != nil {
 		return nil, err
 	}
-	if err := openResource(data, "parked_messages", InvalidAction); err != nil {
-		return nil, err
-	}
-	var sent string
-	if data.decode("id", &sent, "a string") && sent != id {
-		return nil, refuse(Conflict, data.at("id"), "id must be that of the path")
-	}
-	meta, _ := data.object("meta")
-	meta.require("action")
-	meta.oneOf("action", string(Requeue))
-	if err := data.report.err(); err != nil {
+	if err := onlyAction(data, "parked_messages", id, Requeue); err != nil {
 		return nil, err
 	}
 	return m, s.requeue(ctx, who, m)

@@ -185,17 +185,7 @@ func (s *Service) ChangeToken(ctx context.Context, who Caller, id string, data *
 	if _, err := s.Token(ctx, who, id); err != nil {
 		return nil, err
 	}
-	if err := openResource(data, "tokens", InvalidAction); err != nil {
-		return nil, err
-	}
-	var sent string
-	if data.decode("id", &sent, "a string") && sent != id {
-		return nil, refuse(Conflict, data.at("id"), "id must be that of the path")
-	}
-	meta, _ := data.object("meta")
-	meta.require("action")
-	meta.oneOf("action", string(Revoke))
-	if err := data.report.err(); err != nil {
+	if err := onlyAction(data, "tokens", id, Revoke); err != nil {
 		return nil, err
 	}
 	t, rev, err := amend(ctx, s, did(who, audit.Updated, nil), state.TokenKey(id), func(t *Token) error {
