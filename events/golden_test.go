@@ -22,6 +22,8 @@ const (
 	secretID = "SE0123456789ab4cde8f0123456789abcd"
 	property = "PR0123456789ab4cde8f0123456789abcd"
 	env      = "EN0123456789ab4cde8f0123456789abcd"
+	// upstreamID is the id of an event that another system has published.
+	upstreamID = "order 7/2024"
 )
 
 func noon() time.Time { return time.Date(2024, time.May, 1, 12, 0, 0, 0, time.UTC) }
@@ -149,6 +151,39 @@ func samples() map[string]events.Event {
 			Secret: secretID, Property: property, Kind: "oauth2-linkedin", Ended: true,
 		}),
 		"RegistrationExpiring": expiring,
+		"CredentialExpiring": wrap(secretID+".expiring.4", events.CredentialExpiring{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", ExpiresAt: noon().Add(4 * time.Hour), HoursLeft: 4,
+			FailingSince: noon().Add(-time.Hour), Reason: events.ReasonTimeout, NextAttemptAt: noon().Add(2 * time.Hour),
+		}),
+		"CredentialExpiring-least": wrap(secretID+".expiring.0", events.CredentialExpiring{
+			Secret: secretID, Property: property, Kind: "token", ExpiresAt: noon().Add(time.Second),
+		}),
+		"CredentialExpired": wrap(secretID+".expired.7", events.CredentialExpired{
+			Secret: secretID, Property: property, Environment: env, Kind: "oauth2", ExpiredAt: noon(),
+			Reason: events.ReasonGrantEnded, NextAttemptAt: noon().Add(2 * time.Hour),
+		}),
+		"CredentialExpired-least": wrap(secretID+".expired.1", events.CredentialExpired{
+			Secret: secretID, Property: property, Kind: "oauth2", ExpiredAt: noon(),
+		}),
+		"Accepted": wrap(upstreamID+".accepted", events.Accepted{
+			Event: upstreamID, EventSource: "/crm", EventType: "dev.rekindle.intake.v1.SecretCreated",
+			Secret: secretID, Property: property, Environment: env, Name: "billing API", Kind: "oauth2-google",
+			Duplicate: true, AuthorizationURL: "https://rekindle.example.test/authorize", AuthorizeUntil: noon().Add(time.Hour),
+		}),
+		"Accepted-least": wrap(upstreamID+".accepted", events.Accepted{
+			Event: upstreamID, EventSource: "/crm", EventType: "dev.rekindle.intake.v1.SecretDeleted",
+			Secret: secretID, Property: property, Kind: "token",
+		}),
+		"Rejected": wrap(upstreamID+".rejected", events.Rejected{
+			Event: upstreamID, EventSource: "/crm", EventType: "dev.rekindle.intake.v1.SecretCreated",
+			Problems: []events.Problem{
+				{Code: "not-unique", Pointer: "/name", Detail: "another secret of the property has this name"},
+				{Code: "invalid-secret", Pointer: "/credentials/client_secret", Detail: "client_secret is required"},
+			},
+		}),
+		"Rejected-least": wrap("INTAKE.12.rejected", events.Rejected{
+			Event: "INTAKE.12", Problems: []events.Problem{{Code: "invalid-event", Detail: "header ce-id is missing"}},
+		}),
 		"TestRequested": wrap(secretID+".test", events.TestRequested{
 			Secret: secretID, Key: []byte(`{"type":"rekindle.keyset.v1"}`), Before: noon().Add(20 * time.Second),
 		}),
@@ -278,6 +313,8 @@ func TestMembers(t *testing.T) {
 	allowed := []string{
 		"action", "attempts", "before", "by", "cause", "changed", "client_id", "days_left", "decision", "detail", "due_at", "ended",
 		"handed_over", "imported", "recipient",
+		"authorization_url", "authorize_until", "duplicate", "event", "event_source", "event_type", "problems",
+		"expired_at", "failing_since", "hours_left",
 		"environment", "expires_at", "generation", "key", "kind", "name", "next_attempt_at", "outcome", "property", "provider",
 		"reason", "verdict", "reauthorize_by", "refresh_at", "secret", "secret_expires_at", "until", "warnings",
 		"works_until",

@@ -1,6 +1,7 @@
 package events_test
 
 import (
+	"cmp"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -178,13 +179,12 @@ func TestClosedSets(t *testing.T) {
 			t.Errorf("reason %q", r)
 		}
 	}
+	about := map[events.Type]string{
+		events.TypeRegistrationExpiring: "google", events.TypeAccepted: upstreamID, events.TypeRejected: upstreamID,
+	}
 	for _, name := range constants(t, "types.go", "Type") {
-		about := secretID
-		if name == string(events.TypeRegistrationExpiring) {
-			about = "google"
-		}
 		e, ok := samples()[name]
-		if !ok || string(e.Data.Type()) != name || e.Data.About() != about {
+		if !ok || string(e.Data.Type()) != name || e.Data.About() != cmp.Or(about[events.Type(name)], secretID) {
 			t.Errorf("no sample of type %s", name)
 		}
 	}

@@ -22,6 +22,10 @@ const (
 	TypeConsentHeld          Type = "ConsentHeld"
 	TypeReauthorizationDue   Type = "ReauthorizationDue"
 	TypeRegistrationExpiring Type = "RegistrationExpiring"
+	TypeCredentialExpiring   Type = "CredentialExpiring"
+	TypeCredentialExpired    Type = "CredentialExpired"
+	TypeAccepted             Type = "Accepted"
+	TypeRejected             Type = "Rejected"
 )
 
 // The types of jobs.
@@ -38,7 +42,7 @@ const TypePrefix = "dev.rekindle.v1."
 type Data interface {
 	Type() Type
 	// About is what the event is about: the id of a secret; or, for what belongs
-	// to no secret, the name of a provider.
+	// to no secret, the name of a provider or the id of an upstream event.
 	About() string
 }
 
@@ -78,6 +82,14 @@ func decoder(t Type) func([]byte) (Data, error) {
 		return decode[ReauthorizationDue]
 	case TypeRegistrationExpiring:
 		return decode[RegistrationExpiring]
+	case TypeCredentialExpiring:
+		return decode[CredentialExpiring]
+	case TypeCredentialExpired:
+		return decode[CredentialExpired]
+	case TypeAccepted:
+		return decode[Accepted]
+	case TypeRejected:
+		return decode[Rejected]
 	case TypeRefreshDue:
 		return decode[RefreshDue]
 	case TypeTestRequested:
