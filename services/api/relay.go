@@ -18,7 +18,7 @@ const (
 	// relayAfter is for how long a parcel is left to the process that put it into the
 	// outbox: longer than a request may take, which may still be about to tell it.
 	relayAfter = 20 * time.Second
-	// relayEvery is how often is looked for those that were left.
+	// relayEvery is how often is looked for those that were left, while there are any.
 	relayEvery = time.Second
 	// gatherFor is how long is waited for more to come.
 	gatherFor = 250 * time.Millisecond
@@ -60,10 +60,18 @@ func (o *outbox) apply(id string, c state.Change, now time.Time) {
 		delete(o.announced, id)
 		return
 	}
+	first := len(o.waiting) == 0
 	o.waiting[id] = waiting{c, now, now}
-	if o.announced[id] {
+	if first || o.announced[id] {
 		o.stir()
 	}
+}
+
+// idle reports whether nothing is to be told.
+func (o *outbox) idle() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.waiting) == 0
 }
 
 // told notes that the events of a parcel are published.
@@ -145,17 +153,21 @@ func (o *outbox) gone(id string) {
 // relay tells what is in the outbox until ctx ends, and returns ctx's error. Every process
 // does so. When two come to the same parcel both tell it, which does no harm.
 func (s *Service) relay(ctx context.Context) error {
-	tick := time.NewTicker(relayEvery)
-	defer tick.Stop()
+	again := time.NewTimer(relayEvery)
+	defer again.Stop()
 	for {
 		select {
 		case <-s.outbox.wake:
 			gather(ctx)
-		case <-tick.C:
+		case <-again.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		for ctx.Err() == nil && s.relayOnce(ctx) == relayBatch {
+		}
+		// Who has nothing to tell sleeps until there is something.
+		if again.Stop(); !s.outbox.idle() {
+			again.Reset(relayEvery)
 		}
 	}
 }
