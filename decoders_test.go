@@ -26,8 +26,10 @@ var decoders = map[string]string{
 	"cmd/rekindle.read":      notFuzzed + "what people type themselves",
 	"cmd/rekindle.withTest":  "cmd/rekindle.FuzzPrintTest",
 
-	"events.Decode":    "events.FuzzDecode",
-	"events.unmarshal": "events.FuzzJob",
+	"events.ReadAttributes":         "events.FuzzDecode",
+	"events/internal/body.Decode":   "events.FuzzJob",
+	"events/intake.UnmarshalJSON":   "events/intake.FuzzDecode",
+	"events/intake.readContentType": "events/intake.FuzzReadEnvelope",
 
 	"pkg/bus.stored":      "pkg/bus.FuzzServerSays",
 	"pkg/bus.describe":    "pkg/bus.FuzzDescribe",

@@ -1,14 +1,14 @@
 package events
 
 import (
-	"crypto/rand"
-	"fmt"
 	"strings"
+
+	"github.com/rekindle-dev/rekindle/events/internal/subject"
 )
 
 // Root is the first part of every subject; its last token is the version of
 // the grammar.
-const Root = "rekindle.v1"
+const Root = subject.Root
 
 // Wildcards that streams and consumers bind to.
 const (
@@ -49,47 +49,25 @@ func ParkedSubject(lane, secret string) string {
 	return strings.Join([]string{Root, "parked", Token(lane), Token(secret)}, ".")
 }
 
-const (
-	answers = Root + ".answer."
-	// A token of 128 random bits has 26 letters; longer ones leave room for more.
-	minAnswer, maxAnswer = 26, 64
-)
+const answers = Root + ".answer."
 
 // NewAnswerSubject makes up the subject where the answer to one job is awaited.
 // Nobody can guess it.
-func NewAnswerSubject() string { return answers + rand.Text() }
+func NewAnswerSubject() string { return answers + subject.Random() }
 
 // IsAnswerSubject reports whether s has the form of what [NewAnswerSubject]
 // returns. Whoever answers a job publishes nowhere else, whatever a message asks
 // for.
 func IsAnswerSubject(s string) bool {
 	token, ok := strings.CutPrefix(s, answers)
-	return ok && len(token) >= minAnswer && len(token) <= maxAnswer &&
-		strings.IndexFunc(token, func(c rune) bool { return c > '~' || !plain(byte(c)) }) < 0
+	return ok && subject.IsRandom(token)
 }
 
 // Token makes one subject token of any text. Letters, digits, "-" and "_" stay;
 // every other byte, "=" included, becomes "=" and two hex digits, so different
 // texts never share a token. The empty text becomes "=".
-func Token(s string) string {
-	special := func(r rune) bool { return r > '~' || !plain(byte(r)) }
-	switch {
-	case s == "":
-		return "="
-	case strings.IndexFunc(s, special) < 0:
-		return s // as ids are
-	}
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if plain(c) {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "=%02X", c)
-		}
-	}
-	return b.String()
-}
+func Token(s string) string { return subject.Token(s) }
 
-func plain(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
-}
+// Untoken returns the text that [Token] has made a token of, and false for what it
+// has not made.
+func Untoken(token string) (string, bool) { return subject.Untoken(token) }

@@ -133,33 +133,20 @@ func FuzzToken(f *testing.F) {
 		if !regexp.MustCompile(`^[A-Za-z0-9=_-]+$`).MatchString(token) {
 			t.Fatalf("Token(%q) = %q", text, token)
 		}
-		if back, ok := untoken(token); !ok || back != text {
+		if back, ok := events.Untoken(token); !ok || back != text {
 			t.Fatalf("Token(%q) = %q, which stands for %q", text, token, back)
 		}
 	})
 }
 
-func untoken(token string) (string, bool) {
-	if token == "=" {
-		return "", true
+// What Token does not write is no token: each text has one.
+func TestUntoken(t *testing.T) {
+	t.Parallel()
+	for _, token := range []string{"", "==", "=4", "=41", "a=", "=zz", "=3d", "=3", "a.b", "é", "*", "=-1", "=+1"} {
+		if text, ok := events.Untoken(token); ok {
+			t.Errorf("%q stands for %q", token, text)
+		}
 	}
-	var b strings.Builder
-	for ; token != ""; token = token[1:] {
-		if token[0] != '=' {
-			b.WriteByte(token[0])
-			continue
-		}
-		if len(token) < 3 {
-			return "", false
-		}
-		c, err := strconv.ParseUint(token[1:3], 16, 8)
-		if err != nil {
-			return "", false
-		}
-		b.WriteByte(byte(c))
-		token = token[2:]
-	}
-	return b.String(), true
 }
 
 // TestClosedSets reads the constants from the source, so that none is added
