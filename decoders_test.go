@@ -31,6 +31,10 @@ var decoders = map[string]string{
 	"events/intake.UnmarshalJSON":   "events/intake.FuzzDecode",
 	"events/intake.readContentType": "events/intake.FuzzReadEnvelope",
 
+	"events/sealing.ReadKeyFile":   "events/sealing.FuzzKeyset",
+	"events/sealing.UnmarshalJSON": "events/sealing.FuzzValue",
+	"events/sealing.created":       "events/sealing.FuzzKeyset",
+
 	"pkg/bus.stored":      "pkg/bus.FuzzServerSays",
 	"pkg/bus.describe":    "pkg/bus.FuzzDescribe",
 	"pkg/bus.members":     "pkg/bus.FuzzDescribe",
@@ -51,11 +55,9 @@ var decoders = map[string]string{
 	"pkg/record.read":   "pkg/record.FuzzDecode",
 
 	"pkg/seal.UnmarshalJSON": "pkg/seal.FuzzPlaintextUnmarshalJSON",
-	"pkg/seal.created":       "pkg/seal.FuzzParseKeyring",
-	"pkg/seal.decodeWire":    "pkg/seal.FuzzKeyset",
 
 	"pkg/transfer.Decode":        "pkg/transfer.FuzzDecode",
-	"pkg/transfer.LoadRecipient": "pkg/seal.FuzzKeyset",
+	"pkg/transfer.LoadRecipient": "events/sealing.FuzzKeyset",
 	"pkg/transfer.binding":       "pkg/transfer.FuzzOpen",
 	"pkg/transfer.open":          "pkg/transfer.FuzzOpen",
 	"pkg/transfer.readJournal":   "pkg/transfer.FuzzJournal",
@@ -106,7 +108,7 @@ var decoders = map[string]string{
 	"services/exchanger.answeredAt":   "services/exchanger.FuzzRetryAfter",
 	"services/exchanger.described":    "services/exchanger.FuzzExcerpt",
 	"services/exchanger.introspect":   "services/exchanger.FuzzIntrospect",
-	"services/exchanger.isAhead":      "pkg/seal.FuzzKeyset",
+	"services/exchanger.isAhead":      "events/sealing.FuzzKeyset",
 	"services/exchanger.list":         notFuzzed + "a record that the domain reads again",
 	"services/exchanger.httpDate":     "services/exchanger.FuzzRetryAfter",
 	"services/exchanger.member":       "services/exchanger.FuzzMember",

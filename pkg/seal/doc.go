@@ -64,22 +64,9 @@
 //
 // # The cryptography
 //
-// A Sealer uses HPKE, RFC 9180, base mode, one shot, as implemented by crypto/hpke.
-// There are two classes, because their secrets live for different lengths of time:
-//
-//	format  class       KEM                                KDF          AEAD         longer by
-//	0x01    LongLived   MLKEM768-X25519 (X-Wing, 0x647a)   HKDF-SHA256  AES-256-GCM  1145 bytes
-//	0x02    ShortLived  DHKEM(X25519, HKDF-SHA256, 0x0020) HKDF-SHA256  AES-256-GCM  57 bytes
-//
-// What is recorded today may be attacked in ten years: credentials and refresh
-// tokens are still worth something then, so they get the post-quantum hybrid,
-// which holds as long as either of its halves does. An access token is dead
-// within hours and gets the smaller and quicker X25519.
-//
-// The AEAD is AES-256-GCM rather than ChaCha20-Poly1305: its 256-bit key
-// matches what the hybrid claims, the processors Rekindle runs on do it in
-// hardware, and it is the one of the two that FIPS 140-3 approves. GCM's
-// weakness, a repeated nonce, cannot arise: each key seals once.
+// What a Sealer seals, how keys are called and what a binding comes to is described,
+// and done, by package events/sealing, which publishers import: the public half is
+// theirs as well. This package adds what takes the private half.
 //
 // An Opener seals with AES-256-GCM under a key that is made by HKDF (RFC 5869)
 // with SHA-256 from the private key, which is a seed of 32 random bytes, and the
@@ -98,30 +85,8 @@
 // 8.3): here these are the values that were ever sealed for one secret, field and
 // generation, a handful.
 //
-// # The sealed value
-//
-//	offset  bytes        content
-//	0       1            format
-//	1       8            key id
-//	9       1120 or 32   HPKE encapsulated key (enc); in format 0x03 a nonce of 12 bytes
-//	…       n + 16       ciphertext of n bytes of plaintext, with its tag
-//
-// A key is a pair, one private key per format, under one id: the pair rotates
-// as one, so there is one primary to agree on and not two that may disagree.
-// The id is the first eight bytes of
-//
-//	SHA-256("rekindle.key.v1" ‖ MLKEM768-X25519 public key ‖ X25519 public key)
-//
-// so nobody hands ids out, the same key has the same id everywhere, and a file
-// whose ids do not fit its keys is refused.
-//
-// The binding is in the info of HPKE and HKDF, not in the AEAD's aad: that is where
-// RFC 9180 section 8.1 wants it for single-shot use, and a wrong binding then gives
-// a different key instead of a failing tag under the right one. With all
-// integers big-endian, info is
-//
-//	"rekindle.seal.v1" ‖ format (1) ‖ key id (8)
-//	  ‖ length of secret (4) ‖ secret ‖ length of field (4) ‖ field ‖ generation (8)
+// The info is that of HPKE. The sealed value has the nonce where others have the
+// encapsulated key.
 //
 // # The life of a key
 //

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/rekindle-dev/rekindle/events/sealing"
 )
 
 // ErrExposed is what [LoadKeyring] returns for a file that group or others may
@@ -52,7 +54,7 @@ func readPrivate(path string) ([]byte, error) {
 	if perm := info.Mode().Perm(); perm&0o077 != 0 {
 		return nil, fmt.Errorf("%w: %s has mode %04o: run chmod %o '%s'", ErrExposed, path, perm, privateMode, path)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxEncodedKeys+1))
+	data, err := io.ReadAll(io.LimitReader(f, sealing.MaxKeyFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("seal: read keyring file: %w", err)
 	}

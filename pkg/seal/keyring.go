@@ -6,7 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/rekindle-dev/rekindle/events/sealing"
 )
+
+// typeKeyring tells the JSON of a keyring from that of a keyset.
+const typeKeyring = "rekindle.keyring.v1"
 
 // ErrPrimaryKey is what [Keyring.Prune] returns for the key in use.
 var ErrPrimaryKey = errors.New("seal: the primary key cannot be pruned: activate another first")
@@ -31,11 +36,11 @@ type ring struct {
 
 // newRing checks the keys as a Keyset of them would be checked.
 func newRing(primary KeyID, private []privateKey) (*ring, error) {
-	keys := make([]publicKey, len(private))
+	keys := make([]sealing.PublicKey, len(private))
 	for i, k := range private {
 		keys[i] = k.public
 	}
-	public, err := Keyset{primary: primary, keys: keys}.check()
+	public, err := sealing.NewKeyset(primary, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +48,7 @@ func newRing(primary KeyID, private []privateKey) (*ring, error) {
 }
 
 func (r *ring) find(id KeyID) (privateKey, error) {
-	i := slices.IndexFunc(r.private, func(k privateKey) bool { return k.public.id == id })
+	i := slices.IndexFunc(r.private, func(k privateKey) bool { return k.public.ID() == id })
 	if i < 0 {
 		return privateKey{}, unknownKey(id)
 	}
@@ -66,7 +71,7 @@ func NewKeyring(now time.Time) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newKeyring(k.public.id, []privateKey{k})
+	return newKeyring(k.public.ID(), []privateKey{k})
 }
 
 // held returns the keys; a nil or zero Keyring, which only a mistake makes,
@@ -89,8 +94,8 @@ func (r *Keyring) Prepare(now time.Time) (*Keyring, KeyID, error) {
 		return nil, KeyID{}, err
 	}
 	old := r.held()
-	next, err := newKeyring(old.public.primary, append(slices.Clip(old.private), k))
-	return next, k.public.id, err
+	next, err := newKeyring(old.public.Primary(), append(slices.Clip(old.private), k))
+	return next, k.public.ID(), err
 }
 
 // Activate returns a keyring whose primary is id: sealers given its keyset seal
@@ -114,11 +119,11 @@ func (r *Keyring) Prune(id KeyID) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if id == old.public.primary {
+	if id == old.public.Primary() {
 		return nil, fmt.Errorf("%w: key id %s", ErrPrimaryKey, id)
 	}
-	kept := slices.DeleteFunc(slices.Clone(old.private), func(k privateKey) bool { return k.public.id == id })
-	return newKeyring(old.public.primary, kept)
+	kept := slices.DeleteFunc(slices.Clone(old.private), func(k privateKey) bool { return k.public.ID() == id })
+	return newKeyring(old.public.Primary(), kept)
 }
 
 // Export returns the keyring as JSON, private keys and all: what [SaveKeyring]
@@ -127,21 +132,20 @@ func (r *Keyring) Prune(id KeyID) (*Keyring, error) {
 // zero Keyring is refused with [ErrMalformed], so it never replaces a real one.
 func (r *Keyring) Export() (Plaintext, error) {
 	held := r.held()
-	_, err := held.public.check()
-	if err != nil {
-		return Plaintext{}, err
+	if len(held.private) == 0 {
+		return Plaintext{}, fmt.Errorf("%w: a keyring without keys", ErrMalformed)
 	}
-	w := wire{Type: typeKeyring, Primary: held.public.primary.String()}
+	w := sealing.KeyFile{Type: typeKeyring, Primary: held.public.Primary().String()}
 	for _, k := range held.private {
 		hybrid, err := k.hybrid.Bytes()
 		if err != nil {
-			return Plaintext{}, fmt.Errorf("seal: export key %s: %w", k.public.id, err)
+			return Plaintext{}, fmt.Errorf("seal: export key %s: %w", k.public.ID(), err)
 		}
 		x25519, err := k.x25519.Bytes()
 		if err != nil {
-			return Plaintext{}, fmt.Errorf("seal: export key %s: %w", k.public.id, err)
+			return Plaintext{}, fmt.Errorf("seal: export key %s: %w", k.public.ID(), err)
 		}
-		w.Keys = append(w.Keys, newWireKey(k.public, hybrid, x25519))
+		w.Keys = append(w.Keys, sealing.NewFileKey(k.public, hybrid, x25519))
 	}
 	data, err := json.Marshal(w)
 	if err != nil {
@@ -153,7 +157,7 @@ func (r *Keyring) Export() (Plaintext, error) {
 // ParseKeyring reads what [Keyring.Export] returned. It returns [ErrMalformed]
 // as [Keyset.UnmarshalJSON] does, with reasons that never quote the input.
 func ParseKeyring(data []byte) (*Keyring, error) {
-	w, primary, err := decodeWire(typeKeyring, data)
+	w, primary, err := sealing.ReadKeyFile(typeKeyring, data)
 	if err != nil {
 		return nil, err
 	}
@@ -167,22 +171,18 @@ func ParseKeyring(data []byte) (*Keyring, error) {
 	return newKeyring(primary, private)
 }
 
-func decodePrivateKey(w wireKey) (privateKey, error) {
+func decodePrivateKey(w sealing.FileKey) (privateKey, error) {
 	hybrid, err := hybridKEM().NewPrivateKey(w.Hybrid)
 	if err != nil {
-		return privateKey{}, malformed("mlkem768_x25519 is not a private key")
+		return privateKey{}, fmt.Errorf("%w: mlkem768_x25519 is not a private key", ErrMalformed)
 	}
 	x25519, err := x25519KEM().NewPrivateKey(w.X25519)
 	if err != nil {
-		return privateKey{}, malformed("x25519 is not a private key")
+		return privateKey{}, fmt.Errorf("%w: x25519 is not a private key", ErrMalformed)
 	}
-	created, err := w.created()
+	public, err := w.Named(hybrid.PublicKey(), x25519.PublicKey())
 	if err != nil {
 		return privateKey{}, err
 	}
-	k, err := newPrivateKey(hybrid, x25519, created)
-	if err != nil {
-		return privateKey{}, err
-	}
-	return k, w.matches(k.public)
+	return privateKey{hybrid: hybrid, x25519: x25519}.named(public)
 }

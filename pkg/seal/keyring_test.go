@@ -326,33 +326,6 @@ func TestParseKeyID(t *testing.T) {
 	}
 }
 
-func FuzzKeyset(f *testing.F) {
-	ring, id, err := newRing(f).Prepare(testTime)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(must(json.Marshal(ring.Keyset())))
-	f.Add(must(json.MarshalIndent(must(ring.Activate(id)).Keyset(), "", "\t")))
-	f.Add(export(f, ring))
-	f.Add([]byte(`{"type":"rekindle.keyset.v1","primary":"0123456789abcdef","keys":[{"id":"","created_at":"9999-12-31T23:59:59Z"}]}`))
-	f.Add([]byte(`null`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var set seal.Keyset
-		if set.UnmarshalJSON(data) != nil {
-			return
-		}
-		once := must(json.Marshal(set))
-		var again seal.Keyset
-		if err := json.Unmarshal(once, &again); err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(once, must(json.Marshal(again))) || set.Fingerprint() != again.Fingerprint() {
-			t.Fatal("does not re-encode to the same bytes")
-		}
-		must(seal.NewSealer(set))
-	})
-}
-
 func FuzzParseKeyring(f *testing.F) {
 	ring, _, err := newRing(f).Prepare(testTime)
 	if err != nil {

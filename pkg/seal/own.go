@@ -7,7 +7,12 @@ import (
 	"crypto/hpke"
 	"crypto/sha256"
 	"fmt"
+
+	"github.com/rekindle-dev/rekindle/events/sealing"
 )
+
+// ownOverhead is how many bytes header, nonce and tag take.
+const ownOverhead = 1 + len(KeyID{}) + 12 + 16
 
 // Seal returns plaintext sealed for whoever holds the same keyring, to its primary
 // key, and bound to binding. Whoever holds the private keys needs nobody's public
@@ -17,20 +22,23 @@ import (
 // The errors are those of [Sealer.Seal], and [ErrUnknownKey] for an Opener of a zero
 // Keyring.
 func (o *Opener) Seal(binding Binding, plaintext Plaintext) ([]byte, error) {
-	if err := sealable(binding, plaintext); err != nil {
+	if plaintext.IsZero() {
+		return nil, ErrNoPlaintext
+	}
+	if err := binding.Check(plaintext.Len()); err != nil {
 		return nil, err
 	}
 	held := o.box()
-	key, err := held.find(held.public.primary)
+	key, err := held.find(held.public.Primary())
 	if err != nil {
 		return nil, err
 	}
-	h := header{format: formatOwn, key: key.public.id}
-	aead, err := key.ownAEAD(binding.info(h))
+	h := sealing.Header{Format: sealing.FormatOwn, Key: key.public.ID()}
+	aead, err := key.ownAEAD(h.Info(binding))
 	if err != nil {
 		return nil, err
 	}
-	sealed := h.append(make([]byte, 0, headerSize+formatOwn.overhead()+plaintext.Len()))
+	sealed := h.Append(make([]byte, 0, ownOverhead+plaintext.Len()))
 	return aead.Seal(sealed, nil, plaintext.bytes(), nil), nil //nolint:gosec // no nonce: it makes one
 }
 
@@ -47,7 +55,7 @@ func (k privateKey) openOwn(info, body []byte) ([]byte, error) {
 func (k privateKey) ownAEAD(info []byte) (cipher.AEAD, error) {
 	key, err := hkdf.Expand(sha256.New, k.own, string(info), 32)
 	if err != nil {
-		return nil, fmt.Errorf("seal: derive a key from key %s: %w", k.public.id, err)
+		return nil, fmt.Errorf("seal: derive a key from key %s: %w", k.public.ID(), err)
 	}
 	defer clear(key)
 	block, err := aes.NewCipher(key)

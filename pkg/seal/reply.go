@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/rekindle-dev/rekindle/events/sealing"
 )
 
 // Reply is a key pair for one answer. Whoever asks makes one, sends [Reply.Key]
@@ -46,13 +48,12 @@ func (r *Reply) Open(binding Binding, sealed []byte) (Plaintext, error) {
 // [LongLived]. It returns [ErrMalformed] for what [Reply.Key] cannot have
 // returned, and the errors of [Sealer.Seal].
 func SealReply(key []byte, binding Binding, plaintext Plaintext) ([]byte, error) { //nolint:revive // Reply is the type, and the verb is the package's
-	var set Keyset
-	err := set.UnmarshalJSON(key)
+	set, err := sealing.Parse(key)
 	if err != nil {
 		return nil, fmt.Errorf("the key of a reply: %w", err)
 	}
-	if len(set.keys) != 1 {
-		return nil, malformed("the key of a reply holds %d keys", len(set.keys))
+	if n := len(set.Keys()); n != 1 {
+		return nil, fmt.Errorf("%w: the key of a reply holds %d keys", ErrMalformed, n)
 	}
 	sealer, err := NewSealer(set)
 	if err != nil {

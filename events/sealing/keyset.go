@@ -1,4 +1,4 @@
-package seal
+package sealing
 
 import (
 	"bytes"
@@ -9,6 +9,13 @@ import (
 	"slices"
 	"time"
 )
+
+// MaxKeys is how many keys a keyset or keyring may hold. Two or three is usual:
+// more than a few means that nobody prunes.
+const MaxKeys = 32
+
+// typeKeyset tells the JSON of a keyset from others.
+const typeKeyset = "rekindle.keyset.v1"
 
 // Keyset is the public half of a fleet's keys: everything needed to seal, and
 // nothing that opens. It may be stored, served and printed freely, but whoever
@@ -23,7 +30,21 @@ import (
 //	   "mlkem768_x25519": "<base64>", "x25519": "<base64>"}]}
 type Keyset struct {
 	primary KeyID
-	keys    []publicKey // in order of preparation
+	keys    []PublicKey // in order of preparation
+}
+
+// Parse reads the JSON form of a keyset. Its errors are those of
+// [Keyset.UnmarshalJSON].
+func Parse(data []byte) (Keyset, error) {
+	var s Keyset
+	err := s.UnmarshalJSON(data)
+	return s, err
+}
+
+// NewKeyset returns the keyset of keys, which it owns from now on, with the primary
+// among them. It returns [ErrMalformed] if no process could work with it.
+func NewKeyset(primary KeyID, keys []PublicKey) (Keyset, error) {
+	return Keyset{primary: primary, keys: keys}.check()
 }
 
 // KeyInfo is what may be said of a key to a person.
@@ -45,15 +66,22 @@ func (s Keyset) Keys() []KeyInfo {
 // Primary returns the id of the key that new values are sealed to.
 func (s Keyset) Primary() KeyID { return s.primary }
 
+// Has reports whether the key is in the keyset, primary or not: what is sealed to it
+// can still be opened.
+func (s Keyset) Has(id KeyID) bool {
+	_, err := s.find(id)
+	return err == nil
+}
+
 // Fingerprint returns 64 hexadecimal digits that are the same in two processes
 // exactly if their keysets hold the same keys and the same primary, in whatever
 // order. Comparing it across a fleet shows who missed a rotation.
 func (s Keyset) Fingerprint() string {
-	keys := slices.SortedFunc(slices.Values(s.keys), func(a, b publicKey) int {
+	keys := slices.SortedFunc(slices.Values(s.keys), func(a, b PublicKey) int {
 		return bytes.Compare(a.id[:], b.id[:])
 	})
 	h := sha256.New()
-	h.Write([]byte("rekindle.keyset.v1"))
+	h.Write([]byte(typeKeyset))
 	h.Write(s.primary[:])
 	for _, k := range keys { // fixed lengths: one reading
 		h.Write(k.hybrid.Bytes())
@@ -63,10 +91,10 @@ func (s Keyset) Fingerprint() string {
 }
 
 // find returns the key with the given id, or [ErrUnknownKey].
-func (s Keyset) find(id KeyID) (publicKey, error) {
-	i := slices.IndexFunc(s.keys, func(k publicKey) bool { return k.id == id })
+func (s Keyset) find(id KeyID) (PublicKey, error) {
+	i := slices.IndexFunc(s.keys, func(k PublicKey) bool { return k.id == id })
 	if i < 0 {
-		return publicKey{}, unknownKey(id)
+		return PublicKey{}, fmt.Errorf("%w: key id %s", ErrUnknownKey, id)
 	}
 	return s.keys[i], nil
 }
@@ -97,11 +125,11 @@ func (s Keyset) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := wire{Type: typeKeyset, Primary: s.primary.String()}
+	f := KeyFile{Type: typeKeyset, Primary: s.primary.String()}
 	for _, k := range s.keys {
-		w.Keys = append(w.Keys, newWireKey(k, k.hybrid.Bytes(), k.x25519.Bytes()))
+		f.Keys = append(f.Keys, NewFileKey(k, k.hybrid.Bytes(), k.x25519.Bytes()))
 	}
-	return json.Marshal(w)
+	return json.Marshal(f)
 }
 
 // UnmarshalJSON reads the form shown at [Keyset]. It returns [ErrMalformed]
@@ -110,18 +138,18 @@ func (s Keyset) MarshalJSON() ([]byte, error) {
 // does not decode, an id that does not fit its key, an id twice, a primary that
 // is not among the keys.
 func (s *Keyset) UnmarshalJSON(data []byte) error {
-	w, primary, err := decodeWire(typeKeyset, data)
+	f, primary, err := ReadKeyFile(typeKeyset, data)
 	if err != nil {
 		return err
 	}
-	keys := make([]publicKey, len(w.Keys))
-	for i, wk := range w.Keys {
-		keys[i], err = decodePublicKey(wk)
+	keys := make([]PublicKey, len(f.Keys))
+	for i, fk := range f.Keys {
+		keys[i], err = decodePublicKey(fk)
 		if err != nil {
-			return fmt.Errorf("%w (key %d of %d)", err, i+1, len(w.Keys))
+			return fmt.Errorf("%w (key %d of %d)", err, i+1, len(f.Keys))
 		}
 	}
-	set, err := Keyset{primary: primary, keys: keys}.check()
+	set, err := NewKeyset(primary, keys)
 	if err != nil {
 		return err
 	}
@@ -129,19 +157,14 @@ func (s *Keyset) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-func decodePublicKey(w wireKey) (publicKey, error) {
-	hybrid, err := hybridKEM().NewPublicKey(w.Hybrid)
+func decodePublicKey(f FileKey) (PublicKey, error) {
+	hybrid, err := hybridKEM().NewPublicKey(f.Hybrid)
 	if err != nil {
-		return publicKey{}, malformed("mlkem768_x25519 is not a public key")
+		return PublicKey{}, malformed("mlkem768_x25519 is not a public key")
 	}
-	x25519, err := x25519KEM().NewPublicKey(w.X25519)
+	x25519, err := x25519KEM().NewPublicKey(f.X25519)
 	if err != nil {
-		return publicKey{}, malformed("x25519 is not a public key")
+		return PublicKey{}, malformed("x25519 is not a public key")
 	}
-	created, err := w.created()
-	if err != nil {
-		return publicKey{}, err
-	}
-	k := newPublicKey(hybrid, x25519, created)
-	return k, w.matches(k)
+	return f.Named(hybrid, x25519)
 }
