@@ -3,6 +3,8 @@ package secret
 import (
 	"slices"
 	"strings"
+
+	"github.com/rekindle-dev/rekindle/events/sealing"
 )
 
 // Kind selects how a secret is exchanged. Its values are the wire names of
@@ -75,13 +77,13 @@ func (k Kind) Canonical() Kind {
 func (k Kind) Hidden() string {
 	switch k.Canonical() {
 	case Token:
-		return "token"
+		return sealing.FieldToken
 	case SimpleHTTP:
-		return "password"
+		return sealing.FieldPassword
 	case OAuth2:
-		return "client_secret"
+		return sealing.FieldClientSecret
 	case OAuth2JWT:
-		return "private_key"
+		return sealing.FieldPrivateKey
 	default:
 		return ""
 	}

@@ -45,10 +45,9 @@ package secret
 
 import (
 	"encoding/json"
-	"net/url"
-	"strings"
 	"time"
 
+	"github.com/rekindle-dev/rekindle/events/sealing"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
@@ -183,20 +182,10 @@ func (c Credentials) Offset() time.Duration {
 	return bounded(*c.RefreshOffset)
 }
 
-// SealedAs is the name under which a hidden field is sealed. A client secret is
-// sealed for the one server it may be sent to, so that whoever can change a
-// token_url in a record, or with an update that keeps the stored secret, cannot
-// have the secret sent elsewhere: it does not open.
-func (c Credentials) SealedAs(field string) string {
-	if field != "client_secret" {
-		return field
-	}
-	u, err := url.Parse(c.TokenURL)
-	if err != nil {
-		return field
-	}
-	return field + " for " + u.Scheme + "://" + strings.ToLower(u.Host)
-}
+// SealedAs is the name under which a hidden field is sealed: see sealing.Field. A
+// client secret whose token_url is changed, in a record or with an update that keeps
+// the stored secret, does not open.
+func (c Credentials) SealedAs(field string) string { return sealing.Field(field, c.TokenURL) }
 
 // Actor is who made a change.
 type Actor struct {
@@ -234,6 +223,18 @@ type SealedField struct {
 	// part of what the ciphertext is bound to.
 	Generation uint64 `json:"generation"`
 	Sealed     []byte `json:"sealed"`
+	// Bound is what a publisher named the secret by when it sealed the field, see
+	// sealing.Target: the generation is no part of that. Empty for what the api has
+	// sealed, which is bound to the id.
+	Bound string `json:"bound,omitempty"`
+}
+
+// Binding is what a hidden field of the secret is bound to.
+func (s *Secret) Binding(name string, f SealedField) sealing.Binding {
+	if f.Bound != "" {
+		return sealing.Target{Org: s.Org, About: f.Bound, Field: name, TokenURL: s.Credentials.TokenURL}.Binding()
+	}
+	return sealing.Binding{Secret: s.ID, Field: s.Credentials.SealedAs(name), Generation: f.Generation}
 }
 
 // Artifact is the current value of a secret for the workloads of its

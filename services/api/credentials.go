@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/rekindle-dev/rekindle/events/sealing"
 	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -29,31 +30,26 @@ const (
 	maxOffset      = int64(secret.MaxLifetime / time.Second)
 )
 
-// hiddenFields are the hidden credentials of one secret, by field name: what is
-// sealed and not shown.
-type hiddenFields map[string]seal.Plaintext
-
-// wipe forgets the values.
-func (h hiddenFields) wipe() {
-	for _, p := range h {
-		p.Wipe()
-	}
-}
-
 // readHidden reads the hidden credential of the kind if it was sent, once: what it
-// was read from is overwritten. What is wrong with it is noted.
-func readHidden(c *Object, kind secret.Kind) hiddenFields {
+// was read from is overwritten. Sealed it must be for what about says. What is wrong
+// with it is noted; of what is sealed, that is what can be seen from outside.
+func (s *Service) readHidden(c *Object, kind secret.Kind, about string) hiddenFields {
 	hidden := make(hiddenFields)
-	if name := kind.Hidden(); name != "" {
-		if p, ok := c.hidden(name, maxHidden); ok {
-			hidden[name] = p
+	for _, name := range sealing.Fields() {
+		switch {
+		case name == kind.Hidden():
+			if f, ok := s.readField(c, name, about); ok {
+				hidden[name] = f
+			}
+		case c.report.sealedOnly && !c.isObject(name):
+			c.hidden(name, maxHidden) // nobody asked for it, and it must not go unsaid
 		}
 	}
 	switch kind.Canonical() {
 	case secret.SimpleHTTP:
-		noControls(c, "password", hidden["password"])
+		noControls(c, "password", hidden["password"].text)
 	case secret.OAuth2JWT:
-		checkPrivateKey(c, hidden["private_key"])
+		checkPrivateKey(c, hidden["private_key"].text)
 	}
 	return hidden
 }
@@ -218,17 +214,20 @@ func options(c *Object) map[string]string {
 	return read
 }
 
-// sealFields seals hidden credentials, each by itself.
+// sealFields seals the hidden credentials that are not sealed yet, each by itself.
 func sealFields(sealer *seal.Sealer, n *secret.Secret, hidden hiddenFields) (*secret.Credential, error) {
 	generation := n.CredentialGeneration
 	credential := &secret.Credential{Generation: generation, Fields: make(map[string]secret.SealedField, len(hidden))}
 	for name, value := range hidden {
-		binding := seal.Binding{Secret: n.ID, Field: n.Credentials.SealedAs(name), Generation: generation}
-		sealed, err := sealer.Seal(seal.LongLived, binding, value)
-		if err != nil {
-			return nil, err
+		field := secret.SealedField{Generation: generation, Sealed: value.sealed.Bytes(), Bound: value.about}
+		if value.sealed.IsZero() {
+			var err error
+			field.Sealed, err = sealer.Seal(seal.LongLived, n.Binding(name, field), value.text)
+			if err != nil {
+				return nil, err
+			}
 		}
-		credential.Fields[name] = secret.SealedField{Generation: generation, Sealed: sealed}
+		credential.Fields[name] = field
 	}
 	return credential, nil
 }

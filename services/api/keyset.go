@@ -27,7 +27,7 @@ func (p *projection) readKeyset(c state.Change) (func(), error) {
 		if p.sealer == nil {
 			close(p.sealing)
 		}
-		p.sealer = sealer
+		p.sealer, p.keyset = sealer, keyset
 	}, nil
 }
 

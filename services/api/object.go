@@ -32,6 +32,10 @@ type Object struct {
 type report struct {
 	invalid  Code
 	problems []Problem
+	// sealedOnly refuses hidden values that are sent as text; about is what those that
+	// are sealed are sealed for, see [Object.SealedOnly].
+	sealedOnly bool
+	about      string
 }
 
 // err returns what was noted as a refusal, or nil.
@@ -289,6 +293,11 @@ func (o *Object) whole(name, what string, least, most int64) (int64, bool) {
 func (o *Object) hidden(name string, most int) (seal.Plaintext, bool) {
 	raw, ok := o.member(name)
 	if !ok {
+		return seal.Plaintext{}, false
+	}
+	if o.report.sealedOnly {
+		clear(raw)
+		o.fault(name, "must be sealed to the fleet's keyset, not plain text: what was sent is erased, and should be replaced")
 		return seal.Plaintext{}, false
 	}
 	var p seal.Plaintext

@@ -51,6 +51,7 @@ type projection struct {
 	notes    *noted
 	tokens   *table[*Token] // by organisation
 	sealer   *seal.Sealer   // nil until the keyset is known
+	keyset   seal.Keyset    // that the sealer is of
 	sealing  chan struct{}  // closed when it is
 	orphans  map[orphan]bool
 	orphaned chan struct{} // holds a token when there may be a new orphan

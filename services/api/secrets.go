@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/rekindle-dev/rekindle/events/sealing"
 	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
 	"github.com/rekindle-dev/rekindle/pkg/state"
@@ -130,9 +131,8 @@ func (s *Service) readSecret(ctx context.Context, who Caller, parent *Property, 
 	kind, known := s.readKind(a)
 	n.Kind = kind
 	credentials, _ := a.object("credentials")
-	var hidden hiddenFields
-	if known && !a.faulty("credentials") {
-		hidden = readHidden(credentials, n.Kind)
+	hidden := s.readHidden(credentials, kind, sealing.AboutName(n.Property, n.Name))
+	if known && !credentials.broken {
 		n.Credentials = s.readPublic(credentials, n.Kind)
 		if name := kind.Hidden(); name != "" {
 			credentials.require(name)

@@ -84,7 +84,7 @@ func (s *Service) readUpdate(ctx context.Context, who Caller, current *secret.Se
 	}
 	u.credentials, u.sent = u.attributes.object("credentials")
 	if u.sent {
-		u.hidden = readHidden(u.credentials, current.Kind)
+		u.hidden = s.readHidden(u.credentials, current.Kind, current.ID)
 	}
 	parent, err := s.Property(ctx, who, current.Property)
 	if err != nil {

@@ -18,7 +18,8 @@ func (c *claim) adopt(ctx context.Context) error {
 	}
 	c.grant = ours
 	use := ours.Consent
-	sealed, err := c.x.reseal(seal.Binding{Secret: c.secret.ID, Field: fieldRefreshToken, Generation: use.Generation}, use.Sealed)
+	same := seal.Binding{Secret: c.secret.ID, Field: fieldRefreshToken, Generation: use.Generation}
+	sealed, err := c.x.reseal(same, same, use.Sealed)
 	if err == nil {
 		use.Sealed = sealed
 	}

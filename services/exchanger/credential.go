@@ -44,7 +44,7 @@ func (c *claim) usable(copied *secret.Credential) bool {
 		if err != nil || key != c.x.Keyring.Keyset().Primary() {
 			return false
 		}
-		value, err := c.x.opener.Open(c.bound(name, f), f.Sealed)
+		value, err := c.x.opener.Open(c.secret.Binding(name, f), f.Sealed)
 		value.Wipe()
 		if err != nil {
 			return false
@@ -62,28 +62,25 @@ func (c *claim) copyCredential() {
 	}
 	copied := &secret.Credential{Generation: c.credential.Generation, Fields: make(map[string]secret.SealedField, len(c.credential.Fields))}
 	for name, f := range c.credential.Fields {
-		sealed, err := c.x.reseal(c.bound(name, f), f.Sealed)
+		own := secret.SealedField{Generation: f.Generation} // bound to the id, whatever f is bound to
+		var err error
+		own.Sealed, err = c.x.reseal(c.secret.Binding(name, f), c.secret.Binding(name, own), f.Sealed)
 		if err != nil {
 			return
 		}
-		copied.Fields[name] = secret.SealedField{Generation: f.Generation, Sealed: sealed}
+		copied.Fields[name] = own
 	}
 	next := *c.grant
 	next.Credential = copied
 	c.grant, c.credential = &next, copied
 }
 
-// reseal seals what others have sealed as exchangers seal, bound to the same.
-func (x *Exchanger) reseal(binding seal.Binding, sealed []byte) ([]byte, error) {
-	value, err := x.opener.Open(binding, sealed)
+// reseal seals what others have sealed as exchangers seal.
+func (x *Exchanger) reseal(from, to seal.Binding, sealed []byte) ([]byte, error) {
+	value, err := x.opener.Open(from, sealed)
 	if err != nil {
 		return nil, err
 	}
 	defer value.Wipe()
-	return x.opener.Seal(binding, value)
-}
-
-// bound is what a hidden field is bound to, in the record and in the copy.
-func (c *claim) bound(name string, f secret.SealedField) seal.Binding {
-	return seal.Binding{Secret: c.secret.ID, Field: c.secret.Credentials.SealedAs(name), Generation: f.Generation}
+	return x.opener.Seal(to, value)
 }

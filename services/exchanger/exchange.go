@@ -297,11 +297,22 @@ func (x *Exchanger) open(ctx context.Context, c *claim, field string) (seal.Plai
 	if !ok {
 		return seal.Plaintext{}, failed(events.ReasonCannotOpen, "the stored credentials have no %s: send it again", field)
 	}
-	p, err := x.opener.Open(c.bound(field, f), f.Sealed)
+	p, err := x.opener.Open(c.secret.Binding(field, f), f.Sealed)
 	if err != nil {
-		return seal.Plaintext{}, x.cannotOpen(ctx, c.secret.ID, field, "send the "+field+" again", err)
+		return seal.Plaintext{}, x.cannotOpen(ctx, c.secret.ID, field, remedy(c.secret, field, f, err), err)
 	}
 	return p, nil
+}
+
+// remedy is what puts another hidden field in the place of one that does not open. A
+// publisher learns what it should have sealed that for.
+func remedy(s *secret.Secret, field string, f secret.SealedField, err error) string {
+	again := "send the " + field + " again"
+	if f.Bound == "" || !errors.Is(err, seal.ErrCannotOpen) {
+		return again
+	}
+	return fmt.Sprintf("it was sent sealed, for something else than %s of %s in %s: %s, sealed for that or for %s",
+		s.Credentials.SealedAs(field), f.Bound, s.Org, again, s.ID)
 }
 
 // cannotOpen says why something that is stored could not be opened; remedy is what

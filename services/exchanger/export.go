@@ -221,7 +221,7 @@ func (e *Exporter) sealCredential(ctx context.Context, s *secret.Secret, x *Expo
 		x.Doubt = "its " + name + " is not stored"
 		return nil
 	}
-	value, err := e.opener.Open(seal.Binding{Secret: s.ID, Field: s.Credentials.SealedAs(name), Generation: f.Generation}, f.Sealed)
+	value, err := e.opener.Open(s.Binding(name, f), f.Sealed)
 	if err != nil {
 		return err
 	}
