@@ -106,6 +106,21 @@ func ReadAttributes(h Header) (a Attributes, problems []error) {
 	return a, problems
 }
 
+// EventSubject is where an event with these attributes travels, also one of a type
+// that this version of the package does not know: so it can be passed on, with its
+// header and its body as they are. It returns [ErrUnknownType] for what is no event
+// of the fleet.
+func (a Attributes) EventSubject() (string, error) {
+	name, ok := strings.CutPrefix(a.Type, TypePrefix)
+	if !ok || name == "" || Token(name) != name {
+		return "", fmt.Errorf("%w: %.60q", ErrUnknownType, a.Type)
+	}
+	if a.ID == "" || a.Source == "" || a.Subject == "" {
+		return "", fmt.Errorf("%s needs %s, %s and %s", name, HeaderID, HeaderSource, HeaderSubject)
+	}
+	return EventSubject(a.Org, Type(name), a.Subject), nil
+}
+
 func timeOrNone(t time.Time) string {
 	if t.IsZero() {
 		return ""

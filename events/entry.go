@@ -15,6 +15,11 @@ type Entry struct {
 	Stored time.Time
 	// Type is what its subject says it is.
 	Type Type
+	// Header and Body are the event as it was published: what this version of the
+	// package does not know of it is in there, for whoever passes it on. They are nil
+	// for what does not belong on its subject.
+	Header Header
+	Body   []byte
 	// Event is the event itself, zero when Err is not nil.
 	Event Event
 	// Err says why the event cannot be read: a later version of this package may
@@ -31,7 +36,9 @@ var errMisplaced = errors.New("the event does not belong on its subject")
 func ReadEntry(sequence uint64, stored time.Time, subject string, h Header, body []byte) Entry {
 	entry := Entry{Sequence: sequence, Stored: stored, Type: typeIn(subject)}
 	e, err := Decode(h, body)
-	if err == nil && EventSubject(e.Org, e.Data.Type(), e.Data.About()) != subject {
+	if belongs(subject, h) {
+		entry.Header, entry.Body = h, body
+	} else if err == nil {
 		err = errMisplaced
 	}
 	if err != nil {
@@ -40,6 +47,14 @@ func ReadEntry(sequence uint64, stored time.Time, subject string, h Header, body
 	}
 	entry.Event = e
 	return entry
+}
+
+// belongs reports whether the header is that of an event which travels on the
+// subject.
+func belongs(subject string, h Header) bool {
+	a, problems := ReadAttributes(h)
+	should, err := a.EventSubject()
+	return len(problems) == 0 && err == nil && should == subject
 }
 
 // typeIn returns the type that the subject of an event names, "" for none.

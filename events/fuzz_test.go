@@ -40,6 +40,10 @@ func FuzzReadEntry(f *testing.F) {
 		if (e.Event.Data == nil) != (e.Err != nil) {
 			t.Fatalf("event %v, error %v", e.Event.Data, e.Err)
 		}
+		a, _ := events.ReadAttributes(e.Header)
+		if own, err := a.EventSubject(); e.Header != nil && (err != nil || own != subject) {
+			t.Errorf("what belongs to %q is passed on under %q", own, subject)
+		}
 		if d := e.Event.Data; d != nil && (d.Type() != e.Type || events.EventSubject(e.Event.Org, d.Type(), d.About()) != subject) {
 			t.Errorf("%s of %q shows under %q", d.Type(), e.Event.Org, subject)
 		}

@@ -169,7 +169,11 @@ func TestClosedSets(t *testing.T) {
 	about := map[events.Type]string{
 		events.TypeRegistrationExpiring: "google", events.TypeAccepted: upstreamID, events.TypeRejected: upstreamID,
 	}
-	for _, name := range constants(t, "types.go", "Type") {
+	types := constants(t, "types.go", "Type")
+	if all := append(events.EventTypes(), events.JobTypes()...); !slices.EqualFunc(types, all, func(s string, t events.Type) bool { return s == string(t) }) {
+		t.Errorf("listed are the types %q, declared are %q", all, types)
+	}
+	for _, name := range types {
 		e, ok := samples()[name]
 		if !ok || string(e.Data.Type()) != name || e.Data.About() != cmp.Or(about[events.Type(name)], secretID) {
 			t.Errorf("no sample of type %s", name)

@@ -445,6 +445,16 @@ func (c *chronicle) Publish(_ context.Context, e events.Event) error {
 	return nil
 }
 
+// Forward implements api.Publisher.
+func (c *chronicle) Forward(ctx context.Context, h events.Header, body []byte) error {
+	e, err := events.Decode(h, body)
+	if err != nil {
+		c.t.Errorf("an event that cannot be read: %v", err)
+		return err
+	}
+	return c.Publish(ctx, e)
+}
+
 // about returns what was said of a type about a secret or a provider.
 func (c *chronicle) about(id string, of events.Type) (found []events.Event) {
 	c.mu.Lock()

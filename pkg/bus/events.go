@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,7 +23,25 @@ func (b *Bus) Publish(ctx context.Context, e events.Event) error {
 		return err
 	}
 	m.Subject = events.EventSubject(e.Org, e.Data.Type(), e.Data.About())
-	m.Header.Set(jetstream.MsgIDHeader, e.ID)
+	return b.publish(ctx, m, e.ID)
+}
+
+// Forward is Publish for an event that is written already. It goes out as it is,
+// with what this version of the program does not know of it.
+func (b *Bus) Forward(ctx context.Context, h events.Header, body []byte) error {
+	a, problems := events.ReadAttributes(h)
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	subject, err := a.EventSubject()
+	if err != nil {
+		return err
+	}
+	return b.publish(ctx, &nats.Msg{Subject: subject, Header: nats.Header(maps.Clone(h)), Data: body}, a.ID)
+}
+
+func (b *Bus) publish(ctx context.Context, m *nats.Msg, id string) (err error) {
+	m.Header.Set(jetstream.MsgIDHeader, id)
 	for again := publishAgain; ; again-- {
 		_, err = b.store(ctx, m)
 		if again == 0 || !errors.Is(err, nats.ErrNoResponders) || pause(ctx, retryPause) != nil {

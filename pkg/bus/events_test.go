@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,6 +44,44 @@ func TestPublish(t *testing.T) {
 	}
 	if _, err := b.Offer(patient(t), events.Event{}); err == nil {
 		t.Error("a job without data was accepted")
+	}
+}
+
+// What a later version of the program has written goes out as it is.
+func TestForward(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	h := events.Attributes{ID: "1", Source: "/s", Type: events.TypePrefix + "SecretForgotten", Subject: "SE1", Org: "org@Test"}.Header()
+	h["ce-later"] = []string{"x"}
+	body := []byte(`{"later":true}`)
+	for range 2 {
+		if err := b.Forward(patient(t), h, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := b.js.Stream(patient(t), streamEvents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := s.CachedInfo().State.Msgs; n != 1 {
+		t.Errorf("%d events are stored, want one", n)
+	}
+	m, err := s.GetMsg(patient(t), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Subject != "rekindle.v1.event.org=40Test.SecretForgotten.SE1" || m.Header.Get("ce-later") != "x" || string(m.Data) != string(body) {
+		t.Errorf("stored as %s: %v %s", m.Subject, m.Header, m.Data)
+	}
+	if _, there := h["Nats-Msg-Id"]; there {
+		t.Error("the header of whoever forwards was changed")
+	}
+	for name, bad := range map[string]string{events.HeaderType: "other", events.HeaderID: "%zz", events.HeaderSubject: ""} {
+		damaged := maps.Clone(h)
+		damaged[name] = []string{bad}
+		if err := b.Forward(patient(t), damaged, body); err == nil {
+			t.Errorf("an event with %s %q was published", name, bad)
+		}
 	}
 }
 

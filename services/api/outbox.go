@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rekindle-dev/rekindle/events"
@@ -150,15 +151,12 @@ func (s *Service) tell(ctx context.Context, p *parcel) {
 // announceIn is how long the announcement of a change may hold up the answer to it.
 const announceIn = 2 * time.Second
 
-// announce publishes the events of a parcel.
+// announce publishes the events of a parcel. A later version of the program may have
+// written them: they go out as they are.
 func (s *Service) announce(ctx context.Context, p *parcel) error {
 	for _, l := range p.Events {
-		e, err := events.Decode(l.Header, l.Body)
-		if err != nil {
-			return err
-		}
-		if err := s.deps.Events.Publish(ctx, e); err != nil {
-			s.unsaid.WithLabelValues(string(e.Data.Type())).Inc()
+		if err := s.deps.Events.Forward(ctx, l.Header, l.Body); err != nil {
+			s.unsaid.WithLabelValues(strings.TrimPrefix(l.Header.Get(events.HeaderType), events.TypePrefix)).Inc()
 			return err
 		}
 	}

@@ -145,6 +145,34 @@ func TestWhatCannotBeSaidYetIsSaidLater(t *testing.T) {
 	}
 }
 
+// TestWhatALaterVersionSays: what another version of the program has left in the outbox is
+// told as it was written, of a type that this one does not know.
+func TestWhatALaterVersionSays(t *testing.T) {
+	t.Parallel()
+	st := statetest.New()
+	apitest.PublishKeyset(t, st)
+	const body = `{"secret":"SE1","later":[1]}`
+	h := events.Attributes{ID: "SE1.forgotten", Source: "/rekindle/api", Type: events.TypePrefix + "SecretForgotten", Subject: "SE1"}.Header()
+	entry := audit.Entry{ID: audit.NewID("o", "1", time.Now()), At: time.Now(), Resource: "secret", Verb: "forgotten"}
+	left, err := json.Marshal(map[string]any{
+		"org": "o", "events": []any{map[string]any{"header": h, "body": json.RawMessage(body)}}, "entry": entry,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Commit(t.Context(), state.Write{Key: state.OutboxKey("later"), Value: left}); err != nil {
+		t.Fatal(err)
+	}
+	var now atomic.Int64
+	began := time.Now()
+	w := apitest.StartWith(t, api.Config{}, api.Deps{State: st, Now: func() time.Time { return began.Add(time.Duration(now.Load())) }})
+	now.Store(int64(time.Minute))
+	outboxOf(t, st, empty)
+	if said := w.Events.Unknown(); len(said) != 1 || string(said[0]) != body {
+		t.Errorf("published %q", said)
+	}
+}
+
 // TestNoOtherWayToWrite reads the package: its state is changed in outbox.go, relay.go and
 // by what is named here, and nowhere else.
 func TestNoOtherWayToWrite(t *testing.T) {

@@ -29,9 +29,9 @@ const DefaultCompany = "Rekindle"
 
 // Publisher announces events.
 type Publisher interface {
-	// Publish returns when the event is stored. An event of the same id
-	// published again soon is stored once.
-	Publish(ctx context.Context, e events.Event) error
+	// Forward publishes an event as it was written, and returns when it is stored. An
+	// event of the same id published again soon is stored once.
+	Forward(ctx context.Context, h events.Header, body []byte) error
 }
 
 // Config is what a deployment decides.

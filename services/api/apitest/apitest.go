@@ -143,20 +143,36 @@ func Watch(t testing.TB, st state.Store, pattern string, holds func(records map[
 type Events struct {
 	mu        sync.Mutex
 	published []events.Event
+	unknown   [][]byte
 	broken    error
 }
 
-// Publish implements api.Publisher.
-func (e *Events) Publish(ctx context.Context, event events.Event) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+// Forward implements api.Publisher.
+func (e *Events) Forward(ctx context.Context, h events.Header, body []byte) error {
+	event, err := events.Decode(h, body)
+	if err != nil && !errors.Is(err, events.ErrUnknownType) {
 		return err
 	}
-	if e.broken == nil {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case e.broken != nil:
+		return e.broken
+	case err != nil:
+		e.unknown = append(e.unknown, body)
+	default:
 		e.published = append(e.published, event)
 	}
-	return e.broken
+	return nil
+}
+
+// Unknown returns the bodies of what was published that this version does not know.
+func (e *Events) Unknown() [][]byte {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.unknown)
 }
 
 // Published returns what was published.
@@ -195,7 +211,7 @@ func (e *Events) Last(_ context.Context, org, secret string, t events.Type) (las
 	return last, found, e.broken
 }
 
-// Break lets Publish, History and Last fail from now on; nil mends it.
+// Break lets Forward, History and Last fail from now on; nil mends it.
 func (e *Events) Break(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
