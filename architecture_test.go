@@ -27,6 +27,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"events/sealing":          {},
 	"events/internal/body":    {},
 	"events/internal/subject": {},
+	"events/schema":           {},
 	"pkg/work":                {},
 	"pkg/run":                 {},
 	"pkg/seal":                {here: []string{"events/sealing"}},

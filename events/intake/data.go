@@ -132,8 +132,8 @@ type Credentials struct {
 	PrivateKeyID string         `json:"private_key_id,omitempty"`
 
 	TokenURL string `json:"token_url,omitempty"`
-	// RefreshOffset is how many seconds before its end a token is refreshed; nil for
-	// what the fleet takes by itself.
+	// RefreshOffset is how many seconds before its end a token is refreshed; absent
+	// for what the fleet takes by itself.
 	RefreshOffset *int64            `json:"refresh_offset,omitempty"`
 	Options       map[string]string `json:"options,omitempty"`
 	Scopes        []string          `json:"scopes,omitempty"`
