@@ -28,7 +28,6 @@ var decoders = map[string]string{
 
 	"events.ReadAttributes":         "events.FuzzDecode",
 	"events/internal/body.Decode":   "events.FuzzJob",
-	"events/intake.UnmarshalJSON":   "events/intake.FuzzDecode",
 	"events/intake.readContentType": "events/intake.FuzzReadEnvelope",
 
 	"events/sealing.ReadKeyFile":   "events/sealing.FuzzKeyset",

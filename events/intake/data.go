@@ -1,9 +1,6 @@
 package intake
 
-import (
-	"encoding/json"
-	"errors"
-)
+import "github.com/rekindle-dev/rekindle/events/sealing"
 
 // Type names a type of upstream event. It stands in subjects and, behind
 // [TypePrefix], in the CloudEvents attribute "type".
@@ -114,13 +111,13 @@ func (ReauthorizeRequested) Type() Type { return TypeReauthorizeRequested }
 // Credentials are the credentials of a secret; which members are used depends on
 // its type (contract A9). Those that are hidden can be put here sealed only.
 type Credentials struct {
-	Token Sealed `json:"token,omitzero"`
+	Token sealing.Value `json:"token,omitzero"`
 
-	Username string `json:"username,omitempty"`
-	Password Sealed `json:"password,omitzero"`
+	Username string        `json:"username,omitempty"`
+	Password sealing.Value `json:"password,omitzero"`
 
-	ClientID     string `json:"client_id,omitempty"`
-	ClientSecret Sealed `json:"client_secret,omitzero"`
+	ClientID     string        `json:"client_id,omitempty"`
+	ClientSecret sealing.Value `json:"client_secret,omitzero"`
 
 	Iss          string         `json:"iss,omitempty"`
 	Aud          string         `json:"aud,omitempty"`
@@ -128,7 +125,7 @@ type Credentials struct {
 	TTL          int64          `json:"ttl,omitempty"` // seconds
 	Alg          string         `json:"alg,omitempty"`
 	CustomClaims map[string]any `json:"custom_claims,omitempty"`
-	PrivateKey   Sealed         `json:"private_key,omitzero"`
+	PrivateKey   sealing.Value  `json:"private_key,omitzero"`
 	PrivateKeyID string         `json:"private_key_id,omitempty"`
 
 	TokenURL string `json:"token_url,omitempty"`
@@ -139,24 +136,30 @@ type Credentials struct {
 	Scopes        []string          `json:"scopes,omitempty"`
 }
 
-var errNotSealed = errors.New("a hidden credential is not sealed")
-
-// Sealed is a hidden credential that is sealed to the fleet.
-type Sealed []byte
-
-type sealedJSON struct {
-	Sealed []byte `json:"sealed"`
+// hidden returns the member that a hidden credential stands in, nil for a name of none.
+func (c *Credentials) hidden(field string) *sealing.Value {
+	switch field {
+	case sealing.FieldToken:
+		return &c.Token
+	case sealing.FieldPassword:
+		return &c.Password
+	case sealing.FieldClientSecret:
+		return &c.ClientSecret
+	case sealing.FieldPrivateKey:
+		return &c.PrivateKey
+	default:
+		return nil
+	}
 }
 
-// MarshalJSON writes {"sealed": "<base64>"}.
-func (s Sealed) MarshalJSON() ([]byte, error) { return json.Marshal(sealedJSON{s}) }
-
-// UnmarshalJSON reads what MarshalJSON writes. Its errors quote nothing.
-func (s *Sealed) UnmarshalJSON(raw []byte) error {
-	var v sealedJSON
-	if json.Unmarshal(raw, &v) != nil || len(v.Sealed) == 0 {
-		return errNotSealed
+// Seal puts a hidden credential into its member, sealed to the fleet's public keys: the
+// field is one of [sealing.Fields], and about what the event is about, in the organisation
+// that it is published for. A client secret is sealed for the server of the token URL,
+// which has to be set before. The errors are those of [sealing.Keyset.Seal].
+func (c *Credentials) Seal(keys sealing.Keyset, org, about, field string, credential []byte) error {
+	sealed, err := keys.Seal(sealing.Target{Org: org, About: about, Field: field, TokenURL: c.TokenURL}, credential)
+	if err == nil {
+		*c.hidden(field) = sealed
 	}
-	*s = v.Sealed
-	return nil
+	return err
 }

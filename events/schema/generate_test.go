@@ -19,6 +19,7 @@ import (
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/events/intake"
 	"github.com/rekindle-dev/rekindle/events/schema"
+	"github.com/rekindle-dev/rekindle/events/sealing"
 )
 
 var update = flag.Bool("update", false, "write the schemas")
@@ -213,8 +214,8 @@ func (c comments) value(of reflect.Type) node {
 	switch n := (node{Description: c[place(of)], Examples: closedSet(of)}); of {
 	case reflect.TypeFor[time.Time]():
 		return node{Type: "string", Format: "date-time"}
-	case reflect.TypeFor[intake.Sealed]():
-		n.Type, n.Required = "object", []string{"sealed"}
+	case reflect.TypeFor[sealing.Value]():
+		n.Type, n.Required, n.Description = "object", []string{"sealed"}, "A credential that is sealed to the fleet's public keys."
 		n.Properties = members{{"sealed", node{Type: "string", ContentEncoding: "base64", MinLength: 1}}}
 		return n
 	case reflect.TypeFor[[]byte]():

@@ -175,14 +175,14 @@ func TestValueRefuses(t *testing.T) {
 		return string(must(json.Marshal(map[string][]byte{"sealed": edit(bytes.Clone(sealed))})))
 	}
 	for name, sent := range map[string]string{
-		"text":            `"` + canary + `"`,
-		"text as sealed":  `{"sealed":"` + canary + `"}`,
-		"a number":        `7`,
-		"a list":          `["` + canary + `"]`,
-		"nothing in it":   `{}`,
-		"null in it":      `{"sealed":null}`,
-		"empty":           `{"sealed":""}`,
-		"more in it":      `{"sealed":"AA==","value":"` + canary + `"}`,
+		"text":           `"` + canary + `"`,
+		"text as sealed": `{"sealed":"` + canary + `"}`,
+		"a number":       `7`,
+		"a list":         `["` + canary + `"]`,
+		"nothing in it":  `{}`,
+		"null in it":     `{"sealed":null}`,
+		"empty":          `{"sealed":""}`,
+		"more in it":     `{"sealed":"AA==","value":"` + canary + `"}`,
 	} {
 		var value sealing.Value
 		err := value.UnmarshalJSON([]byte(sent))
