@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strings"
@@ -14,6 +15,8 @@ type Attributes struct {
 	ID, Source, Type, Subject, Org string
 	// Time is zero for none.
 	Time time.Time
+	// ContentType is the media type of the body; empty for JSON.
+	ContentType string
 	// Trace is a W3C traceparent, or empty.
 	Trace string
 }
@@ -48,9 +51,8 @@ const (
 	contentJSON = "application/json"
 )
 
-// Header writes the attributes, and that the body is JSON. What is empty is left
-// out, and so is a trace that is none. The values lie side by side, in one piece of
-// memory.
+// Header writes the attributes. What is empty is left out, and so is a trace that is
+// none. The values lie side by side, in one piece of memory.
 func (a Attributes) Header() Header {
 	all := [...]struct{ name, value string }{
 		{HeaderSpecVersion, specVersion},
@@ -59,7 +61,7 @@ func (a Attributes) Header() Header {
 		{HeaderType, escape(a.Type)},
 		{HeaderSubject, escape(a.Subject)},
 		{HeaderTime, timeOrNone(a.Time)},
-		{HeaderContentType, contentJSON},
+		{HeaderContentType, escape(cmp.Or(a.ContentType, contentJSON))},
 		{HeaderOrg, escape(a.Org)},
 		{HeaderTrace, traceOrNone(a.Trace)},
 	}
@@ -79,13 +81,14 @@ func (a Attributes) Header() Header {
 // its business.
 func ReadAttributes(h Header) (a Attributes, problems []error) {
 	note := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if v := h.Get(HeaderSpecVersion); v != specVersion {
-		note("header %s is %.20q, want %q", HeaderSpecVersion, v, specVersion)
-	}
+	var version, when string
 	for _, t := range [...]struct {
 		name string
 		to   *string
-	}{{HeaderID, &a.ID}, {HeaderSource, &a.Source}, {HeaderType, &a.Type}, {HeaderSubject, &a.Subject}, {HeaderOrg, &a.Org}} {
+	}{
+		{HeaderSpecVersion, &version}, {HeaderID, &a.ID}, {HeaderSource, &a.Source}, {HeaderType, &a.Type}, {HeaderSubject, &a.Subject},
+		{HeaderOrg, &a.Org}, {HeaderTime, &when}, {HeaderContentType, &a.ContentType},
+	} {
 		switch text, err := url.PathUnescape(h.Get(t.name)); {
 		case err != nil:
 			note("header %s is not percent-encoded", t.name)
@@ -95,12 +98,14 @@ func ReadAttributes(h Header) (a Attributes, problems []error) {
 			*t.to = text
 		}
 	}
-	if text := h.Get(HeaderTime); text != "" {
-		when, err := time.Parse(time.RFC3339Nano, text)
-		if err != nil {
+	if version != specVersion {
+		note("header %s is %.20q, want %q", HeaderSpecVersion, version, specVersion)
+	}
+	if when != "" {
+		var err error
+		if a.Time, err = time.Parse(time.RFC3339Nano, when); err != nil {
 			note("header %s is not an RFC 3339 time", HeaderTime)
 		}
-		a.Time = when
 	}
 	a.Trace = traceOrNone(h.Get(HeaderTrace))
 	return a, problems

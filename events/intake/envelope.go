@@ -59,7 +59,7 @@ func ReadEnvelope(subject string, h events.Header) (Envelope, []events.Problem) 
 		r.fault("header %s is another organisation than that of the subject", events.HeaderOrg)
 	}
 	r.readAbout(a.Subject)
-	r.readContentType(h)
+	r.readContentType(a.ContentType)
 	r.readReply(h)
 	return r.Envelope, r.problems
 }
@@ -135,8 +135,7 @@ func (r *reader) readAbout(about string) {
 
 // readContentType faults data that is no JSON. Without the header it is (CloudEvents
 // JSON format, section 3.1).
-func (r *reader) readContentType(h events.Header) {
-	sent := h.Get(events.HeaderContentType)
+func (r *reader) readContentType(sent string) {
 	if sent == "" {
 		return
 	}

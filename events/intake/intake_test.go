@@ -62,8 +62,8 @@ func samples() map[string]intake.Event {
 	created.Reply = "rekindle.v1.reply.0123456789ABCDEF=40TestOrg.ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	least := wrap("1", intake.SecretCreated{Property: property, Name: "n", TypeOf: "oauth2-linkedin"})
 	least.Trace = ""
-	strange := wrap("a b/%\"é€😀", intake.SecretDeleted{Which: intake.Which{Property: property, Name: "<b>&\u2028"}})
-	strange.Org, strange.Source = "My Company, Ünited", "//crm.example.test/größe 1"
+	strange := wrap("a b/%\"é€😀", intake.SecretDeleted{Which: intake.Which{Property: property, Name: "<b>\u2028&"}})
+	strange.Org, strange.Source = "My Company, Ünited", "//crm.example.test/gr%C3%B6%C3%9Fe?a=1"
 	return map[string]intake.Event{
 		"SecretCreated":       created,
 		"SecretCreated-least": least,
