@@ -16,6 +16,7 @@
 //	rekindle.v1.answer.<random>               the answer to one job, for who asked
 //	rekindle.v1.parked.<lane>.<secret>        what needs a person
 //	rekindle.v1.audit.<org>                   pages of the audit trail
+//	rekindle.v1.keyset                        requests for the public keyset
 //
 // An event is about a secret of an organisation, or about a provider
 // ("RegistrationExpiring") for the whole deployment: then <about> is the

@@ -18,6 +18,10 @@ const (
 	AllAudit  = Root + ".audit.*"
 )
 
+// KeysetSubject is where the fleet's public keyset is asked for: a request with any
+// body, or none, is answered with the JSON that sealing.Parse reads.
+const KeysetSubject = Root + ".keyset"
+
 // EventSubject is where an event of type t travels. About is as [Data] says; an
 // event about the deployment has no org, which its subject writes as "=".
 func EventSubject(org string, t Type, about string) string {

@@ -74,6 +74,7 @@ func (f *fleet) tasks() []run.Task {
 		f.sealing = f.ops.Readiness.Add("keyset")
 		f.sealing(false, "no exchanger has published the fleet's keyset yet")
 	}
+	add(f.runs(targetAPI), "keys", f.runKeys)
 	add(f.runs(targetAPI), targetAPI, f.runAPI)
 	return tasks
 }
@@ -228,6 +229,15 @@ func (f *fleet) runProjection(ctx context.Context, ready func()) error {
 		}
 	})
 	return f.api.Run(ctx, ready)
+}
+
+// runKeys tells publishers the fleet's public keyset, on NATS.
+func (f *fleet) runKeys(ctx context.Context, ready func()) error {
+	ready()
+	return f.bus.AnswerKeyset(ctx, func() ([]byte, error) {
+		body, _, err := f.api.PublicKeyset()
+		return body, err
+	})
 }
 
 func (f *fleet) runAPI(ctx context.Context, ready func()) error {

@@ -31,6 +31,18 @@ func (p *projection) readKeyset(c state.Change) (func(), error) {
 	}, nil
 }
 
+// PublicKeyset returns the JSON of the fleet's public keyset, which publishers seal to,
+// and a tag that changes with it, or ErrNotReady.
+func (s *Service) PublicKeyset() (body []byte, tag string, err error) {
+	keyset, known := s.keyset()
+	if !known {
+		_, err := s.sealer()
+		return nil, "", err
+	}
+	body, err = json.Marshal(keyset)
+	return body, keyset.Fingerprint(), err
+}
+
 // sealer returns the sealer for the fleet's keyset, or ErrNotReady.
 func (s *Service) sealer() (*seal.Sealer, error) {
 	s.view.mu.RLock()

@@ -71,6 +71,7 @@ func New(d Deps) http.Handler {
 	}
 	door.mux.HandleFunc("GET /heartbeat", heartbeat)
 	door.mux.HandleFunc("GET /openapi.yaml", description)
+	door.mux.HandleFunc("GET /keyset", door.keyset)
 	for _, r := range door.routes() {
 		door.mux.HandleFunc(r.pattern, door.handler(r))
 	}
@@ -191,4 +192,22 @@ func heartbeat(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.Stat
 func description(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/yaml") // RFC 9512
 	io.WriteString(w, api.OpenAPI)                     // the client may have gone; there is nobody to tell
+}
+
+// keyset sends the fleet's public keyset, to anybody: what publishers seal to. They may
+// keep it for an hour, for what is sealed to a key that was replaced opens still.
+func (d *door) keyset(w http.ResponseWriter, r *http.Request) {
+	body, tag, err := d.service.PublicKeyset()
+	if err != nil {
+		d.refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "public, max-age=3600")
+	w.Header().Set("ETag", `"`+tag+`"`)
+	if strings.Contains(r.Header.Get("If-None-Match"), `"`+tag+`"`) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(body) //nolint:errcheck // the client may have gone; there is nobody to tell
 }
