@@ -53,7 +53,7 @@ func describeCommands(root *cobra.Command) string {
 	})
 	for _, group := range root.Commands() {
 		if !group.HasSubCommands() {
-			if slices.Contains([]string{"import", "export", "keygen"}, group.Name()) {
+			if slices.Contains([]string{"import", "export", "keygen", "seal"}, group.Name()) {
 				describe(&b, "##", group)
 			}
 			continue

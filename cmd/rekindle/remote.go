@@ -132,6 +132,21 @@ func (r *remote) command(c cobra.Command, p positional, do func(context.Context,
 
 // open reads the flags of the remote and the bearer token.
 func (r *remote) open(c *cobra.Command) (*session, error) {
+	s, err := r.stranger(c)
+	if err != nil {
+		return nil, err
+	}
+	token, from, err := r.token()
+	if err != nil {
+		return nil, &codedError{exitNoServer, err}
+	}
+	s.client, s.tokenOf = client.New(r.server, token).In(r.org), from
+	return s, nil
+}
+
+// stranger reads the flags of the remote for a session without a bearer token, which
+// can ask what anybody may.
+func (r *remote) stranger(c *cobra.Command) (*session, error) {
 	for _, flags := range []*pflag.FlagSet{c.InheritedFlags(), c.PersistentFlags()} {
 		if err := config.BindEnv(flags, envPrefix, os.LookupEnv); err != nil {
 			return nil, &usageError{err}
@@ -146,12 +161,8 @@ func (r *remote) open(c *cobra.Command) (*session, error) {
 	if unprintable := func(c rune) bool { return c < ' ' || c > '~' }; strings.ContainsFunc(r.org, unprintable) {
 		return nil, &usageError{errors.New("--org: not an organisation; use printable ASCII characters")}
 	}
-	token, from, err := r.token()
-	if err != nil {
-		return nil, &codedError{exitNoServer, err}
-	}
 	return &session{
-		remote: r, client: client.New(r.server, token).In(r.org), tokenOf: from,
+		remote: r, client: client.New(r.server, ""),
 		in: c.InOrStdin(), out: c.OutOrStdout(), err: c.ErrOrStderr(), now: time.Now,
 	}, nil
 }
