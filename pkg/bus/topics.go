@@ -321,7 +321,7 @@ func (s *subscription) giveBack() {
 func (s *subscription) deliver(ctx context.Context, m *nats.Msg) {
 	s.slots <- struct{}{}
 	given := unwrap(m)
-	ctx, cancel := context.WithCancel(traced(ctx, m.Header))
+	ctx, cancel := context.WithCancel(context.WithValue(traced(ctx, m.Header), deliveryKey{}, m))
 	given.SetContext(ctx)
 	s.waiting.Go(func() {
 		defer func() { <-s.slots }()
@@ -332,6 +332,16 @@ func (s *subscription) deliver(ctx context.Context, m *nats.Msg) {
 	case s.out <- given:
 	case <-ctx.Done():
 	}
+}
+
+// deliveryKey is the key of the delivery in the context of a Watermill message.
+type deliveryKey struct{}
+
+// delivery returns what the server has delivered as m: all of its header, and where it
+// lies. It is nil for a message that no [Bus.Subscriber] has made.
+func delivery(m *watermill.Message) *nats.Msg {
+	d, _ := m.Context().Value(deliveryKey{}).(*nats.Msg)
+	return d
 }
 
 // await keeps a message from others until it is acked or refused, or ctx ends.

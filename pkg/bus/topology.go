@@ -23,6 +23,7 @@ const (
 	streamJobs   = "JOBS"
 	streamParked = "PARKED"
 	streamAudit  = "AUDIT"
+	streamIntake = "INTAKE"
 
 	consumerExchanger = "exchanger"
 	consumerAudit     = "audit"
@@ -43,6 +44,12 @@ const (
 	// eventsDuplicates is how long a repeated event is recognised by its id.
 	eventsDuplicates = 2 * time.Minute
 	maxParkedPer     = 10
+	// keepIntake is how long what upstream systems publish waits for a fleet that is away;
+	// maxIntake is how much of it. What has no room is refused, and its publisher told.
+	keepIntake = 7 * 24 * time.Hour
+	maxIntake  = 256 << 20
+	// leastDuplicates is the least that a server takes for none.
+	leastDuplicates = 100 * time.Millisecond
 )
 
 // How long and how much of the audit trail is kept, unless a [Config] says otherwise.
@@ -87,6 +94,15 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 		Compression: jetstream.S2Compression,
 		// Nobody takes a page out, or all of them, by a command.
 		DenyDelete: true, DenyPurge: true,
+	}, {
+		Name: streamIntake, Description: "what upstream systems ask for, until it is done or refused",
+		Subjects: []string{publishedIntake}, Retention: jetstream.WorkQueuePolicy, MaxAge: keepIntake, MaxBytes: maxIntake,
+		MaxMsgSize: 2 * events.MaxBody, Discard: jetstream.DiscardNew,
+		SubjectTransform: &jetstream.SubjectTransformConfig{Source: publishedIntake, Destination: queuedIntake},
+		// Publishers of all organisations share the ids by which the server would know a
+		// message again: with one of these, one could have another's message dropped. What
+		// comes twice is known by what the fleet remembers.
+		Duplicates: leastDuplicates,
 	}}
 	for _, bucket := range state.Buckets() {
 		all = append(all, keep(bucket))
@@ -104,7 +120,7 @@ func keep(bucket state.Bucket) jetstream.StreamConfig {
 		AllowAtomicPublish: true, AllowMsgTTL: true,
 		// The least there is: no write has a message id, and a server that starts
 		// reads whatever came within this time to learn the ids.
-		Duplicates: 100 * time.Millisecond,
+		Duplicates: leastDuplicates,
 	}
 }
 
@@ -116,7 +132,7 @@ func prefixOf(bucket state.Bucket) string { return "$KV." + string(bucket) + "."
 // every change of what is declared here: while two versions of the program run
 // side by side, the older one leaves alone what the newer has declared.
 const (
-	topologyVersion = 4
+	topologyVersion = 5
 	topologyKey     = "rekindle-topology"
 )
 

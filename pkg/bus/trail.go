@@ -24,33 +24,41 @@ func trailPause(deliveries uint64) time.Duration {
 // before anything behind it, and so may be what it has dealt with. A group that is new
 // begins at what is written from then on.
 func (b *Bus) Pages(ctx context.Context, group string, handle func(ctx context.Context, page []byte) error) error {
-	router, err := watermill.NewRouter(watermill.RouterConfig{}, routerLog{b.log})
+	router, err := watermill.NewRouter(watermill.RouterConfig{}, routerLog{b.log, "a part of the audit trail will be handed over again"})
 	if err != nil {
 		return err
 	}
 	pattern := events.AllAudit[strings.LastIndex(events.AllAudit, ".")+1:]
 	router.AddConsumerHandler(group, pattern, b.Subscriber(Topics{
 		Stream: streamAudit, Prefix: strings.TrimSuffix(events.AllAudit, pattern), Group: group, FromNow: true, Pause: trailPause,
-	}), func(m *watermill.Message) (err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				err = errPanic
-			}
-		}()
-		return handle(m.Context(), m.Payload)
-	})
+	}), recovering(func(m *watermill.Message) error { return handle(m.Context(), m.Payload) }))
 	if err := router.Run(ctx); ctx.Err() == nil {
 		return err
 	}
 	return ctx.Err()
 }
 
-// routerLog tells what a router has to say.
-type routerLog struct{ log *slog.Logger }
+// recovering makes an error of a panic.
+func recovering(handle watermill.NoPublishHandlerFunc) watermill.NoPublishHandlerFunc {
+	return func(m *watermill.Message) (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = errPanic
+			}
+		}()
+		return handle(m)
+	}
+}
+
+// routerLog tells what a router has to say: that something will come again.
+type routerLog struct {
+	log   *slog.Logger
+	again string
+}
 
 // Error implements watermill.LoggerAdapter. What a handler fails with, it has told itself.
 func (l routerLog) Error(msg string, err error, _ mill.LogFields) {
-	l.log.Warn("a part of the audit trail will be handed over again", "reason", msg, "error", err)
+	l.log.Warn(l.again, "reason", msg, "error", err)
 }
 
 // Info implements watermill.LoggerAdapter.

@@ -47,6 +47,19 @@ type Message struct {
 // interrupted message comes again and does not count as failed.
 type Handler func(ctx context.Context, m Message) error
 
+// Letter is a message that a stranger has published, as it is: nothing in it is to be
+// trusted, and it may hold what must not be shown.
+type Letter struct {
+	// Subject is where it was published: what the server admitted its publisher to.
+	Subject string
+	Header  map[string][]string
+	Body    []byte
+	// Place is its number in the queue: later ones have higher numbers.
+	Place uint64
+	// At is when the queue took it.
+	At time.Time
+}
+
 // Parked is a message that was set aside, as far as it may be shown: what strangers
 // may have written into its header is in it only where it is a word of printable
 // ASCII, and nothing of its body but the names and kinds of members.

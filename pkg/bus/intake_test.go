@@ -1,0 +1,195 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/work"
+)
+
+// upstream publishes as anybody who speaks NATS does.
+func upstream(t *testing.T, b *Bus, subject, body string, header nats.Header) {
+	t.Helper()
+	m := nats.NewMsg(events.Root + ".intake." + subject)
+	m.Data, m.Header = []byte(body), header
+	if _, err := b.js.PublishMsg(t.Context(), m); err != nil {
+		t.Fatalf("publish to %s: %v", m.Subject, err)
+	}
+}
+
+// takeIntake hands over to handle until the test ends, or the function that it returns was called.
+func takeIntake(t *testing.T, b *Bus, handle func(context.Context, work.Letter) error) (stop func()) {
+	t.Helper()
+	queue, err := b.Intake(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- queue.Take(ctx, func() { close(ready) }, handle) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("it ended with %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	return stop
+}
+
+// TestIntakeKeepsOrder has two processes share what several upstreams have published, of
+// which every third message is refused at first, and wants the order of each key.
+func TestIntakeKeepsOrder(t *testing.T) {
+	t.Parallel()
+	const orgs, keys, each = 2, 20, 6
+	s := newServer(t, nil)
+	var mu sync.Mutex
+	got, tries, all := map[string][]string{}, map[uint64]int{}, make(chan struct{})
+	handle := func(_ context.Context, l work.Letter) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if tries[l.Place]++; l.Place%3 == 0 && tries[l.Place] == 1 {
+			return errors.New("not now")
+		}
+		if l.Place%17 == 0 && tries[l.Place] == 1 {
+			panic("not now")
+		}
+		got[l.Subject] = append(got[l.Subject], string(l.Body))
+		if len(got[l.Subject]) == each && len(got) == orgs*keys {
+			for _, bodies := range got {
+				if len(bodies) < each {
+					return nil
+				}
+			}
+			close(all)
+		}
+		return nil
+	}
+	b := connect(t, s.config(t), usual())
+	want := map[string][]string{}
+	for i := range each {
+		for org := range orgs {
+			for key := range keys {
+				subject := fmt.Sprintf("o%d.SecretUpdated.k%d", org, key)
+				upstream(t, b, subject, strconv.Itoa(i), nil)
+				want[events.Root+".intake."+subject] = append(want[events.Root+".intake."+subject], strconv.Itoa(i))
+			}
+		}
+	}
+	takeIntake(t, b, handle)
+	takeIntake(t, connect(t, s.config(t), usual()), handle)
+	<-all
+	mu.Lock()
+	defer mu.Unlock()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestIntakeErases looks for what was erased in every file of the server, before it is acked
+// and when a process dies in between; what is behind it is handed over all the same.
+func TestIntakeErases(t *testing.T) {
+	t.Parallel()
+	const canary = "plaintext-canary-5d1c"
+	s := newServer(t, nil)
+	b := connect(t, s.config(t), usual())
+	queue, err := b.Intake(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	erased := make(chan bool)
+	erase := func(ctx context.Context, l work.Letter) error {
+		for range 2 { // and again, which is no error
+			if err := queue.Erase(ctx, l.Place); err != nil {
+				t.Errorf("erase: %v", err)
+			}
+		}
+		erased <- lies(t, s.opts.StoreDir, canary)
+		return nil
+	}
+	upstream(t, b, "org.SecretCreated.key", canary, nil)
+	upstream(t, b, "org.SecretCreated.key", "behind it", nil)
+	if !lies(t, s.opts.StoreDir, canary) {
+		t.Fatal("the message was never in the files")
+	}
+	dying, died := make(chan uint64), make(chan struct{})
+	stop := takeIntake(t, b, func(ctx context.Context, l work.Letter) error {
+		if string(l.Body) != canary {
+			return errors.New("not mine")
+		}
+		go erase(ctx, l)
+		dying <- l.Place
+		<-ctx.Done() // it dies here
+		close(died)
+		return ctx.Err()
+	})
+	<-dying
+	if <-erased {
+		t.Error("an erased message lies in the files")
+	}
+	stop()
+	<-died
+	bodies := make(chan string, 3)
+	takeIntake(t, b, func(_ context.Context, l work.Letter) error {
+		bodies <- string(l.Body)
+		return nil
+	})
+	if body := <-bodies; body != "behind it" {
+		t.Errorf("got %q", body)
+	}
+}
+
+// lies reports whether a file below dir has the text.
+func lies(t *testing.T, dir, text string) (found bool) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		body, err := os.ReadFile(path)
+		found = found || bytes.Contains(body, []byte(text))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// TestIntakeRefusesToHoldMore: what is no subject of a request is stored by nobody, and
+// neither is what is too large; both publishers are told.
+func TestIntakeRefusesToHoldMore(t *testing.T) {
+	t.Parallel()
+	b := connect(t, newServer(t, nil).config(t), usual())
+	publish := func(subject, body string) error {
+		_, err := b.js.Publish(t.Context(), subject, []byte(body), jetstream.WithRetryAttempts(0))
+		return err
+	}
+	for _, subject := range []string{".intake.org.SecretCreated", ".intake.0.org.SecretCreated.key", ".queued.0.org.SecretCreated.key"} {
+		if err := publish(events.Root+subject, "{}"); !errors.Is(err, jetstream.ErrNoStreamResponse) {
+			t.Errorf("%s: %v", subject, err)
+		}
+	}
+	large := string(make([]byte, 2*events.MaxBody+1))
+	if err := publish(events.Root+".intake.org.SecretCreated.key", large); err == nil {
+		t.Error("too large a message was stored")
+	}
+}
