@@ -96,6 +96,9 @@ const passingTTL = time.Second
 
 func (s *State) message(w state.Write) *nats.Msg {
 	m := s.of(w.Key).message(w.Key, w.Value, uint64(w.Expect))
+	if w.Life > 0 {
+		m.Header.Set(jetstream.MsgTTLHeader, w.Life.String())
+	}
 	if w.Value == nil {
 		m.Header.Set(headerOperation, operationDelete)
 		life := markerTTL

@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // CheckKey returns nil for a key as the package comment describes it, not
@@ -43,8 +44,8 @@ func CheckPatterns(patterns []string) error {
 
 // CheckWrites returns nil for writes that a store can commit together: between
 // 1 and MaxCommit of them, each under a good key of its own, all in one bucket,
-// with a value of 1 to MaxValue bytes or a removal that expects a revision. Its
-// error is ErrMalformed.
+// with a value of 1 to MaxValue bytes or a removal that expects a revision, and a life
+// of whole seconds if any. Its error is ErrMalformed.
 func CheckWrites(writes []Write) error {
 	if len(writes) == 0 || len(writes) > MaxCommit {
 		return fmt.Errorf("%w commit: %d writes, between 1 and %d are allowed", ErrMalformed, len(writes), MaxCommit)
@@ -61,6 +62,8 @@ func CheckWrites(writes []Write) error {
 			return fmt.Errorf("%w commit: %.80s and %.80s are kept in two buckets", ErrMalformed, writes[0].Key, w.Key)
 		case w.Value == nil && w.Expect == 0:
 			return fmt.Errorf("%w commit: the removal of %s expects no revision", ErrMalformed, w.Key)
+		case w.Life < 0 || w.Life%time.Second != 0 || w.Life > 0 && w.Value == nil:
+			return fmt.Errorf("%w commit: %s cannot have a life of %v", ErrMalformed, w.Key, w.Life)
 		case w.Value != nil && len(w.Value) == 0:
 			return fmt.Errorf("%w commit: the value of %s is empty", ErrMalformed, w.Key)
 		case len(w.Value) > MaxValue:

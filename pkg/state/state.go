@@ -18,6 +18,7 @@
 //	element.<DE> library.<LB> build.<BL> hold.<EN>
 //	                        what is made of secrets, and which library an environment holds
 //	outbox.<id>             what is to be told of a change, until it is
+//	intake.<hash>           what came of an event that an upstream published, for a week
 //	keyset.fleet            the public keys everything is sealed to
 //	endpoint.<host>         how a provider's host fares, and whom it asked for patience
 //	callback.<CB>           who is to be told of what happens
@@ -34,6 +35,7 @@ package state
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Revision is a counter of writes, over all keys of a bucket. It orders changes and
@@ -62,6 +64,9 @@ type Write struct {
 	// Expect is the revision the record must still have, 0 for none. A removal
 	// always expects one.
 	Expect Revision
+	// Life is after how long the record goes by itself, in whole seconds, 0 for never. No
+	// follower is told when it does.
+	Life time.Duration
 }
 
 // Change is one change that a follower is told.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
@@ -28,6 +29,7 @@ var _ state.Store = (*Store)(nil)
 type record struct {
 	value    []byte
 	revision state.Revision
+	end      time.Time // zero for none
 }
 
 // New returns an empty store.
@@ -42,6 +44,7 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, state.Revision, er
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.expire(key)
 	r, ok := s.records[key]
 	if !ok {
 		return nil, 0, state.ErrNotFound
@@ -57,6 +60,7 @@ func (s *Store) Commit(ctx context.Context, writes ...state.Write) (state.Revisi
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range writes {
+		s.expire(w.Key)
 		if s.records[w.Key].revision != w.Expect {
 			return 0, state.ErrConflict
 		}
@@ -71,13 +75,23 @@ func (s *Store) Commit(ctx context.Context, writes ...state.Write) (state.Revisi
 func (s *Store) write(w state.Write) {
 	revision := s.revisions[state.BucketOf(w.Key)] + 1
 	s.revisions[state.BucketOf(w.Key)] = revision
-	if w.Value == nil {
+	switch {
+	case w.Value == nil:
 		delete(s.records, w.Key)
-	} else {
-		s.records[w.Key] = record{bytes.Clone(w.Value), revision}
+	case w.Life > 0:
+		s.records[w.Key] = record{bytes.Clone(w.Value), revision, time.Now().Add(w.Life)}
+	default:
+		s.records[w.Key] = record{value: bytes.Clone(w.Value), revision: revision}
 	}
 	for f := range s.followers {
 		f.tell(w.Key, w.Value, revision)
+	}
+}
+
+// expire removes a record whose life is over. The caller holds mu.
+func (s *Store) expire(key string) {
+	if end := s.records[key].end; !end.IsZero() && !time.Now().Before(end) {
+		delete(s.records, key)
 	}
 }
 
@@ -113,6 +127,9 @@ func (s *Store) join(patterns []string) *follower {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for key := range s.records {
+		s.expire(key)
+	}
 	for key, r := range s.records {
 		f.tell(key, r.value, r.revision)
 	}

@@ -32,6 +32,7 @@ func Suite(t *testing.T, open func(t *testing.T) state.Store) {
 		{"all or nothing", testAtomic},
 		{"mixed commit", testMixed},
 		{"largest", testLargest},
+		{"life", testLife},
 		{"buckets", testBuckets},
 		{"malformed", testMalformed},
 		{"ended context", testEndedContext},
@@ -230,6 +231,42 @@ func testMixed(t *testing.T, st state.Store) {
 	expect(t, st, "a.1", "")
 	expect(t, st, "a.2", "TWO")
 	expect(t, st, "a.3", "three")
+}
+
+// testLife holds that a record goes when its life is over, not before, and that its place is
+// free then; a write without a life gives it none.
+func testLife(t *testing.T, st state.Store) {
+	const life = 2 * time.Second
+	born := time.Now()
+	passing := put("a.1", "passing", 0)
+	passing.Life = life
+	kept := put("a.2", "short", 0)
+	kept.Life = life
+	commit(t, st, put("a.3", "kept", 0), passing, kept)
+	commit(t, st, put("a.2", "kept", expect(t, st, "a.2", "short")))
+	for ctx := patient(t); ; {
+		_, err := st.Commit(ctx, put("a.1", "again", 0))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, state.ErrConflict) {
+			t.Fatal(err)
+		}
+	}
+	if lived := time.Since(born); lived < life/2 {
+		t.Errorf("the record was gone after %v", lived)
+	}
+	expect(t, st, "a.1", "again")
+	expect(t, st, "a.2", "kept")
+	expect(t, st, "a.3", "kept")
+	for _, wrong := range []time.Duration{-time.Second, time.Millisecond} {
+		w := put("a.4", "v", 0)
+		w.Life = wrong
+		refuse(t, st, state.ErrMalformed, w)
+	}
+	gone := remove("a.3", expect(t, st, "a.3", "kept"))
+	gone.Life = life
+	refuse(t, st, state.ErrMalformed, gone)
 }
 
 func testLargest(t *testing.T, st state.Store) {
