@@ -21,6 +21,8 @@ type Changed struct {
 	Dialog *Dialog
 	// Test is what a test found; nil when none was made.
 	Test *Test
+	// Unchanged tells that it was as was asked for already.
+	Unchanged bool
 }
 
 // Action is what a change is to do besides (contract A8).
@@ -242,7 +244,7 @@ func (s *Service) retrySecret(ctx context.Context, who Caller, current *secret.S
 		return nil, err
 	}
 	s.see(ctx, rev)
-	return &Changed{Secret: retried, Dialog: opened}, nil
+	return &Changed{Secret: retried, Dialog: opened, Unchanged: rev == 0}, nil
 }
 
 // reauthorizeSecret opens a dialog for another consent. The grant in use serves

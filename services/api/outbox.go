@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,14 +99,21 @@ func (s *Service) write(ctx context.Context, d deed, writes ...state.Write) (sta
 	if err != nil {
 		return 0, err
 	}
+	memory, err := s.answered(ctx, d, p)
+	if err != nil {
+		return 0, err
+	}
 	w, err := p.write()
 	if err != nil {
 		return 0, err
 	}
 	// The parcel goes first: the revision that is returned is that of the records.
-	rev, err := s.deps.State.Commit(ctx, append([]state.Write{w}, writes...)...)
-	if err == nil {
+	rev, err := s.deps.State.Commit(ctx, slices.Concat([]state.Write{w}, memory, writes)...)
+	switch {
+	case err == nil:
 		s.tell(ctx, p)
+	case errors.Is(err, state.ErrConflict) && s.repeated(ctx, d.who):
+		return 0, ErrRepeated
 	}
 	return rev, err
 }

@@ -95,8 +95,8 @@ func refuse(code Code, pointer, detail string) error {
 
 // unavailable makes of a failure of the state what callers are told.
 func unavailable(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, ErrRepeated) {
+		return err
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }

@@ -57,7 +57,7 @@ func (s *Service) updateSecret(ctx context.Context, who Caller, current *secret.
 		return nil, err
 	}
 	s.see(ctx, rev)
-	return &Changed{Secret: updated, Dialog: opened}, nil
+	return &Changed{Secret: updated, Dialog: opened, Unchanged: rev == 0}, nil
 }
 
 // update is a plain update as it was sent.

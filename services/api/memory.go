@@ -1,0 +1,142 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+)
+
+// What an upstream system asks for in an event is done once, however often the event
+// comes: what came of it is written in the same commit, under a key that is the event's.
+// Whoever comes second fails that commit.
+//
+// A refusal is written there too, for a moment and by itself. It is no answer to whoever
+// asks again, only a fence: to find nothing remembered may be to read a replica that is
+// behind, and nothing may be refused on that alone.
+
+const (
+	// remember is for how long it is known that an event was carried out: as long as one
+	// may lie in the queue.
+	remember = 7 * 24 * time.Hour
+	// rememberRefused outlives what any replica is behind.
+	rememberRefused = time.Minute
+)
+
+// ErrRepeated: what is asked for is done, or refused, already; ask what is remembered of it.
+var ErrRepeated = errors.New("the event was dealt with before")
+
+// Event is an event of an upstream system that a use case is carried out for, which is
+// done once. It is for one attempt.
+type Event struct {
+	// Source and ID tell it from all others of its organisation.
+	Source, ID string
+	// Type is its CloudEvents type.
+	Type string
+
+	known state.Revision // of what is remembered of it
+}
+
+// Accepted says that the event was carried out, and what of it can be seen.
+func (e *Event) Accepted(n *secret.Secret) events.Accepted {
+	return events.Accepted{
+		Event: e.ID, EventSource: e.Source, EventType: e.Type,
+		Secret: n.ID, Property: n.Property, Environment: n.Environment, Name: n.Name, Kind: string(n.Kind),
+	}
+}
+
+// Answer is the answer to the event as it is published. Its id is the same whoever answers,
+// so answering again does no harm. Place is where the event lay that is refused, as the
+// same event may be refused more than once.
+func (e *Event) Answer(org string, data events.Data, at time.Time, trace string, place uint64) events.Event {
+	_, id := state.Split(state.IntakeKey(org, e.Source, e.ID))
+	if data.Type() == events.TypeRejected {
+		id += ".rejected." + strconv.FormatUint(place, 10)
+	} else {
+		id += ".accepted"
+	}
+	return events.Event{ID: id, Source: source, Org: org, Time: at, Trace: trace, Data: data}
+}
+
+// memory is what is remembered of an event.
+type memory struct {
+	At time.Time `json:"at"`
+	// Accepted is nil for one that was refused.
+	Accepted *events.Accepted `json:"accepted,omitempty"`
+}
+
+// Recall returns how an event was answered that was carried out, nil for one that was not,
+// or ErrUnavailable.
+func (s *Service) Recall(ctx context.Context, org string, e *Event) (*events.Accepted, error) {
+	key := state.IntakeKey(org, e.Source, e.ID)
+	found, rev, err := read[memory](ctx, s, key)
+	if errors.Is(err, ErrNotFound) {
+		e.known = 0
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.known = rev
+	return found.Accepted, nil
+}
+
+// Refuse notes that an event is refused. It returns ErrRepeated if something is remembered
+// of it that the last Recall has not found, and ErrUnavailable.
+func (s *Service) Refuse(ctx context.Context, org string, e *Event) error {
+	w, err := e.remembered(org, memory{At: s.now()}, rememberRefused)
+	if err != nil {
+		return err
+	}
+	_, err = s.quietly(ctx, w)
+	if errors.Is(err, state.ErrConflict) {
+		return ErrRepeated
+	}
+	return unavailable(err)
+}
+
+// remembered is the write that remembers the event.
+func (e *Event) remembered(org string, m memory, life time.Duration) (state.Write, error) {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return state.Write{}, fmt.Errorf("encode what is remembered: %w", err)
+	}
+	return state.Write{Key: state.IntakeKey(org, e.Source, e.ID), Value: body, Expect: e.known, Life: life}, nil
+}
+
+// answered puts the answer to the caller's event into the parcel of what was done for it, and
+// returns the write that remembers it; none for a caller of another kind.
+func (s *Service) answered(ctx context.Context, d deed, p *parcel) ([]state.Write, error) {
+	e := d.who.Event
+	if e == nil {
+		return nil, nil
+	}
+	of, ok := d.of.(tellSecret)
+	if !ok {
+		return nil, errUntold
+	}
+	accepted, now := e.Accepted(of.Secret), s.now()
+	header, body, err := events.Encode(e.Answer(d.who.Org, accepted, now, traceparent(ctx), 0))
+	if err != nil {
+		return nil, err
+	}
+	p.Events = append(p.Events, letter{header, body})
+	w, err := e.remembered(d.who.Org, memory{now, &accepted}, remember)
+	return []state.Write{w}, err
+}
+
+// repeated tells a commit that failed because another has done the same from one that
+// failed for its own sake.
+func (s *Service) repeated(ctx context.Context, who Caller) bool {
+	if who.Event == nil {
+		return false
+	}
+	_, rev, err := s.deps.State.Get(ctx, state.IntakeKey(who.Org, who.Event.Source, who.Event.ID))
+	return err == nil && rev != who.Event.known
+}
