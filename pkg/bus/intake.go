@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/events/intake"
 	"github.com/rekindle-dev/rekindle/pkg/work"
 )
 
@@ -23,7 +24,7 @@ import (
 // of a key holds over all processes, and one key holds up only what shares its partition.
 const (
 	partitions      = 16
-	publishedIntake = events.Root + ".intake.*.*.*"
+	publishedIntake = intake.AllIntake
 	prefixQueued    = events.Root + ".queued."
 	queuedIntake    = prefixQueued + "{{partition(16,1,3)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}"
 )
@@ -89,6 +90,7 @@ func (i *Intake) Take(ctx context.Context, ready func(), handle func(ctx context
 var (
 	errNoDelivery = errors.New("a message without its place in the stream")
 	errNotErased  = errors.New("the server did not erase a message")
+	errNoReply    = errors.New("no subject for replies to the organisation")
 )
 
 // letter is the message as it was published.
@@ -102,7 +104,7 @@ func letter(m *nats.Msg) (work.Letter, error) {
 	}
 	_, subject, _ := strings.Cut(strings.TrimPrefix(m.Subject, prefixQueued), ".")
 	return work.Letter{
-		Subject: events.Root + ".intake." + subject, Header: m.Header, Body: m.Data,
+		Subject: strings.TrimSuffix(intake.AllIntake, "*.*.*") + subject, Header: m.Header, Body: m.Data,
 		Place: meta.Sequence.Stream, At: meta.Timestamp,
 	}, nil
 }
@@ -135,4 +137,23 @@ func (i *Intake) Erase(ctx context.Context, place uint64) error {
 		return translate(erased.Error)
 	}
 	return errNotErased
+}
+
+// Reply sends an answer to whoever waits for it, and returns when the server has it. It goes
+// nowhere but to replies of the organisation that the answer is of, whatever is asked for.
+func (i *Intake) Reply(ctx context.Context, to string, answer events.Event) error {
+	if !intake.IsReplySubject(answer.Org, to) {
+		return errNoReply
+	}
+	m, err := message(ctx, answer)
+	if err != nil {
+		return err
+	}
+	m.Subject = to
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if err := i.b.nc.PublishMsg(m); err != nil {
+		return translate(err)
+	}
+	return translate(i.b.nc.FlushWithContext(ctx))
 }

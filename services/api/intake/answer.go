@@ -1,0 +1,109 @@
+package intake
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/services/api"
+)
+
+// nameless is how an event is called that has no id that can be used.
+func nameless(place uint64) string { return "INTAKE." + strconv.FormatUint(place, 10) }
+
+// accept answers an event that is carried out. What was changed has announced the answer
+// already; it is announced here when nothing was.
+func (d *Door) accept(ctx context.Context, r *request, changed *api.Changed) error {
+	accepted := r.event.Accepted(changed.Secret)
+	result := resultAccepted
+	if changed.Unchanged {
+		result = resultUnchanged
+		if err := d.publish(ctx, r.answer(d, accepted)); err != nil {
+			return err
+		}
+	}
+	if changed.Dialog != nil {
+		accepted.AuthorizationURL, accepted.AuthorizeUntil = changed.Dialog.URL, changed.Dialog.Until
+	}
+	d.settled(r, result)
+	return d.reply(ctx, r, accepted)
+}
+
+// reject answers an event that is refused: among the facts, so that a crash leaves the
+// answer; then it is erased; then whoever waits is told.
+func (d *Door) reject(ctx context.Context, r *request, problems []events.Problem) error {
+	rejected := events.Rejected{Event: r.event.ID, EventSource: r.Source, EventType: r.CEType, Problems: bound(problems)}
+	if err := d.publish(ctx, r.answer(d, rejected)); err != nil {
+		return err
+	}
+	if err := d.deps.Queue.Erase(ctx, r.Place); err != nil {
+		return fmt.Errorf("%w: erase: %w", api.ErrUnavailable, err)
+	}
+	d.settled(r, resultRejected)
+	return d.reply(ctx, r, rejected)
+}
+
+// answer is an answer as it is published.
+func (r *request) answer(d *Door, data events.Data) events.Event {
+	return r.event.Answer(r.Org, data, d.deps.Now().UTC(), r.Trace, r.Place)
+}
+
+func (d *Door) publish(ctx context.Context, answer events.Event) error {
+	if err := d.deps.Events.Publish(ctx, answer); err != nil {
+		return fmt.Errorf("%w: publish: %w", api.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// reply tells whoever waits for it.
+func (d *Door) reply(ctx context.Context, r *request, data events.Data) error {
+	if r.Reply == "" {
+		return nil
+	}
+	if err := d.deps.Queue.Reply(ctx, r.Reply, r.answer(d, data)); err != nil {
+		return fmt.Errorf("%w: reply: %w", api.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// Bounds of a refusal: one that says more than this is no easier to mend.
+const (
+	maxProblems = 50
+	maxText     = 512
+)
+
+// codeInternal is the code of what is no fault of the publisher.
+const codeInternal = "internal-error"
+
+func internalError() events.Problem {
+	return events.Problem{Code: codeInternal, Detail: "something went wrong here, several times; the log of the api has it. Publish the event again when that is mended"}
+}
+
+func tooLarge(size int) events.Problem {
+	return events.Problem{Code: string(api.InvalidJSON), Detail: fmt.Sprintf("the data has %d bytes, at most %d are allowed", size, events.MaxBody)}
+}
+
+func problemsOf(refused *api.RefusedError) []events.Problem {
+	problems := make([]events.Problem, len(refused.Problems))
+	for i, p := range refused.Problems {
+		problems[i] = events.Problem{Code: string(p.Code), Pointer: p.Pointer, Detail: p.Detail}
+	}
+	return problems
+}
+
+// bound keeps an answer to what an event can hold.
+func bound(problems []events.Problem) []events.Problem {
+	problems = problems[:min(len(problems), maxProblems)]
+	for i, p := range problems {
+		problems[i].Pointer, problems[i].Detail = cut(p.Pointer), cut(p.Detail)
+	}
+	return problems
+}
+
+func cut(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return string([]rune(text[:maxText])) + "…"
+}

@@ -1,0 +1,205 @@
+// Package intake is the door for events: it takes what upstream systems publish and has the
+// use cases of package api carry it out, the same that HTTP requests run.
+//
+// It promises
+//   - that each event is answered: with Accepted or Rejected among the fleet's facts, and
+//     on the reply subject it names;
+//   - that each is carried out once, whatever dies in between and however often it comes,
+//     for as long as what came of it is remembered;
+//   - that those of one key are carried out in the order in which they were stored;
+//   - that none holds up those behind it: what no repetition cures is refused;
+//   - that what is refused is erased before its publisher is told. Nothing of it is
+//     logged, quoted or kept.
+//
+// The order of effects, with what a crash leaves, is in docs/intake.md.
+package intake
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/events/intake"
+	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/pkg/work"
+	"github.com/rekindle-dev/rekindle/services/api"
+	"github.com/rekindle-dev/rekindle/services/api/auth"
+)
+
+// Queue is what upstream systems publish.
+type Queue interface {
+	// Take hands over letters until ctx ends; it then returns ctx's error. Those of one key
+	// are handed over one after the other, and one that handle returns an error for comes
+	// again, after a growing pause, before those behind it. It calls ready when it takes.
+	Take(ctx context.Context, ready func(), handle func(ctx context.Context, l work.Letter) error) error
+	// Erase overwrites a letter where it is stored. It is no error when it is not there.
+	Erase(ctx context.Context, place uint64) error
+	// Reply sends an answer to who asked for it on a subject of its organisation.
+	Reply(ctx context.Context, to string, answer events.Event) error
+}
+
+// UseCases are what a door leads to.
+type UseCases interface {
+	// CarryOut, Recall and Refuse are those of [api.Service].
+	CarryOut(ctx context.Context, who api.Caller, t intake.Type, subject string, body []byte) (*api.Changed, error)
+	Recall(ctx context.Context, org string, e *api.Event) (*events.Accepted, error)
+	Refuse(ctx context.Context, org string, e *api.Event) error
+}
+
+// Deps is what a Door stands on.
+type Deps struct {
+	Service UseCases
+	Queue   Queue
+	// Events is where answers are published.
+	Events api.Publisher
+	// Callback is the URL at which consents come back.
+	Callback string
+	Logger   *slog.Logger
+	Metrics  prometheus.Registerer
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+// Door takes events in. It is safe for concurrent use.
+type Door struct {
+	deps    Deps
+	metrics *metrics
+
+	mu sync.Mutex
+	// failed counts how often a letter, by its place, has met a fault.
+	failed map[uint64]int
+}
+
+// New returns a Door that is closed until Run.
+func New(deps Deps) *Door {
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	return &Door{deps: deps, metrics: newMetrics(deps.Metrics), failed: map[uint64]int{}}
+}
+
+// Run takes events in until ctx ends, and returns ctx's error. It calls ready when it does.
+func (d *Door) Run(ctx context.Context, ready func()) error {
+	return d.deps.Queue.Take(ctx, ready, d.handle)
+}
+
+// maxFaults is how often a letter may meet a fault of the program before it is refused.
+const maxFaults = 5
+
+// request is one event while it is dealt with.
+type request struct {
+	work.Letter
+	intake.Envelope
+	event *api.Event
+	who   api.Caller
+}
+
+// open reads a letter as far as its body, and what is wrong with it.
+func (d *Door) open(l work.Letter) (*request, []events.Problem) {
+	envelope, problems := intake.ReadEnvelope(l.Subject, l.Header)
+	r := &request{Letter: l, Envelope: envelope, event: &api.Event{Source: envelope.Source, ID: envelope.ID, Type: envelope.CEType}}
+	r.who = api.Caller{
+		Org: envelope.Org, Rights: auth.Rights{auth.Develop}, Callback: d.deps.Callback,
+		Actor: secret.Actor{DisplayName: envelope.Source}, Principal: "intake " + envelope.Source,
+		Request: envelope.ID, Event: r.event,
+	}
+	if envelope.ID == "" {
+		r.event.ID = nameless(l.Place)
+	}
+	if len(l.Body) > events.MaxBody {
+		problems = append(problems, tooLarge(len(l.Body)))
+	}
+	return r, problems
+}
+
+// handle deals with a letter. An error has it come again.
+func (d *Door) handle(ctx context.Context, l work.Letter) error {
+	defer clear(l.Body)
+	err := d.deal(ctx, l)
+	switch {
+	case err == nil:
+		d.forget(l.Place)
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case passing(err):
+		d.metrics.again.Inc()
+		d.deps.Logger.WarnContext(ctx, "an event from upstream cannot be dealt with for the moment", "error", err)
+	}
+	return err
+}
+
+// passing tells what another time may be otherwise from what is wrong for good.
+func passing(err error) bool {
+	return !errors.Is(err, state.ErrMalformed) && !errors.Is(err, secret.ErrDamaged) &&
+		(errors.Is(err, api.ErrUnavailable) || errors.Is(err, api.ErrNotReady) || errors.Is(err, api.ErrRepeated))
+}
+
+// deal carries out what an event asks for, and answers it.
+func (d *Door) deal(ctx context.Context, l work.Letter) error {
+	r, problems := d.open(l)
+	if len(problems) > 0 {
+		return d.reject(ctx, r, problems)
+	}
+	accepted, err := d.deps.Service.Recall(ctx, r.Org, r.event)
+	if err != nil {
+		return err
+	}
+	if accepted != nil {
+		accepted.Duplicate = true
+		d.settled(r, resultRepeated)
+		return d.reply(ctx, r, *accepted)
+	}
+	changed, err := d.carryOut(ctx, r)
+	refused, wrong := errors.AsType[*api.RefusedError](err)
+	switch {
+	case wrong:
+		problems = problemsOf(refused)
+	case err == nil:
+		return d.accept(ctx, r, changed)
+	case passing(err) || ctx.Err() != nil || !d.hopeless(ctx, r, err):
+		return err
+	default:
+		problems = []events.Problem{internalError()}
+	}
+	if err := d.deps.Service.Refuse(ctx, r.Org, r.event); err != nil {
+		return err
+	}
+	return d.reject(ctx, r, problems)
+}
+
+// errPanic stands for what a use case panicked with, which may hold anything.
+var errPanic = errors.New("panic")
+
+// carryOut runs the use case. A panic is an error of it.
+func (d *Door) carryOut(ctx context.Context, r *request) (changed *api.Changed, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errPanic
+		}
+	}()
+	return d.deps.Service.CarryOut(ctx, r.who, r.Type, r.About, r.Body)
+}
+
+// hopeless counts a fault of the program, and reports whether the event has met so many
+// that it is refused, lest it hold up those behind it.
+func (d *Door) hopeless(ctx context.Context, r *request, err error) bool {
+	d.mu.Lock()
+	d.failed[r.Place]++
+	n := d.failed[r.Place]
+	d.mu.Unlock()
+	d.metrics.faults.Inc()
+	d.deps.Logger.ErrorContext(ctx, "an event from upstream meets a fault", "event", string(r.Type), "attempt", n, "error", err)
+	return n >= maxFaults
+}
+
+func (d *Door) forget(place uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.failed, place)
+}
