@@ -55,7 +55,10 @@ func Start(t testing.TB, st state.Store, cfg api.Config) *Process {
 func StartWith(t testing.TB, cfg api.Config, deps api.Deps) *Process {
 	t.Helper()
 	p := &Process{State: deps.State, Events: new(Events), Parked: new(Parked), Audit: new(audittest.Log), Log: new(Log), Metrics: prometheus.NewRegistry()}
-	deps.Events, deps.Ledger, deps.Parked, deps.Jobs = p.Events, p.Events, p.Parked, p.Parked
+	deps.Ledger, deps.Parked, deps.Jobs = p.Events, p.Parked, p.Parked
+	if deps.Events == nil {
+		deps.Events = p.Events
+	}
 	if deps.Audit == nil {
 		deps.Audit = p.Audit
 	}
