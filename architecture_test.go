@@ -44,7 +44,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"pkg/ops":                 {outside: []string{"go.opentelemetry.io/", "github.com/prometheus/", "golang.org/x/term"}},
 	"pkg/natsd":               {outside: []string{"github.com/nats-io/"}},
 	"pkg/bus": {
-		here:    []string{"events", "pkg/audit", "pkg/state", "pkg/work"},
+		here:    []string{"events", "events/intake", "pkg/audit", "pkg/state", "pkg/work"},
 		outside: []string{"github.com/nats-io/nats.go", "github.com/ThreeDotsLabs/watermill", "github.com/nats-io/nuid", "go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 	},
 	"services/scheduler": {
@@ -56,7 +56,7 @@ var imports = map[string]struct{ here, outside []string }{
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/oauth2", "golang.org/x/sync"},
 	},
 	"services/api": {
-		here:    []string{"events", "events/sealing", "pkg/audit", "pkg/provider", "pkg/secret", "pkg/state", "pkg/webhook", "pkg/work", "pkg/seal", "services/api/auth"},
+		here:    []string{"events", "events/intake", "events/sealing", "pkg/audit", "pkg/provider", "pkg/secret", "pkg/state", "pkg/webhook", "pkg/work", "pkg/seal", "services/api/auth"},
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/time/rate"},
 	},
 	"services/api/auth": {outside: []string{"github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4", "golang.org/x/time/rate"}},
@@ -67,6 +67,10 @@ var imports = map[string]struct{ here, outside []string }{
 	"services/api/callback": {
 		here:    []string{"services/api", "pkg/seal", "pkg/secret"},
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
+	},
+	"services/api/intake": {
+		here:    []string{"events", "events/intake", "services/api", "services/api/auth", "pkg/secret", "pkg/state", "pkg/work"},
+		outside: []string{"github.com/prometheus/client_golang"},
 	},
 	"services/api/reactor": {
 		here:    []string{"services/api", "services/api/auth", "pkg/audit", "pkg/secret", "pkg/state", "pkg/seal", "pkg/webhook", "pkg/work"},

@@ -34,6 +34,7 @@ var decoders = map[string]string{
 	"events/sealing.UnmarshalJSON": "events/sealing.FuzzValue",
 	"events/sealing.created":       "events/sealing.FuzzKeyset",
 
+	"pkg/bus.erased":      "pkg/bus.FuzzServerSays",
 	"pkg/bus.stored":      "pkg/bus.FuzzServerSays",
 	"pkg/bus.describe":    "pkg/bus.FuzzDescribe",
 	"pkg/bus.members":     "pkg/bus.FuzzDescribe",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/api/auth"
 	"github.com/rekindle-dev/rekindle/services/api/callback"
+	"github.com/rekindle-dev/rekindle/services/api/intake"
 	"github.com/rekindle-dev/rekindle/services/api/reactor"
 	"github.com/rekindle-dev/rekindle/services/courier"
 	"github.com/rekindle-dev/rekindle/services/exchanger"
@@ -46,6 +49,8 @@ type fleet struct {
 	bus   *bus.Bus
 	state *bus.State
 	api   *api.Service
+	// public is the URL at which the API is reached, once it is.
+	public string
 	// courier is nil in a process that has not the key it signs with.
 	courier *courier.Courier
 }
@@ -76,6 +81,7 @@ func (f *fleet) tasks() []run.Task {
 	}
 	add(f.runs(targetAPI), "keys", f.runKeys)
 	add(f.runs(targetAPI), targetAPI, f.runAPI)
+	add(f.runs(targetAPI), "intake", f.runIntake)
 	return tasks
 }
 
@@ -249,10 +255,8 @@ func (f *fleet) runAPI(ctx context.Context, ready func()) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	public := f.publicURL
-	if public == "" {
-		public = "http://" + ln.Addr().String()
-	}
+	public := cmp.Or(f.publicURL, "http://"+ln.Addr().String())
+	f.public = public
 	f.ops.Logger.InfoContext(ctx, "serving the API", "addr", ln.Addr().String(), "url", public)
 	tracer := f.ops.TracerProvider
 	limiter := auth.NewLimiter(f.limits)
@@ -275,6 +279,18 @@ func (f *fleet) runAPI(ctx context.Context, ready func()) error {
 			f.serving(public)
 		}
 	})
+}
+
+// runIntake takes in what upstream systems publish.
+func (f *fleet) runIntake(ctx context.Context, ready func()) error {
+	queue, err := f.bus.Intake(ctx)
+	if err != nil {
+		return err
+	}
+	return intake.New(intake.Deps{
+		Service: f.api, Queue: queue, Events: f.bus, Callback: strings.TrimSuffix(f.public, "/") + callback.Path,
+		Logger: f.ops.Logger, Metrics: f.ops.Registry, Now: f.bus.Now,
+	}).Run(ctx, ready)
 }
 
 // gate returns whom the API admits. It keeps the keys of issuers until the function

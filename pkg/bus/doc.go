@@ -11,6 +11,7 @@
 //	JOBS      orders for exchangers: a work queue that holds at most one job per
 //	          secret and refuses a second, which is what makes exchanges of one
 //	          secret queue up behind each other
+//	INTAKE    what upstream systems ask for: a work queue in sixteen partitions
 //	AUDIT     the trail of who did what, page by page: appended to, and nothing else
 //	PARKED    what could not be handled and needs a person
 //	KV_leases who shares which work

@@ -46,6 +46,9 @@ func FuzzServerSays(f *testing.F) {
 		if told, err := read(m, last); (told == nil) != (err != nil) {
 			t.Errorf("told %v, error %v", told, err)
 		}
+		if err := erased(body); err == nil && !strings.Contains(string(body), "true") {
+			t.Errorf("erased by %q", body)
+		}
 		if sequence, err := stored(body); err != nil && sequence != 0 {
 			t.Errorf("sequence %d besides %v", sequence, err)
 		}

@@ -120,23 +120,32 @@ func (i *Intake) Erase(ctx context.Context, place uint64) error {
 	if err != nil {
 		return translate(err)
 	}
-	var erased struct {
-		Success bool                `json:"success"`
-		Error   *jetstream.APIError `json:"error"`
-	}
-	if err := json.Unmarshal(answer.Data, &erased); err != nil {
-		return fmt.Errorf("answer of a stream: %w", err)
-	}
-	if erased.Success {
+	failed := erased(answer.Data)
+	if failed == nil {
 		return nil
 	}
 	if _, err := i.stream.GetMsg(ctx, place); errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}
-	if erased.Error != nil {
-		return translate(erased.Error)
+	return translate(failed)
+}
+
+// erased reads what the server answers to who wants a message erased.
+func erased(body []byte) error {
+	var answer struct {
+		Success bool                `json:"success"`
+		Error   *jetstream.APIError `json:"error"`
 	}
-	return errNotErased
+	switch err := json.Unmarshal(body, &answer); {
+	case err != nil:
+		return fmt.Errorf("answer of a stream: %w", err)
+	case answer.Success:
+		return nil
+	case answer.Error != nil:
+		return answer.Error
+	default:
+		return errNotErased
+	}
 }
 
 // Reply sends an answer to whoever waits for it, and returns when the server has it. It goes

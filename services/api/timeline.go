@@ -108,6 +108,9 @@ func (s *Service) untold(ctx context.Context, who Caller, id string, after uint6
 		}
 	}
 	return slices.DeleteFunc(entries, func(e events.Entry) bool {
+		if isAnswer(e.Type) {
+			return true
+		}
 		again := e.Err == nil && told[e.Event.ID]
 		told[e.Event.ID] = true
 		return again
@@ -162,12 +165,16 @@ func (s *Service) explainDeleted(ctx context.Context, who Caller, id string) (st
 // remembered returns nil if there ever was such a secret, as far as the log goes
 // back. The log is asked for the caller's organisation, so others' never were.
 func (s *Service) remembered(ctx context.Context, who Caller, id string) error {
-	entries, _, err := s.deps.Ledger.History(ctx, who.Org, id, 0, 1)
-	if err == nil && len(entries) == 0 {
+	entries, _, err := s.deps.Ledger.History(ctx, who.Org, id, 0, historyPart)
+	if err == nil && !slices.ContainsFunc(entries, func(e events.Entry) bool { return !isAnswer(e.Type) }) {
 		return ErrNotFound
 	}
 	return unavailable(err)
 }
+
+// isAnswer tells what became of an upstream event, which may be called as a secret is, from
+// what happened to that.
+func isAnswer(t events.Type) bool { return t == events.TypeAccepted || t == events.TypeRejected }
 
 // entryOf makes of an event what people read.
 func entryOf(e events.Entry) TimelineEntry {
