@@ -28,6 +28,8 @@ import (
 // and the provider that it asks.
 type doors struct {
 	t           *testing.T
+	dir, nats   string
+	processes   [2]*process
 	urls        [2]string
 	provider    *sandbox.Server
 	tokenURL    string
@@ -44,6 +46,7 @@ func newDoors(t *testing.T) *doors {
 	t.Cleanup(provider.Close)
 	d.tokenURL = provider.URL + "/token"
 	dir := t.TempDir()
+	d.dir = dir
 	start := func(name, program string, args ...string) *process {
 		path, err := exec.LookPath(program)
 		if err != nil {
@@ -61,8 +64,10 @@ func newDoors(t *testing.T) *doors {
 		p := start(fmt.Sprint("door-", i), "rekindle", "serve", "--target", target, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0",
 			"--data-dir", "data", "--nats-url", nats, "--egress-allow", "127.0.0.0/8", "--log-format", "json", "--log-level", "debug")
 		p.wait(t, "ready "+targetAPI)
-		d.urls[i] = p.wait(t, "api")
+		p.wait(t, "ready intake")
+		d.urls[i], d.processes[i] = p.wait(t, "api"), p
 	}
+	d.nats = nats
 	d.connect(nats)
 	companies := d.ask(0, http.MethodGet, "/companies", "", "")
 	d.property = d.made(0, "/companies/"+companies.ids[0]+"/properties", `"name":"p","platform":"edge"`)

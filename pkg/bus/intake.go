@@ -58,7 +58,7 @@ func (b *Bus) Intake(ctx context.Context) (*Intake, error) {
 // it returns an error for, or panics at, is handed over again before anything behind it of
 // the same key, and so may be what it has dealt with. It calls ready when the queue answers.
 func (i *Intake) Take(ctx context.Context, ready func(), handle func(ctx context.Context, l work.Letter) error) error {
-	router, err := watermill.NewRouter(watermill.RouterConfig{}, routerLog{i.b.log, "a message from upstream will be handed over again"})
+	router, err := watermill.NewRouter(watermill.RouterConfig{}, routerLog{i.b.log, streamIntake})
 	if err != nil {
 		return err
 	}

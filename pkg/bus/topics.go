@@ -340,8 +340,10 @@ type deliveryKey struct{}
 // delivery returns what the server has delivered as m: all of its header, and where it
 // lies. It is nil for a message that no [Bus.Subscriber] has made.
 func delivery(m *watermill.Message) *nats.Msg {
-	d, _ := m.Context().Value(deliveryKey{}).(*nats.Msg)
-	return d
+	if d, ok := m.Context().Value(deliveryKey{}).(*nats.Msg); ok {
+		return d
+	}
+	return nil
 }
 
 // await keeps a message from others until it is acked or refused, or ctx ends.

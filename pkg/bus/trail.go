@@ -24,7 +24,7 @@ func trailPause(deliveries uint64) time.Duration {
 // before anything behind it, and so may be what it has dealt with. A group that is new
 // begins at what is written from then on.
 func (b *Bus) Pages(ctx context.Context, group string, handle func(ctx context.Context, page []byte) error) error {
-	router, err := watermill.NewRouter(watermill.RouterConfig{}, routerLog{b.log, "a part of the audit trail will be handed over again"})
+	router, err := watermill.NewRouter(watermill.RouterConfig{}, routerLog{b.log, streamAudit})
 	if err != nil {
 		return err
 	}
@@ -52,13 +52,13 @@ func recovering(handle watermill.NoPublishHandlerFunc) watermill.NoPublishHandle
 
 // routerLog tells what a router has to say: that something will come again.
 type routerLog struct {
-	log   *slog.Logger
-	again string
+	log    *slog.Logger
+	stream string
 }
 
 // Error implements watermill.LoggerAdapter. What a handler fails with, it has told itself.
 func (l routerLog) Error(msg string, err error, _ mill.LogFields) {
-	l.log.Warn(l.again, "reason", msg, "error", err)
+	l.log.Warn("a message will be handed over again", "stream", l.stream, "reason", msg, "error", err)
 }
 
 // Info implements watermill.LoggerAdapter.

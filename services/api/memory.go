@@ -29,7 +29,7 @@ const (
 	rememberRefused = time.Minute
 )
 
-// ErrRepeated: what is asked for is done, or refused, already; ask what is remembered of it.
+// ErrRepeated is returned for what was done, or refused, already: ask what is remembered of it.
 var ErrRepeated = errors.New("the event was dealt with before")
 
 // Event is an event of an upstream system that a use case is carried out for, which is

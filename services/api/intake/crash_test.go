@@ -31,11 +31,15 @@ func TestCrashes(t *testing.T) {
 	}{
 		{
 			"create", upstream.TypeSecretCreated, `{"property":"PR","name":"new","type_of":"oauth2-acme"}`,
-			"commit, publish SecretCreated, publish Accepted, reply, ack", []string{"there", "new"}, false,
+			"commit, publish SecretCreated, publish Accepted, reply, ack",
+			[]string{"there", "new"},
+			false,
 		},
 		{
 			"rename", upstream.TypeSecretUpdated, `{"property":"PR","name":"there","new_name":"renamed"}`,
-			"commit, publish SecretUpdated, publish Accepted, reply, ack", []string{"renamed"}, false,
+			"commit, publish SecretUpdated, publish Accepted, reply, ack",
+			[]string{"renamed"},
+			false,
 		},
 		{
 			"delete", upstream.TypeSecretDeleted, `{"property":"PR","name":"there"}`,
@@ -43,15 +47,21 @@ func TestCrashes(t *testing.T) {
 		},
 		{
 			"reauthorize", upstream.TypeReauthorizeRequested, `{"property":"PR","name":"there"}`,
-			"commit, publish ReauthorizeRequested, publish Accepted, reply, ack", []string{"there"}, false,
+			"commit, publish ReauthorizeRequested, publish Accepted, reply, ack",
+			[]string{"there"},
+			false,
 		},
 		{
 			"taken", upstream.TypeSecretCreated, `{"property":"PR","name":"there","type_of":"oauth2-acme"}`,
-			"commit, commit, publish Rejected, erase, reply, ack", []string{"there"}, true, // the first of which fails
+			"commit, commit, publish Rejected, erase, reply, ack",
+			[]string{"there"},
+			true, // the first of which fails
 		},
 		{
 			"plain text", upstream.TypeSecretCreated, `{"property":"PR","name":"x","type_of":"token","credentials":{"token":"hunter2"}}`,
-			"commit, publish Rejected, erase, reply, ack", []string{"there"}, true,
+			"commit, publish Rejected, erase, reply, ack",
+			[]string{"there"},
+			true,
 		},
 	}
 	for _, tt := range tests {

@@ -119,7 +119,6 @@ func TestBothDoors(t *testing.T) {
 			t.Errorf("%s %s: the records (-HTTP +event):\n%s", step.typ, step.name, diff)
 		}
 	}
-
 	if diff := cmp.Diff(byHTTP.facts(), byEvent.facts()); diff != "" {
 		t.Errorf("the events (-HTTP +event):\n%s", diff)
 	}
@@ -133,7 +132,6 @@ type room struct {
 	*site
 	keyset sealing.Keyset
 	ids    map[string]string
-	seen   map[string]bool
 	url    string
 }
 
@@ -251,7 +249,7 @@ func (r *room) request(t *testing.T, a asked) string {
 		t.Fatalf("%s: %v", data, err)
 	}
 	text := func(name string) (s string) {
-		_ = json.Unmarshal(members[name], &s) //nolint:errcheck // "" for none
+		_ = json.Unmarshal(members[name], &s) // "" for none
 		return s
 	}
 	path += text("secret")
@@ -398,7 +396,7 @@ func (r *room) entries(t *testing.T) (told []string) {
 		}
 		for _, e := range page.Entries {
 			if e.Resource == "secret" {
-				told = append(told, fmt.Sprintf("%s %s %s %s", e.Type(), e.Action, r.told(string(e.Entity.ID)), r.told(string(e.Entity.Public))))
+				told = append(told, fmt.Sprintf("%s %s %s %s", e.Type(), e.Action, r.told(e.Entity.ID), r.told(string(e.Entity.Public))))
 			}
 		}
 	}

@@ -172,7 +172,7 @@ func (q *queue) Take(ctx context.Context, ready func(), handle func(context.Cont
 			if handle(ctx, l) != nil {
 				continue
 			}
-			_ = q.fate.do("ack", func() error { //nolint:errcheck // it comes again
+			_ = q.fate.do("ack", func() error { // it comes again
 				q.mu.Lock()
 				defer q.mu.Unlock()
 				q.letters = slices.DeleteFunc(q.letters, func(w work.Letter) bool { return w.Place == l.Place })

@@ -132,8 +132,10 @@ func TestRejected(t *testing.T) {
 		{"nobody's property", upstream.TypeSecretCreated, `{"property":"PR` + nobody + `","name":"x","type_of":"token"}`, nil, []string{"not-found /property"}},
 		{"no property at all", upstream.TypeSecretCreated, `{"property":"*.>","name":"x","type_of":"token"}`, nil, []string{"not-found /property"}},
 		{"taken", upstream.TypeSecretCreated, s.create("taken"), nil, []string{"not-unique /name"}},
-		{"several", upstream.TypeSecretCreated, created(`"name":"","type_of":"x","environment":7`), nil,
-			[]string{"invalid-secret /name", "invalid-secret /environment", "invalid-secret /type_of"}},
+		{
+			"several", upstream.TypeSecretCreated, created(`"name":"","type_of":"x","environment":7`), nil,
+			[]string{"invalid-secret /name", "invalid-secret /environment", "invalid-secret /type_of"},
+		},
 		{"nobody's environment", upstream.TypeSecretCreated, created(`"name":"x","type_of":"oauth2-acme","environment":"EN` + nobody + `"`), nil, []string{"not-found /environment"}},
 		{"in plain text", upstream.TypeSecretCreated, created(`"name":"x","type_of":"token","credentials":{"token":"hunter2"}`), nil, []string{"invalid-secret /credentials/token"}},
 		{"under another name", upstream.TypeSecretCreated, created(`"name":"x","type_of":"oauth2-acme","credentials":{"clientSecret":"hunter2"}`), nil, []string{"invalid-secret /credentials/clientSecret"}},
