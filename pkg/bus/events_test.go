@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"maps"
 	"testing"
 
@@ -132,6 +133,16 @@ func TestQueues(t *testing.T) {
 	three.answer <- work.Reject(errPanic)
 	until(t, "both are parked", func() bool { d, err := b.depth(patient(t)); return err == nil && d.parked == 2 && d.inFlight == 0 })
 	want("done", 0, 0, 2)
+	upstream(t, b, "org.SecretCreated.key", "{}", nil)
+	until(t, "an event from upstream waits", func() bool {
+		got := gather(t, q)
+		return got["rekindle_intake_waiting"] == 1 && got["rekindle_intake_oldest_seconds"] > 0
+	})
+	takeIntake(t, b, func(context.Context, work.Letter) error { return nil })
+	until(t, "it is dealt with", func() bool {
+		got := gather(t, q)
+		return got["rekindle_intake_waiting"] == 0 && got["rekindle_intake_oldest_seconds"] == 0
+	})
 	s.stop()
 	until(t, "disconnected", func() bool { return !b.Connected() })
 	if got := gather(t, q); len(got) != 1 || got["rekindle_queues_unreadable"] != 1 {

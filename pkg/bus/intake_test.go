@@ -9,14 +9,17 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/events/intake"
 	"github.com/rekindle-dev/rekindle/pkg/work"
 )
 
@@ -190,5 +193,46 @@ func TestIntakeRefusesToHoldMore(t *testing.T) {
 	large := string(make([]byte, 2*events.MaxBody+1))
 	if err := publish(events.Root+".intake.org.SecretCreated.key", large); err == nil {
 		t.Error("too large a message was stored")
+	}
+}
+
+// TestReply sends answers to replies of their organisation, and to nothing else.
+func TestReply(t *testing.T) {
+	t.Parallel()
+	b := connect(t, newServer(t, nil).config(t), usual())
+	queue, err := b.Intake(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := events.Event{
+		ID: "answer", Source: "/test", Org: "org@Test", Time: time.Now(), Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		Data: events.Rejected{Event: "e1", Problems: []events.Problem{{Code: "not-found", Pointer: "/secret", Detail: "there is none"}}},
+	}
+	all, err := b.nc.SubscribeSync(">")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := intake.NewReplySubject(answer.Org)
+	for _, wrong := range []string{
+		"", "anywhere", intake.NewReplySubject("other@Test"), to + ".more", to[:len(to)-20], strings.Replace(to, ".reply.", ".event.", 1),
+		"$JS.API.STREAM.DELETE.EVENTS", strings.TrimSuffix(intake.RepliesTo(answer.Org), "*") + ">",
+	} {
+		if err := queue.Reply(t.Context(), wrong, answer); err == nil {
+			t.Errorf("it was sent to %q", wrong)
+		}
+	}
+	if err := queue.Reply(t.Context(), to, answer); err != nil {
+		t.Fatal(err)
+	}
+	m, err := all.NextMsgWithContext(t.Context())
+	if err != nil || m.Subject != to {
+		t.Fatalf("%v on %q", err, m.Subject)
+	}
+	got, err := events.Decode(events.Header(m.Header), m.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(answer.Data, got.Data); diff != "" || got.ID != answer.ID || got.Trace != answer.Trace {
+		t.Errorf("%v (-want +got):\n%s", got, diff)
 	}
 }
