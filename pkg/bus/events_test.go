@@ -133,7 +133,7 @@ func TestQueues(t *testing.T) {
 	three.answer <- work.Reject(errPanic)
 	until(t, "both are parked", func() bool { d, err := b.depth(patient(t)); return err == nil && d.parked == 2 && d.inFlight == 0 })
 	want("done", 0, 0, 2)
-	upstream(t, b, "org.SecretCreated.key", "{}", nil)
+	upstream(t, b, "org.SecretCreated.key", "{}")
 	until(t, "an event from upstream waits", func() bool {
 		got := gather(t, q)
 		return got["rekindle_intake_waiting"] == 1 && got["rekindle_intake_oldest_seconds"] > 0

@@ -24,10 +24,10 @@ import (
 )
 
 // upstream publishes as anybody who speaks NATS does.
-func upstream(t *testing.T, b *Bus, subject, body string, header nats.Header) {
+func upstream(t *testing.T, b *Bus, subject, body string) {
 	t.Helper()
 	m := nats.NewMsg(events.Root + ".intake." + subject)
-	m.Data, m.Header = []byte(body), header
+	m.Data = []byte(body)
 	if _, err := b.js.PublishMsg(t.Context(), m); err != nil {
 		t.Fatalf("publish to %s: %v", m.Subject, err)
 	}
@@ -92,7 +92,7 @@ func TestIntakeKeepsOrder(t *testing.T) {
 		for org := range orgs {
 			for key := range keys {
 				subject := fmt.Sprintf("o%d.SecretUpdated.k%d", org, key)
-				upstream(t, b, subject, strconv.Itoa(i), nil)
+				upstream(t, b, subject, strconv.Itoa(i))
 				want[events.Root+".intake."+subject] = append(want[events.Root+".intake."+subject], strconv.Itoa(i))
 			}
 		}
@@ -127,8 +127,8 @@ func TestIntakeErases(t *testing.T) {
 		}
 		erased <- lies(t, s.opts.StoreDir, canary)
 	}
-	upstream(t, b, "org.SecretCreated.key", canary, nil)
-	upstream(t, b, "org.SecretCreated.key", "behind it", nil)
+	upstream(t, b, "org.SecretCreated.key", canary)
+	upstream(t, b, "org.SecretCreated.key", "behind it")
 	if !lies(t, s.opts.StoreDir, canary) {
 		t.Fatal("the message was never in the files")
 	}
