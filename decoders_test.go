@@ -72,6 +72,7 @@ var decoders = map[string]string{
 	"pkg/webhook.ReadTry":            "pkg/webhook.FuzzDelivery",
 	"services/courier.applyCallback": "services/courier.FuzzRecords",
 
+	"services/api.Recall":     notFuzzed + "a record of its own, which is refused if it cannot be read",
 	"services/api.ask":        "services/api.FuzzTestAnswer",
 	"services/api.change":     "services/api.FuzzApply",
 	"services/api.decode":     "services/api/reactor.FuzzCreateSecret",

@@ -72,18 +72,20 @@ type memory struct {
 }
 
 // Recall returns how an event was answered that was carried out, nil for one that was not,
-// or ErrUnavailable.
+// ErrUnavailable, or secret.ErrDamaged.
 func (s *Service) Recall(ctx context.Context, org string, e *Event) (*events.Accepted, error) {
-	key := state.IntakeKey(org, e.Source, e.ID)
-	found, rev, err := read[memory](ctx, s, key)
-	if errors.Is(err, ErrNotFound) {
-		e.known = 0
+	body, rev, err := s.deps.State.Get(ctx, state.IntakeKey(org, e.Source, e.ID))
+	e.known = rev
+	if errors.Is(err, state.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, unavailable(err)
 	}
-	e.known = rev
+	var found memory
+	if json.Unmarshal(body, &found) != nil {
+		return nil, fmt.Errorf("what is remembered of an event: %w", secret.ErrDamaged)
+	}
 	return found.Accepted, nil
 }
 

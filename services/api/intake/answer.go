@@ -30,6 +30,14 @@ func (d *Door) accept(ctx context.Context, r *request, changed *api.Changed) err
 	return d.reply(ctx, r, accepted)
 }
 
+// refuse is reject for what depends on what is stored: the refusal is noted first.
+func (d *Door) refuse(ctx context.Context, r *request, problems []events.Problem) error {
+	if err := d.deps.Service.Refuse(ctx, r.Org, r.event); err != nil {
+		return err
+	}
+	return d.reject(ctx, r, problems)
+}
+
 // reject answers an event that is refused: among the facts, so that a crash leaves the
 // answer; then it is erased; then whoever waits is told.
 func (d *Door) reject(ctx context.Context, r *request, problems []events.Problem) error {
@@ -37,11 +45,18 @@ func (d *Door) reject(ctx context.Context, r *request, problems []events.Problem
 	if err := d.publish(ctx, r.answer(d, rejected)); err != nil {
 		return err
 	}
-	if err := d.deps.Queue.Erase(ctx, r.Place); err != nil {
-		return fmt.Errorf("%w: erase: %w", api.ErrUnavailable, err)
+	if err := d.erase(ctx, r); err != nil {
+		return err
 	}
 	d.settled(r, resultRejected)
 	return d.reply(ctx, r, rejected)
+}
+
+func (d *Door) erase(ctx context.Context, r *request) error {
+	if err := d.deps.Queue.Erase(ctx, r.Place); err != nil {
+		return fmt.Errorf("%w: erase: %w", api.ErrUnavailable, err)
+	}
+	return nil
 }
 
 // answer is an answer as it is published.
@@ -50,7 +65,11 @@ func (r *request) answer(d *Door, data events.Data) events.Event {
 }
 
 func (d *Door) publish(ctx context.Context, answer events.Event) error {
-	if err := d.deps.Events.Publish(ctx, answer); err != nil {
+	header, body, err := events.Encode(answer)
+	if err != nil {
+		return err
+	}
+	if err := d.deps.Events.Forward(ctx, header, body); err != nil {
 		return fmt.Errorf("%w: publish: %w", api.ErrUnavailable, err)
 	}
 	return nil

@@ -143,8 +143,9 @@ type mortalEvents struct {
 	fate *fate
 }
 
-func (m mortalEvents) Publish(ctx context.Context, e events.Event) error {
-	return m.fate.do("publish "+string(e.Data.Type()), func() error { return m.Publisher.Publish(ctx, e) })
+func (m mortalEvents) Forward(ctx context.Context, h events.Header, body []byte) error {
+	name := strings.TrimPrefix(h.Get(events.HeaderType), events.TypePrefix)
+	return m.fate.do("publish "+name, func() error { return m.Publisher.Forward(ctx, h, body) })
 }
 
 // first returns the letter whose turn it is. What was erased is not handed over again.

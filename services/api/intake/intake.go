@@ -121,15 +121,19 @@ func (d *Door) open(l work.Letter) (*request, []events.Problem) {
 // handle deals with a letter. An error has it come again.
 func (d *Door) handle(ctx context.Context, l work.Letter) error {
 	defer clear(l.Body)
-	err := d.deal(ctx, l)
+	r, problems := d.open(l)
+	err := d.deal(ctx, r, problems)
+	if err != nil && !passing(err) && ctx.Err() == nil {
+		err = d.fault(ctx, r, err)
+	}
 	switch {
 	case err == nil:
 		d.forget(l.Place)
 	case ctx.Err() != nil:
-		err = ctx.Err()
+		return ctx.Err()
 	case passing(err):
 		d.metrics.again.Inc()
-		d.deps.Logger.WarnContext(ctx, "an event from upstream cannot be dealt with for the moment", "error", err)
+		d.deps.Logger.WarnContext(ctx, "an event from upstream cannot be dealt with for the moment", "event", string(r.Type), "error", err)
 	}
 	return err
 }
@@ -141,8 +145,7 @@ func passing(err error) bool {
 }
 
 // deal carries out what an event asks for, and answers it.
-func (d *Door) deal(ctx context.Context, l work.Letter) error {
-	r, problems := d.open(l)
+func (d *Door) deal(ctx context.Context, r *request, problems []events.Problem) error {
 	if len(problems) > 0 {
 		return d.reject(ctx, r, problems)
 	}
@@ -156,21 +159,13 @@ func (d *Door) deal(ctx context.Context, l work.Letter) error {
 		return d.reply(ctx, r, *accepted)
 	}
 	changed, err := d.carryOut(ctx, r)
-	refused, wrong := errors.AsType[*api.RefusedError](err)
-	switch {
-	case wrong:
-		problems = problemsOf(refused)
-	case err == nil:
-		return d.accept(ctx, r, changed)
-	case passing(err) || ctx.Err() != nil || !d.hopeless(ctx, r, err):
-		return err
-	default:
-		problems = []events.Problem{internalError()}
+	if refused, wrong := errors.AsType[*api.RefusedError](err); wrong {
+		return d.refuse(ctx, r, problemsOf(refused))
 	}
-	if err := d.deps.Service.Refuse(ctx, r.Org, r.event); err != nil {
+	if err != nil {
 		return err
 	}
-	return d.reject(ctx, r, problems)
+	return d.accept(ctx, r, changed)
 }
 
 // errPanic stands for what a use case panicked with, which may hold anything.
@@ -186,16 +181,24 @@ func (d *Door) carryOut(ctx context.Context, r *request) (changed *api.Changed, 
 	return d.deps.Service.CarryOut(ctx, r.who, r.Type, r.About, r.Body)
 }
 
-// hopeless counts a fault of the program, and reports whether the event has met so many
-// that it is refused, lest it hold up those behind it.
-func (d *Door) hopeless(ctx context.Context, r *request, err error) bool {
+// fault counts a fault of the program. An event that has met too many is refused, lest it
+// hold up those behind it; and dropped, if it cannot even be answered.
+func (d *Door) fault(ctx context.Context, r *request, err error) error {
 	d.mu.Lock()
 	d.failed[r.Place]++
 	n := d.failed[r.Place]
 	d.mu.Unlock()
 	d.metrics.faults.Inc()
 	d.deps.Logger.ErrorContext(ctx, "an event from upstream meets a fault", "event", string(r.Type), "attempt", n, "error", err)
-	return n >= maxFaults
+	if n < maxFaults {
+		return err
+	}
+	err = d.refuse(ctx, r, []events.Problem{internalError()})
+	if err == nil || passing(err) || ctx.Err() != nil {
+		return err
+	}
+	d.deps.Logger.ErrorContext(ctx, "an event from upstream is dropped without an answer", "event", string(r.Type), "error", err)
+	return d.erase(ctx, r)
 }
 
 func (d *Door) forget(place uint64) {

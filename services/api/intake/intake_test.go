@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rekindle-dev/rekindle/events"
 	upstream "github.com/rekindle-dev/rekindle/events/intake"
+	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/api/intake"
 )
@@ -221,12 +223,19 @@ func TestNameless(t *testing.T) {
 	}
 }
 
-// faulty panics at what is called poison, as a use case with a bug would.
-type faulty struct{ intake.UseCases }
+// faulty panics at what is called poison, as a use case with a bug would. It finds the state
+// away as often as it is told.
+type faulty struct {
+	intake.UseCases
+	away atomic.Int64
+}
 
-func (f faulty) CarryOut(ctx context.Context, who api.Caller, t upstream.Type, subject string, body []byte) (*api.Changed, error) {
+func (f *faulty) CarryOut(ctx context.Context, who api.Caller, t upstream.Type, subject string, body []byte) (*api.Changed, error) {
 	if strings.Contains(string(body), "poison") {
 		panic("poison")
+	}
+	if f.away.Add(-1) >= 0 {
+		return nil, api.ErrUnavailable
 	}
 	return f.UseCases.CarryOut(ctx, who, t, subject, body)
 }
@@ -236,7 +245,7 @@ func TestPoison(t *testing.T) {
 	t.Parallel()
 	first := newSite(t)
 	first.Stop()
-	s := start(t, first.State, newQueue(), wiring{use: func(u intake.UseCases) intake.UseCases { return faulty{u} }})
+	s := start(t, first.State, newQueue(), wiring{use: func(u intake.UseCases) intake.UseCases { return &faulty{UseCases: u} }})
 	s.property = first.property
 	s.queue.put(letter(upstream.TypeSecretCreated, "bad", s.create("poison")))
 	s.queue.put(letter(upstream.TypeSecretCreated, "good", s.create("crm")))
@@ -250,5 +259,49 @@ func TestPoison(t *testing.T) {
 	}
 	if strings.Contains(s.Log.String(), "poison") {
 		t.Error("the log quotes it")
+	}
+}
+
+// TestAway: what is away for a while refuses nothing, however often the event comes again.
+func TestAway(t *testing.T) {
+	t.Parallel()
+	first := newSite(t)
+	first.Stop()
+	s := start(t, first.State, newQueue(), wiring{use: func(u intake.UseCases) intake.UseCases {
+		f := &faulty{UseCases: u}
+		f.away.Store(20)
+		return f
+	}})
+	s.property = first.property
+	if _, ok := s.ask(t, upstream.TypeSecretCreated, "e1", s.create("crm")).(events.Accepted); !ok {
+		t.Errorf("the reply is %#v", s.lastReply(t))
+	}
+	if n := len(s.answers()["e1"]); n != 1 {
+		t.Errorf("%d answers among the facts", n)
+	}
+}
+
+// TestDamaged: records that cannot be read have the event refused in the end, and not come
+// again for ever.
+func TestDamaged(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	made := s.ask(t, upstream.TypeSecretCreated, "e1", s.create("crm")).(events.Accepted)
+	damage := func(key string) {
+		_, rev, err := s.State.Get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.State.Commit(t.Context(), state.Write{Key: key, Value: []byte("{"), Expect: rev}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	damage(state.CredentialKey(made.Secret))
+	damage(state.IntakeKey(api.DefaultOrg, "/crm", "e1"))
+	for _, id := range []string{"e1", "e2"} {
+		got, ok := s.ask(t, upstream.TypeSecretUpdated, id, `{"secret":"`+made.Secret+`","new_name":"n"}`).(events.Rejected)
+		if !ok || got.Problems[0].Code != "internal-error" {
+			t.Errorf("%s: the reply is %#v", id, s.lastReply(t))
+		}
 	}
 }
