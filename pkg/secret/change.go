@@ -62,7 +62,8 @@ func (s *Secret) Delete(now time.Time) {
 
 // endRefresh forgets the refresh that was under way or came last.
 func (s *Secret) endRefresh() {
-	s.RefreshStatus, s.RefreshStatusDetails, s.Attempts, s.RefreshLate = "", nil, 0, false
+	s.RefreshStatus, s.RefreshStatusDetails = "", nil
+	s.Attempts, s.RefreshLate, s.FailingSince = 0, false, time.Time{}
 }
 
 // moment is t as records hold it: in UTC and whole milliseconds.

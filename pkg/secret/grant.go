@@ -208,6 +208,7 @@ func (s *Secret) succeed(o *Outcome, now time.Time) {
 	s.Status, s.StatusDetails, s.RefreshStatusDetails = Succeeded, nil, nil
 	s.Warnings = o.Warnings
 	s.Generation, s.Attempts, s.RefreshLate = o.Decision, 0, false
+	s.FailingSince, s.AlarmedAt = time.Time{}, time.Time{}
 	s.ExpiresAt, s.RefreshAt, s.NextAttemptAt = o.ExpiresAt, o.RefreshAt, time.Time{}
 	if o.Environment != "" {
 		// Also when it is the secret's no longer: then it has to be withdrawn.
@@ -266,6 +267,9 @@ func (s *Secret) fail(o *Outcome, now time.Time) {
 		s.Attempts++
 	}
 	s.RefreshStatus, s.RefreshStatusDetails = Failed, o.Failure
+	if s.FailingSince.IsZero() {
+		s.FailingSince = moment(o.At)
+	}
 	if over || s.Environment == "" { // that was taken away meanwhile: not refreshed any more
 		return
 	}

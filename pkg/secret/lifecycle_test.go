@@ -177,7 +177,7 @@ func renewed(s *secret.Secret) {
 	s.UpdatedAt = stored()
 	s.Generation, s.Decision = s.Decision, s.Decision+1
 	s.ExpiresAt, s.RefreshAt = secret.Dates(later().Add(-time.Second), lifetime, 4*time.Hour)
-	s.Attempts, s.RefreshStatusDetails = 0, nil
+	s.Attempts, s.RefreshStatusDetails, s.FailingSince = 0, nil, time.Time{}
 	if s.Environment != "" {
 		s.ActivatedAt, s.NextAttemptAt = stored(), s.RefreshAt
 	}
@@ -240,7 +240,7 @@ func exchangeFailed() []transition {
 func retried() []transition {
 	pending := func(s *secret.Secret) {
 		s.Status, s.StatusDetails, s.UpdatedAt = secret.Pending, nil, stored()
-		s.RefreshStatus, s.RefreshStatusDetails, s.Attempts = "", nil, 0
+		s.RefreshStatus, s.RefreshStatusDetails, s.Attempts, s.FailingSince = "", nil, 0, time.Time{}
 		s.Decision, s.NextAttemptAt, s.AskedAt = s.Decision+1, stored(), stored()
 	}
 	unauthorized := waiting(env)
@@ -325,7 +325,7 @@ func refreshed() []transition {
 func refreshFailed() []transition {
 	failed := func(s *secret.Secret) {
 		s.UpdatedAt, s.RefreshStatus, s.RefreshStatusDetails = stored(), secret.Pending, failure()
-		s.Decision, s.Attempts, s.NextAttemptAt = 3, 1, s.RefreshAt.Add(40*time.Minute)
+		s.Decision, s.Attempts, s.NextAttemptAt, s.FailingSince = 3, 1, s.RefreshAt.Add(40*time.Minute), stored()
 	}
 	over := with(bad(2, env, later()), secret.Refresh)
 	over.Ended = true
@@ -465,7 +465,7 @@ func moved() []transition {
 	return []transition{
 		{"deleted", lastAttempt(), detach, func(s *secret.Secret) {
 			detached(s)
-			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts = "", nil, 0
+			s.RefreshStatus, s.RefreshStatusDetails, s.Attempts, s.FailingSince = "", nil, 0, time.Time{}
 			s.Decision, s.NextAttemptAt = 6, time.Time{} // a refresh on its way is called off
 		}, secret.Succeeded, ""},
 		{"deleted while pending", asked(env), detach, detached, secret.Pending, ""},

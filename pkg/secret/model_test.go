@@ -35,6 +35,7 @@ type fleet struct {
 	consents     // of a secret of an interactive kind
 	replays  int // in a row
 	more     int // attempts that are not the schedule's: replays and confirmations
+	alarms       // given
 
 	decision, generation uint64 // as they were last seen
 }
@@ -220,11 +221,12 @@ func (f *fleet) Check(t *rapid.T) {
 
 	check(s.ExpiresAt.IsZero() == s.RefreshAt.IsZero(), "one date without the other")
 	check(s.ExpiresAt.IsZero() || s.ExpiresAt.Sub(s.RefreshAt) == f.offset, "the dates are not the offset apart")
-	for _, when := range append(f.times(), s.UpdatedAt, s.ActivatedAt, s.ExpiresAt, s.RefreshAt, s.NextAttemptAt, s.DeletedAt) {
+	for _, when := range append(f.times(), s.UpdatedAt, s.ActivatedAt, s.ExpiresAt, s.RefreshAt, s.NextAttemptAt, s.DeletedAt, s.FailingSince, s.AlarmedAt) {
 		check(when.Equal(when.Truncate(time.Millisecond)) && when.Location() == time.UTC, "a time is not in UTC milliseconds")
 	}
 	check(s.Plan().Action != secret.Refresh || s.Attempts > 0 || f.more > 0 || !s.NextAttemptAt.After(s.RefreshAt), "a first attempt after refresh_at")
 	check(!s.RefreshLate || s.Attempts > 0, "a refresh is late that has not begun")
+	check(s.FailingSince.IsZero() == (s.Attempts == 0), "failing without an attempt, or an attempt that failed at no time")
 	if s.Attempts == 0 {
 		f.more = 0
 	}
@@ -247,6 +249,7 @@ func (f *fleet) Check(t *rapid.T) {
 		check(next == secret.Refresh || next == secret.Authorize || next == secret.Withdraw || s.RefreshStatus == secret.Failed, "in use, but neither planned nor given up")
 	}
 	f.checkConsents(check)
+	f.checkAlarms(check)
 	if s.Status == secret.Succeeded && s.Environment == "" {
 		check(s.NextAttemptAt.IsZero(), "a next attempt without an environment")
 	}

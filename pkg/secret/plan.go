@@ -22,6 +22,8 @@ const (
 	Withdraw Action = "withdraw"
 	// Erase: remove what is left of a deleted secret.
 	Erase Action = "erase"
+	// Alarm: announce that the value in use is about to end, or has; see PlanAlarm.
+	Alarm Action = "alarm"
 )
 
 // Next is an action and when it is due. At is zero for Rest.

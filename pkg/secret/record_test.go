@@ -43,6 +43,7 @@ func fullSecret() *secret.Secret {
 		CreatedAt: noon(), UpdatedAt: noon().Add(time.Millisecond), CreatedBy: person, UpdatedBy: person,
 		ActivatedAt: noon(), ExpiresAt: noon().Add(24 * time.Hour), RefreshAt: noon().Add(20 * time.Hour),
 		Generation: 6, Decision: 8, NextAttemptAt: noon().Add(20*time.Hour + 40*time.Minute), Attempts: 1, RefreshLate: true,
+		FailingSince: noon().Add(20 * time.Hour), AlarmedAt: noon().Add(22 * time.Hour),
 		AskedAt: noon().Add(-time.Hour), ReplayAt: noon().Add(-time.Minute),
 		Parked: &secret.Parked{Decision: 8, Action: secret.Refresh, At: noon()},
 		Authorization: &secret.Authorization{

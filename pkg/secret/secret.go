@@ -104,6 +104,11 @@ type Secret struct {
 	// RefreshLate tells that one of them began a step or more after its time,
 	// because nobody was there to make it.
 	RefreshLate bool `json:"refresh_late,omitempty"`
+	// FailingSince is when the first of them ended; zero when there is none.
+	FailingSince time.Time `json:"failing_since,omitzero"`
+	// AlarmedAt is the last of the alarms about the end of the value in use that were
+	// given; zero when none was. See PlanAlarm.
+	AlarmedAt time.Time `json:"alarmed_at,omitzero"`
 
 	// Elsewhere is since when another system keeps the secret fresh, and this fleet
 	// sends nothing for it: it was imported and is not taken over yet, or was
