@@ -7,7 +7,7 @@ import "time"
 type RefreshDue struct {
 	Secret string `json:"secret"`
 	// Action is what the scheduler saw due: exchange, refresh, authorize, remind,
-	// withdraw, erase.
+	// withdraw, erase; or alarm, which is all that such a job is for.
 	Action string `json:"action"`
 	// Decision is the number of the decision that fell due.
 	Decision uint64    `json:"decision"`

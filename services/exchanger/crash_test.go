@@ -355,6 +355,9 @@ func (w *world) checkAnnounced(id string) {
 		if strings.Contains(e.ID, ".reauthorize.") || strings.HasSuffix(e.ID, ".foreign") {
 			continue // is about no outcome
 		}
+		if w.checkAlarm(e) {
+			continue
+		}
 		i, interrupted := e.Data.(events.ExchangeInterrupted)
 		if !interrupted {
 			announced[e.ID] = true

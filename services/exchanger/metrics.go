@@ -52,6 +52,7 @@ type metrics struct {
 	jobs      *prometheus.CounterVec
 	exchanges *prometheus.CounterVec
 	warnings  *prometheus.CounterVec
+	alarms    *prometheus.CounterVec
 	resigned  prometheus.Counter
 	duration  *prometheus.HistogramVec
 	lateness  *prometheus.HistogramVec
@@ -72,6 +73,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		warnings: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "rekindle_exchange_warnings_total", Help: "What exchanges that succeeded have noticed and somebody should know.",
 		}, []string{"warning"}),
+		alarms: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "rekindle_alarms_total",
+			Help: "Announcements that a value in use is about to end without another in its place (CredentialExpiring), or has ended (CredentialExpired).",
+		}, []string{"event"}),
 		resigned: f.NewCounter(prometheus.CounterOpts{
 			Name: "rekindle_jwts_resigned_total", Help: "JWTs that were signed and sent once more because the provider's clock is another.",
 		}),

@@ -20,6 +20,9 @@ func (x *Exchanger) Parked(ctx context.Context, m work.Message) error {
 	if err != nil {
 		return nil //nolint:nilerr // see above
 	}
+	if order.Action == string(secret.Alarm) {
+		return x.muteAlarm(ctx, order.Secret)
+	}
 	s, _, err := x.secrets.Update(ctx, order.Secret, func(s *secret.Secret) error {
 		if !s.Park(order.Decision, x.now()) {
 			return errVoid

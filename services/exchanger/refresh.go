@@ -83,6 +83,9 @@ func (x *Exchanger) handle(ctx context.Context, m work.Message) (result string, 
 	if err != nil {
 		return "", work.Reject(err)
 	}
+	if order.Action == string(secret.Alarm) {
+		return x.alarm(ctx, order.Secret)
+	}
 	for {
 		result, err = x.next(ctx, order, m.Delivery > 1)
 		if !errors.Is(err, errVoid) {
@@ -150,6 +153,7 @@ func (x *Exchanger) refresh(ctx context.Context, c *claim, due secret.Next) (res
 		} else if until.After(x.now()) {
 			return "", work.RetryAfter(until.Sub(x.now()), errHeld)
 		}
+		x.alarmLapsed(unstopped, c.secret)
 		// 1. Claim the decision: from here nobody else sends a request for it.
 		if err := c.take(unstopped); err != nil {
 			return "", err
