@@ -9,7 +9,7 @@ import (
 // is pure memory: not safe for concurrent use, and never asking for the time.
 // Times are Unix milliseconds.
 //
-// A secret takes about 160 bytes. Entries live in pages that never move, and
+// A secret takes about 165 bytes. Entries live in pages that never move, and
 // nothing in a page or in the queue is a pointer: growing copies no entries, and
 // the garbage collector does not look into them.
 type index struct {
@@ -46,6 +46,8 @@ type plan struct {
 	decision uint64
 	// expires is when the value in use ends; 0 when there is none, or no end.
 	expires int64
+	// alarm is when it is to be said next that it ends, or has ended; 0 for never.
+	alarm int64
 	// client is who asks the host; see endpoint.Client.
 	client uint32
 }

@@ -37,7 +37,7 @@ func read(id uid, body []byte) (*secret.Secret, bool) {
 
 // planOf condenses a record. The organisation is left to the index.
 func planOf(id uid, s *secret.Secret) *plan {
-	next := s.Plan()
+	next, say := nextOf(s)
 	p := &plan{
 		id:       id,
 		trace:    parseTrace(s.Trace),
@@ -49,17 +49,31 @@ func planOf(id uid, s *secret.Secret) *plan {
 			refresh: ordinal(statuses(), s.RefreshStatus),
 		},
 	}
-	if s.SetAside() {
-		p.action = rest // until a person has dealt with it
-	}
 	if p.action != rest {
 		p.due = next.At.UnixMilli()
+	}
+	if say.Action != secret.Rest {
+		p.alarm = say.At.UnixMilli()
 	}
 	p.human = s.Authorization != nil && s.Authorization.Required
 	if s.Deployed != "" && !s.ExpiresAt.IsZero() {
 		p.expires = s.ExpiresAt.UnixMilli()
 	}
 	return p
+}
+
+// nextOf is what has to happen to s next, an alarm included, which is given when no
+// exchange was due before it; and when the next alarm is. What was set aside rests until
+// a person has dealt with it.
+func nextOf(s *secret.Secret) (next, say secret.Next) {
+	next, say = s.Plan(), s.PlanAlarm()
+	if s.SetAside() {
+		next = secret.Next{Action: secret.Rest}
+	}
+	if say.Action != secret.Rest && (next.Action == secret.Rest || say.At.Before(next.At)) {
+		next = say
+	}
+	return next, say
 }
 
 // waitsFor is whose turn and patience what is next has to wait for: nobody's, where
@@ -88,10 +102,13 @@ const (
 	erase
 	authorize
 	remind
+	alarm
 )
 
 func actions() []secret.Action {
-	return []secret.Action{secret.Exchange, secret.Refresh, secret.Withdraw, secret.Erase, secret.Authorize, secret.Remind}
+	return []secret.Action{
+		secret.Exchange, secret.Refresh, secret.Withdraw, secret.Erase, secret.Authorize, secret.Remind, secret.Alarm,
+	}
 }
 
 func statuses() []secret.Status {

@@ -62,7 +62,8 @@ func FuzzApply(f *testing.F) {
 		if !known {
 			return
 		}
-		next, e := want.Plan(), s.lanes.x.entry(slot)
+		next, _ := nextOf(&want)
+		e := s.lanes.x.entry(slot)
 		if e.action != ordinal(actions(), next.Action) || e.decision != want.Decision || e.queued() != (next.Action != secret.Rest) {
 			t.Errorf("indexed %+v for %+v", e.plan, next)
 		}

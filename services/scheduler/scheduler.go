@@ -161,6 +161,7 @@ func (s *Scheduler) Run(ctx context.Context, ready func()) error {
 		})
 		if within(ctx, s.complete) {
 			ready()
+			working.Go(func() { s.giveAlarms(ctx) })
 		}
 	}
 	working.Wait()
