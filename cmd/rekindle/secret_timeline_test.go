@@ -14,6 +14,7 @@ func TestWhat(t *testing.T) {
 		{"SecretCreated", "", "secret created"},
 		{"ExchangeFailed", "refresh", "refresh failed"},
 		{"ExchangeInterrupted", "", "exchange interrupted"},
+		{"CredentialExpired", "", "credential expired"},
 		{"ReauthorizationDue", "refresh", "reauthorization due"},
 		{"", "", ""},
 	} {

@@ -81,7 +81,7 @@ const (
 func heardTypes() []events.Type {
 	return []events.Type{
 		events.TypeExchangeSucceeded, events.TypeExchangeFailed, events.TypeExchangeInterrupted, events.TypeJobParked,
-		events.TypeConsentHeld, events.TypeSecretExported,
+		events.TypeConsentHeld, events.TypeSecretExported, events.TypeCredentialExpiring, events.TypeCredentialExpired,
 	}
 }
 

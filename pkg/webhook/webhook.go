@@ -68,7 +68,7 @@ func Types() []string {
 	for _, r := range resources {
 		types = append(types, r+".created", r+".deleted", r+".updated")
 	}
-	types = append(types, "secret.read", "secret.reauthorized", "secret.refreshed")
+	types = append(types, "secret.expired", "secret.expiring", "secret.read", "secret.reauthorized", "secret.refreshed")
 	slices.Sort(types)
 	return types
 }

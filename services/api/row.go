@@ -63,8 +63,8 @@ type more struct {
 }
 
 // newRow packs a record that is not deleted, without what no use case shows: its
-// trace, when somebody asked for an exchange last, when a replay is to be, and the
-// revision of its artifact.
+// trace, when somebody asked for an exchange last, when a replay is to be, since when
+// refreshes fail, the alarms that were given, and the revision of its artifact.
 func newRow(s *secret.Secret) *row {
 	c := &s.Credentials
 	look := shape{

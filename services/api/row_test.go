@@ -18,6 +18,7 @@ func fullSecret(t *testing.T) *secret.Secret {
 	var s secret.Secret
 	n := 0
 	fillFields(t, reflect.ValueOf(&s).Elem(), &n)
+	s.FailingSince, s.AlarmedAt = time.Time{}, time.Time{}
 	s.DeletedAt, s.AskedAt, s.ReplayAt, s.Trace = time.Time{}, time.Time{}, time.Time{}, ""
 	s.DeployedRevision = 0
 	return &s

@@ -122,9 +122,14 @@ func (s *Service) untold(ctx context.Context, who Caller, id string, after uint6
 const toldLate = time.Minute
 
 // mayRepeat reports whether an event may have been told before: it is told late, or
-// it is an interruption, which bears the time of its telling.
+// it bears the time of its telling.
 func mayRepeat(e events.Entry) bool {
-	return e.Err == nil && (e.Type == events.TypeExchangeInterrupted || e.Stored.Sub(e.Event.Time) > toldLate)
+	switch e.Type {
+	case events.TypeExchangeInterrupted, events.TypeReauthorizationDue, events.TypeCredentialExpiring, events.TypeCredentialExpired:
+		return e.Err == nil
+	default:
+		return e.Err == nil && e.Stored.Sub(e.Event.Time) > toldLate
+	}
 }
 
 // readTold notes the ids of all events about a secret up to a place in the log. It
@@ -231,6 +236,11 @@ func (e *TimelineEntry) read(data events.Data) {
 	case events.JobParked:
 		e.Action, e.Generation, e.WorksUntil = d.Action, d.Generation, d.WorksUntil
 		e.Detail = "it could not be brought to an end: nothing tries again until an administrator requeues its job (rekindle parked)"
+	case events.CredentialExpiring:
+		e.Reason, e.Detail = d.Reason, "nothing has taken the place of the value in use"+nothingTries(d.NextAttemptAt)
+		e.NextAttemptAt, e.WorksUntil = d.NextAttemptAt, d.ExpiresAt
+	case events.CredentialExpired:
+		e.Reason, e.Detail, e.NextAttemptAt = d.Reason, "the value in use ended at "+stamp(d.ExpiredAt)+nothingTries(d.NextAttemptAt), d.NextAttemptAt
 	case events.ExchangeInterrupted:
 		e.Action, e.Generation, e.Detail = d.Action, d.Generation, interrupted(d)
 		e.NextAttemptAt, e.WorksUntil = d.NextAttemptAt, d.WorksUntil
@@ -278,6 +288,14 @@ func interrupted(d events.ExchangeInterrupted) string {
 	default:
 		return unknown + "it is decided anew when the next is"
 	}
+}
+
+// nothingTries says that no attempt is to come, where that is so.
+func nothingTries(next time.Time) string {
+	if next.IsZero() {
+		return ", and nothing tries again by itself"
+	}
+	return ""
 }
 
 // changes says what an update changed.

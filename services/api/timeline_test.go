@@ -96,7 +96,9 @@ func TestTimelineTellsOnce(t *testing.T) {
 	put("d", 4*time.Minute, 4*time.Minute, events.RetryRequested{})
 	put("b", 5*time.Minute, 5*time.Minute, events.ExchangeInterrupted{})
 	put("e", 5*time.Minute, time.Hour, events.ExchangeSucceeded{})
-	log = append(log, events.Entry{Sequence: 8, Err: events.ErrUnknownType}, events.Entry{Sequence: 9, Err: events.ErrUnknownType})
+	put("f", time.Hour, time.Hour, events.CredentialExpired{})
+	put("f", 2*time.Hour, 2*time.Hour, events.CredentialExpired{})
+	log = append(log, events.Entry{Sequence: 10, Err: events.ErrUnknownType}, events.Entry{Sequence: 11, Err: events.ErrUnknownType})
 	service := over(t, api.Deps{Ledger: log})
 	for size := range len(log) + 1 {
 		var got []string
@@ -110,7 +112,7 @@ func TestTimelineTellsOnce(t *testing.T) {
 				got = append(got, fmt.Sprint(e.Sequence, e.ID))
 			}
 		}
-		if want := []string{"1a", "2b", "3c", "5d", "7e", "8", "9"}; !slices.Equal(got, want) {
+		if want := []string{"1a", "2b", "3c", "5d", "7e", "8f", "10", "11"}; !slices.Equal(got, want) {
 			t.Errorf("in parts of %d: %v, want %v", size+1, got, want)
 		}
 	}
@@ -234,6 +236,26 @@ func TestTimelineOfEveryEvent(t *testing.T) {
 				Action: "refresh", Generation: 7, WorksUntil: later,
 				Detail: "it could not be brought to an end: nothing tries again until an administrator requeues its job (rekindle parked)",
 			},
+		},
+		{
+			events.CredentialExpiring{ExpiresAt: later, HoursLeft: 1, Reason: events.ReasonTimeout, NextAttemptAt: noon},
+			api.TimelineEntry{
+				Reason: events.ReasonTimeout, NextAttemptAt: noon, WorksUntil: later, Detail: "nothing has taken the place of the value in use",
+			},
+		},
+		{
+			events.CredentialExpiring{ExpiresAt: later},
+			api.TimelineEntry{
+				WorksUntil: later, Detail: "nothing has taken the place of the value in use, and nothing tries again by itself",
+			},
+		},
+		{
+			events.CredentialExpired{ExpiredAt: later, Reason: events.ReasonTimeout, NextAttemptAt: noon},
+			api.TimelineEntry{Reason: events.ReasonTimeout, NextAttemptAt: noon, Detail: "the value in use ended at 2026-11-22 13:00:00 UTC"},
+		},
+		{
+			events.CredentialExpired{ExpiredAt: later},
+			api.TimelineEntry{Detail: "the value in use ended at 2026-11-22 13:00:00 UTC, and nothing tries again by itself"},
 		},
 		{events.ReauthorizeRequested{By: "ada", Until: later}, api.TimelineEntry{By: "ada", Detail: "the link is open until 2026-11-22 13:00:00 UTC"}},
 		{events.ConsentReceived{}, api.TimelineEntry{Detail: "a person consented in the provider's dialog"}},
