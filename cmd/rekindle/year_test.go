@@ -411,6 +411,13 @@ func (y *year) checkWarnings() {
 	} {
 		y.compare("warnings about "+name, want, y.warnings(name))
 	}
+	for _, name := range y.names {
+		var want []string
+		if name == "linkedin, late" { // its refresh was at its end, so nothing could be said before
+			want = []string{"CredentialExpired of " + lateEnds + " at " + lateEnds}
+		}
+		y.compare("alarms about "+name, want, y.alarms(y.secrets[name].ID.ID))
+	}
 	var announced []string
 	for _, e := range y.events.about("google", events.TypeRegistrationExpiring) {
 		announced = append(announced, fmt.Sprint(e.Time.UTC().Format(time.DateTime), " ", e.Data.(events.RegistrationExpiring).DaysLeft))
@@ -428,6 +435,20 @@ func (y *year) warnings(name string) (said []string) {
 			line += " ended"
 		}
 		said = append(said, line)
+	}
+	return said
+}
+
+// alarms are the words that were said about values of a secret that end.
+func (b *bubble) alarms(id string) (said []string) {
+	say := func(e events.Event, end time.Time) {
+		said = append(said, fmt.Sprintf("%s of %s at %s", e.Data.Type(), end.UTC().Format(time.DateTime), e.Time.UTC().Format(time.DateTime)))
+	}
+	for _, e := range b.events.about(id, events.TypeCredentialExpiring) {
+		say(e, e.Data.(events.CredentialExpiring).ExpiresAt)
+	}
+	for _, e := range b.events.about(id, events.TypeCredentialExpired) {
+		say(e, e.Data.(events.CredentialExpired).ExpiredAt)
 	}
 	return said
 }

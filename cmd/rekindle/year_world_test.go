@@ -65,6 +65,7 @@ type bubble struct {
 	log      *complaints
 	provider *sandbox.Server
 	issuer   *issuer
+	lane     *memoryLane
 	browser  *http.Client
 	property string
 	ends     []func() // in reverse
@@ -134,7 +135,8 @@ func (b *bubble) startFleet(apps provider.Apps) {
 		b.t.Fatal(err)
 	}
 	b.opener = seal.NewOpener(ring)
-	lane, registry := newMemoryLane(b.t), prometheus.NewPedanticRegistry()
+	b.lane = newMemoryLane(b.t)
+	lane, registry := b.lane, prometheus.NewPedanticRegistry()
 	logger, tracer := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelError})), noop.NewTracerProvider()
 
 	egress := exchanger.NewClient(exchanger.EgressConfig{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Dial: b.net.dial})
@@ -359,14 +361,20 @@ func (a pipeAddr) String() string { return string(a) }
 type memoryLane struct {
 	t     *testing.T
 	queue chan events.Event
+	// taken is full while somebody takes a job, or nobody may.
+	taken chan struct{}
 
 	mu   sync.Mutex
 	held map[string]bool
 }
 
 func newMemoryLane(t *testing.T) *memoryLane {
-	return &memoryLane{t: t, queue: make(chan events.Event, 64), held: map[string]bool{}}
+	return &memoryLane{t: t, queue: make(chan events.Event, 64), taken: make(chan struct{}, 1), held: map[string]bool{}}
 }
+
+// stop has nobody take jobs, as when all exchangers are down, until goOn.
+func (l *memoryLane) stop() { l.taken <- struct{}{} }
+func (l *memoryLane) goOn() { <-l.taken }
 
 // Offer implements scheduler.Jobs.
 func (l *memoryLane) Offer(_ context.Context, e events.Event) (bool, error) {
@@ -387,6 +395,8 @@ func (l *memoryLane) Work(ctx, hard context.Context, _ int, handle, _ work.Handl
 	for {
 		select {
 		case e := <-l.queue:
+			l.taken <- struct{}{}
+			<-l.taken
 			working.Go(func() { l.do(hard, e, handle) })
 		case <-ctx.Done():
 			return nil
@@ -404,7 +414,7 @@ func (l *memoryLane) do(ctx context.Context, e events.Event, handle work.Handler
 	if err == nil {
 		err = handle(ctx, work.Message{ID: e.ID, Type: string(e.Data.Type()), Subject: e.Data.About(), Data: body, Delivery: 1})
 	}
-	if err != nil {
+	if _, again := work.Retry(err); err != nil && !again { // one that comes again is offered again
 		l.t.Errorf("%v: a job was not done: %v", time.Now().UTC(), err)
 	}
 }
