@@ -47,8 +47,8 @@ func (s *Secret) Alarmed(generation uint64, at time.Time) bool {
 	return true
 }
 
-// alarms are the places of the alarms about the value in use, in order: when nothing
-// tries again to renew it, a day before its end, at the last attempt in time, and at
+// alarms are the places of the alarms about the value in use, in order: when its
+// refresh is given up, a day before its end, at the last attempt in time, and at
 // its end. The first is for whoever has heard of none. There are none for a value that
 // does not end, that no environment has, or that another system keeps fresh.
 func (s *Secret) alarms() []time.Time {
@@ -91,17 +91,17 @@ func (s *Secret) LastFailure() *Failure {
 	return s.RefreshStatusDetails
 }
 
-// givenUpAt is since when nothing tries again, because what was tried has failed; zero
-// when something does, or nothing was tried.
+// givenUpAt is since when nothing tries again, because the refresh has failed or was set
+// aside; zero when something does. Who asked for an exchange that failed has been told.
 func (s *Secret) givenUpAt() time.Time {
 	switch {
 	case s.SetAside():
 		return s.Parked.At
 	case s.planExchange().Action != Rest || s.ConsentWaits():
 		return time.Time{}
-	case s.Status != Failed && s.RefreshStatus != Failed || s.LastFailure() == nil:
+	case s.RefreshStatus != Failed || s.RefreshStatusDetails == nil:
 		return time.Time{}
 	default:
-		return s.LastFailure().At
+		return s.RefreshStatusDetails.At
 	}
 }

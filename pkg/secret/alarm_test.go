@@ -62,7 +62,7 @@ func TestAlarms(t *testing.T) {
 		{"asked for in vain", day, 4 * hour, func(s *secret.Secret) {
 			s.Ask(noon().Add(hour))
 			fail(s, 1)
-		}, []time.Duration{23 * hour, 2 * hour, 0}},
+		}, []time.Duration{2 * hour, 0}},
 		{"set aside", day, 4 * hour, func(s *secret.Secret) { s.Park(s.Decision, s.RefreshAt) }, []time.Duration{4 * hour, 2 * hour, 0}},
 		{"cannot be refreshed", day, 4 * hour, func(s *secret.Secret) {
 			s.RefreshAt, s.NextAttemptAt = time.Time{}, time.Time{}
