@@ -83,7 +83,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"pkg/audit/audittest":          {here: []string{"pkg/audit"}},
 	"pkg/state/statetest":          {here: []string{"pkg/state"}},
 	"cmd/rekindle": {
-		here:    []string{"events", "pkg/", "services/"},
+		here:    []string{"events", "events/", "pkg/", "services/"},
 		outside: []string{"github.com/spf13/", "github.com/nats-io/nuid", "golang.org/x/", "go.opentelemetry.io/otel"},
 	},
 }

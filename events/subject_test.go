@@ -55,7 +55,7 @@ func TestSubjectsAsDocumented(t *testing.T) {
 	}
 	want := []string{
 		events.EventSubject("acme", events.TypeSecretCreated, secretID), events.JobSubject(secretID), answer, events.ParkedSubject("job", secretID),
-		events.AuditSubject("acme"),
+		events.AuditSubject("acme"), events.KeysetSubject,
 	}
 	if !slices.Equal(documented, want) {
 		t.Errorf("doc.go says %q, want %q", documented, want)
