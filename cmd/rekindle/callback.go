@@ -28,7 +28,7 @@ func newCallback() *cobra.Command {
 }
 
 func newCallbackCreate(r *remote) *cobra.Command {
-	var events []string
+	var n client.NewCallback
 	c := r.command(cobra.Command{
 		Use:   "create URL",
 		Short: "Make a callback, and print its signing secret",
@@ -40,14 +40,16 @@ func newCallbackCreate(r *remote) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		made, err := s.client.CreateCallback(ctx, p.ID.ID, args[0], events)
+		n.URL = args[0]
+		made, err := s.client.CreateCallback(ctx, p.ID.ID, n)
 		if err != nil {
 			return err
 		}
 		s.printCallback(made)
 		return nil
 	})
-	c.Flags().StringSliceVar(&events, "event", []string{"*"}, "an event to be told of, like secret.created; * is all")
+	c.Flags().StringVar(&n.Ordering, "ordering", "", "what a message that is not taken holds up: nothing (prompt, the default), or what is newer about the same entity (strict)")
+	c.Flags().StringSliceVar(&n.Subscriptions, "event", []string{"*"}, "an event to be told of, like secret.created; * is all")
 	return c
 }
 
@@ -235,6 +237,7 @@ func (s *session) printCallback(c client.Callback) {
 		t.add("id", c.ID.ID)
 		t.add("url", c.Attributes.URL)
 		t.add("events", strings.Join(c.Attributes.Subscriptions, " "))
+		t.add("ordering", c.Attributes.Ordering)
 		t.add("property", c.Relationships.Property.ID())
 		t.add("created", moment(&c.Attributes.CreatedAt, s.now()))
 		t.add("signing secret", c.Meta.SigningSecret)

@@ -4,6 +4,7 @@
 package webhook
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -17,6 +18,8 @@ type Callback struct {
 	URL string `json:"url"`
 	// Subscriptions are the types it is told of, or [Everything].
 	Subscriptions []string `json:"subscriptions"`
+	// Ordering is what a message that waits for another try holds up; empty is [Prompt].
+	Ordering Ordering `json:"ordering,omitempty"`
 	// Generation counts the signing secrets it has had, from 1.
 	Generation uint64 `json:"generation"`
 	// RotatedAt is when the secret before this one was replaced, zero for the first.
@@ -24,6 +27,21 @@ type Callback struct {
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
+
+// Ordering is what a message that waits for another try holds up.
+type Ordering string
+
+// The orderings.
+const (
+	// Prompt holds up nothing: what is newer is sent all the same, and may be there first.
+	Prompt Ordering = "prompt"
+	// Strict holds up what is newer about the same entity, until the message is taken or
+	// dropped.
+	Strict Ordering = "strict"
+)
+
+// Order is the ordering of the callback.
+func (c *Callback) Order() Ordering { return cmp.Or(c.Ordering, Prompt) }
 
 // Everything is the subscription to whatever happens in the property.
 const Everything = "*"
@@ -41,6 +59,8 @@ const (
 	// MaxWaiting is how many deliveries may wait for one callback. The oldest is dropped
 	// for one more.
 	MaxWaiting = 10_000
+	// MaxWaitingBytes is how much their bodies may have, likewise.
+	MaxWaitingBytes = 32 << 20
 )
 
 // Wants reports whether the callback is told of what is of a type.

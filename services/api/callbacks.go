@@ -53,13 +53,14 @@ type ChangedCallback struct {
 // rest of it.
 func (c *Callback) tell() (resource, org string, form audit.Entity) {
 	return "callback", c.Org, audit.Entity{ID: c.ID, Name: originOf(c.URL), Property: c.Property, Public: public(struct {
-		URL           string    `json:"url"`
-		Subscriptions []string  `json:"subscriptions"`
-		Generation    uint64    `json:"secret_generation"`
-		Property      string    `json:"property_id"`
-		CreatedAt     time.Time `json:"created_at"`
-		UpdatedAt     time.Time `json:"updated_at"`
-	}{originOf(c.URL), c.Subscriptions, c.Generation, c.Property, c.CreatedAt, c.UpdatedAt})}
+		URL           string           `json:"url"`
+		Subscriptions []string         `json:"subscriptions"`
+		Ordering      webhook.Ordering `json:"ordering"`
+		Generation    uint64           `json:"secret_generation"`
+		Property      string           `json:"property_id"`
+		CreatedAt     time.Time        `json:"created_at"`
+		UpdatedAt     time.Time        `json:"updated_at"`
+	}{originOf(c.URL), c.Subscriptions, c.Order(), c.Generation, c.Property, c.CreatedAt, c.UpdatedAt})}
 }
 
 // originOf is the scheme and the host of a URL.
@@ -163,6 +164,9 @@ func (s *Service) readCallback(a *Object, c *webhook.Callback) {
 	if a.decode("subscriptions", &names, "a list of names of events") {
 		c.Subscriptions = subscriptions(a, names)
 	}
+	if order, sent := a.oneOf("ordering", string(webhook.Prompt), string(webhook.Strict)); sent {
+		c.Ordering = webhook.Ordering(order)
+	}
 }
 
 // subscriptions returns the names that were sent, sorted and each once.
@@ -237,7 +241,7 @@ func (s *Service) updateCallback(ctx context.Context, who Caller, id string, dat
 	return s.amendCallback(ctx, who, id, Update, func(c *Callback) error {
 		data.report.problems = data.report.problems[:noted] // of an earlier run
 		before := c.Tag()
-		a.keep("url", "subscriptions")
+		a.keep("url", "subscriptions", "ordering")
 		s.readCallback(a, &c.Callback)
 		if err := cmp.Or(who.IfMatch.admit(before), data.report.err()); err != nil {
 			return err

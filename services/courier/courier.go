@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -84,6 +85,8 @@ type Courier struct {
 	deps    Deps
 	metrics *metrics
 	senders sync.WaitGroup
+	// seen is the revision up to which this process has been told what waits.
+	seen atomic.Uint64
 
 	mu        sync.Mutex
 	callbacks map[string]*webhook.Callback

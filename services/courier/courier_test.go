@@ -78,6 +78,19 @@ func (p post) position(t *testing.T) uint64 {
 	return m.Meta.Position
 }
 
+func (p post) entity(t *testing.T) string {
+	t.Helper()
+	var m struct {
+		Data struct {
+			Relationships struct{ Entity struct{ Data struct{ ID string } } }
+		}
+	}
+	if err := json.Unmarshal(p.body, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m.Data.Relationships.Entity.Data.ID
+}
+
 // cutOff is a state that does not answer once it is cut off.
 type cutOff struct {
 	state.Store
@@ -171,18 +184,32 @@ func (w *world) processOver(t *testing.T, name string, to courier.Poster, st sta
 
 func (w *world) subscribe(t *testing.T, id, url string, to ...string) *webhook.Callback {
 	t.Helper()
-	c := &webhook.Callback{
-		ID: id, Org: org, Property: property, URL: url, Subscriptions: to, Generation: 1, CreatedAt: time.Now(),
-	}
+	return w.subscribeTo(t, &webhook.Callback{ID: id, URL: url, Subscriptions: to})
+}
+
+// subscribeTo makes a callback that has an id, a URL and what it is told of.
+func (w *world) subscribeTo(t *testing.T, c *webhook.Callback) *webhook.Callback {
+	t.Helper()
+	c.Org, c.Property, c.Generation, c.CreatedAt = org, property, 1, time.Now()
+	w.change(t, c)
+	return c
+}
+
+// change stores a callback.
+func (w *world) change(t *testing.T, c *webhook.Callback) {
+	t.Helper()
 	body, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.st.Commit(t.Context(), state.Write{Key: state.CallbackKey(id), Value: body}); err != nil {
+	_, rev, err := w.st.Get(t.Context(), state.CallbackKey(c.ID))
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		t.Fatal(err)
+	}
+	if _, err := w.st.Commit(t.Context(), state.Write{Key: state.CallbackKey(c.ID), Value: body, Expect: rev}); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Wait()
-	return c
 }
 
 func about(entity string) audit.Entry {

@@ -32,7 +32,9 @@ func FuzzRecords(f *testing.F) {
 				t.Error(err)
 			}
 		}
-		c.lines["CB1"].next(c.deps.Now())
+		for _, strict := range []bool{false, true} {
+			c.lines["CB1"].next(c.deps.Now(), rules{strict, 1})
+		}
 		c.Tries("CB1")
 	})
 }

@@ -140,6 +140,7 @@ func (c *Courier) unreadable(change state.Change) {
 
 // applyDelivery takes in a change of what waits, or of what came of it.
 func (c *Courier) applyDelivery(ctx context.Context, change state.Change) {
+	c.seen.Store(max(c.seen.Load(), uint64(change.Revision))) // by one goroutine
 	kind, rest := state.Split(change.Key)
 	callback, id, _ := strings.Cut(rest, ".")
 	switch {

@@ -1,6 +1,8 @@
 package courier
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,15 +21,27 @@ type line struct {
 
 	mu      sync.Mutex
 	items   map[string]*item
+	about   map[string][]*item // by entity, in the order of the trail
+	bytes   int                // of what waits
 	flying  int
 	busy    map[string]bool // entities about which something is being sent here
 	failing bool            // the last try has failed
+}
+
+// rules say which deliveries of a line may be sent.
+type rules struct {
+	// strict is for none about an entity before those ahead of it are over.
+	strict bool
+	// seen is up to which revision this process has been told what waits: of what is newer
+	// it does not know yet what is ahead of it.
+	seen state.Revision
 }
 
 // item is a delivery that waits.
 type item struct {
 	id, entity string
 	position   uint64
+	size       int // of the body
 	due        time.Time
 	again      bool // a try was made before
 	holder     string
@@ -43,7 +57,7 @@ type item struct {
 const missedFor = 5 * time.Second
 
 func newLine(me, callback string) *line {
-	return &line{me: me, callback: callback, wake: make(chan struct{}, 1), items: map[string]*item{}, busy: map[string]bool{}}
+	return &line{me: me, callback: callback, wake: make(chan struct{}, 1), items: map[string]*item{}, about: map[string][]*item{}, busy: map[string]bool{}}
 }
 
 // put takes in a delivery as it is stored.
@@ -52,8 +66,8 @@ func (l *line) put(d *webhook.Delivery, rev state.Revision) {
 	defer l.mu.Unlock()
 	it, ok := l.items[d.ID]
 	if !ok {
-		it = &item{id: d.ID, entity: d.Entity, position: d.Position}
-		l.items[d.ID] = it
+		it = &item{id: d.ID, entity: d.Entity, position: d.Position, size: len(d.Body)}
+		l.join(it)
 	}
 	if rev < it.revision {
 		return
@@ -67,8 +81,33 @@ func (l *line) put(d *webhook.Delivery, rev state.Revision) {
 func (l *line) remove(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.items, id)
+	if it, ok := l.items[id]; ok {
+		l.leave(it)
+	}
 	l.stir()
+}
+
+// join takes in what is not there yet. The caller holds mu.
+func (l *line) join(it *item) {
+	l.items[it.id] = it
+	l.bytes += it.size
+	queue := l.about[it.entity]
+	at, _ := slices.BinarySearchFunc(queue, it, byPosition)
+	l.about[it.entity] = slices.Insert(queue, at, it)
+}
+
+// leave is the contrary. The caller holds mu.
+func (l *line) leave(it *item) {
+	delete(l.items, it.id)
+	l.bytes -= it.size
+	queue := slices.DeleteFunc(l.about[it.entity], func(other *item) bool { return other == it })
+	if l.about[it.entity] = queue; len(queue) == 0 {
+		delete(l.about, it.entity)
+	}
+}
+
+func byPosition(a, b *item) int {
+	return cmp.Or(cmp.Compare(a.position, b.position), cmp.Compare(a.id, b.id))
 }
 
 // missed reports whether a delivery that could not be found has been missing for so long
@@ -94,6 +133,13 @@ func (l *line) len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.items)
+}
+
+// full reports whether more waits than may.
+func (l *line) full() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.items) > webhook.MaxWaiting || l.bytes > webhook.MaxWaitingBytes
 }
 
 // oldest returns the delivery that is to be dropped for another.
@@ -133,7 +179,7 @@ func later(a, b time.Time) time.Time {
 
 // next returns what is to be sent now, nil for nothing, and when that may change by
 // itself, zero for never.
-func (l *line) next(now time.Time) (found *item, soonest time.Time) {
+func (l *line) next(now time.Time, r rules) (found *item, soonest time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.flying >= atOnce || l.failing && l.flying > 0 {
@@ -148,7 +194,8 @@ func (l *line) next(now time.Time) (found *item, soonest time.Time) {
 			if soonest.IsZero() || due.Before(soonest) {
 				soonest = due
 			}
-		case l.busy[it.entity] || elsewhere[it.entity].before(it):
+		case it.revision > r.seen || l.busy[it.entity] || elsewhere[it.entity].before(it):
+		case r.strict && l.about[it.entity][0] != it:
 		case found == nil || it.before(found):
 			found = it
 		}

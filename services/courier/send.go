@@ -15,11 +15,12 @@ import (
 // serve sends what is due in a line until ctx ends.
 func (c *Courier) serve(ctx context.Context, l *line) {
 	for ctx.Err() == nil {
-		if c.callback(l.callback) == nil { // it is gone, or not known here yet
+		to := c.callback(l.callback)
+		if to == nil { // it is gone, or not known here yet
 			c.rest(ctx, l.wake, time.Time{})
 			continue
 		}
-		it, soonest := l.next(c.deps.Now())
+		it, soonest := l.next(c.deps.Now(), rules{to.Ordering == webhook.Strict, state.Revision(c.seen.Load())})
 		if it != nil {
 			c.senders.Go(func() {
 				var notBefore time.Time

@@ -68,7 +68,7 @@ func (c *Courier) enqueue(running, ctx context.Context, d *webhook.Delivery, ove
 		return err
 	}
 	l.put(d, rev)
-	for l.len() > webhook.MaxWaiting {
+	for l.full() {
 		id, rev, ok := l.oldest()
 		if !ok {
 			return nil

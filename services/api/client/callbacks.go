@@ -14,6 +14,7 @@ type Callback struct {
 	Attributes struct {
 		URL           string    `json:"url"`
 		Subscriptions []string  `json:"subscriptions"`
+		Ordering      string    `json:"ordering"`
 		CreatedAt     time.Time `json:"created_at"`
 		UpdatedAt     time.Time `json:"updated_at"`
 	} `json:"attributes"`
@@ -50,10 +51,21 @@ type Delivery struct {
 	Attributes Try `json:"attributes"`
 }
 
+// NewCallback is what a callback is made of.
+type NewCallback struct {
+	URL           string
+	Subscriptions []string
+	// Ordering is "prompt" or "strict", empty for the default.
+	Ordering string
+}
+
 // CreateCallback makes a callback. Its signing secret is in the answer, and in no other.
-func (c *Client) CreateCallback(ctx context.Context, property, url string, subscriptions []string) (Callback, error) {
-	return create[Callback](ctx, c, "/properties/"+property+"/callbacks",
-		object("callbacks", map[string]any{"url": url, "subscriptions": subscriptions}))
+func (c *Client) CreateCallback(ctx context.Context, property string, made NewCallback) (Callback, error) {
+	attributes := map[string]any{"url": made.URL, "subscriptions": made.Subscriptions}
+	if made.Ordering != "" {
+		attributes["ordering"] = made.Ordering
+	}
+	return create[Callback](ctx, c, "/properties/"+property+"/callbacks", object("callbacks", attributes))
 }
 
 // Callback returns a callback.

@@ -58,6 +58,8 @@ func badTreeRequests() []bad {
 		row("callback of an unknown event", "POST /properties/{edge}/callbacks", attributes(`"url":"https://example.com/","subscriptions":["secret.created","secret.hunter2"]`), 422, "invalid-callback /data/attributes/subscriptions"),
 		row("callback with a number", "POST /properties/{edge}/callbacks", attributes(`"url":"https://example.com/","subscriptions":[1]`), 422, "invalid-callback /data/attributes/subscriptions"),
 		row("callback with too many", "POST /properties/{edge}/callbacks", attributes(`"url":"https://example.com/","subscriptions":["*"`+strings.Repeat(`,"*"`, 100)+`]`), 422, "invalid-callback /data/attributes/subscriptions"),
+		row("callback in another order", "POST /properties/{edge}/callbacks", attributes(`"url":"https://example.com/","subscriptions":["*"],"ordering":"hunter2"`), 422, "invalid-callback /data/attributes/ordering"),
+		row("callback in no order", "POST /properties/{edge}/callbacks", attributes(`"url":"https://example.com/","subscriptions":["*"],"ordering":7`), 422, "invalid-callback /data/attributes/ordering"),
 		row("callback of nobody", "PATCH /callbacks/CB"+nobody, attributes(`"url":"https://example.com/"`), 404, "not-found"),
 		row("callback malformed", "GET /callbacks/CB1", "", 404, "not-found"),
 		row("deliveries of nobody's", "GET /callbacks/CB"+nobody+"/deliveries", "", 404, "not-found"),

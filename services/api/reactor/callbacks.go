@@ -13,10 +13,11 @@ import (
 type callback = resource[callbackAttributes, callbackRelationships, callbackLinks, callbackMeta]
 
 type callbackAttributes struct {
-	CreatedAt     timestamp `json:"created_at"`
-	Subscriptions []string  `json:"subscriptions"`
-	UpdatedAt     timestamp `json:"updated_at"`
-	URL           string    `json:"url"`
+	CreatedAt     timestamp        `json:"created_at"`
+	Ordering      webhook.Ordering `json:"ordering"` // an addition
+	Subscriptions []string         `json:"subscriptions"`
+	UpdatedAt     timestamp        `json:"updated_at"`
+	URL           string           `json:"url"`
 }
 
 type callbackRelationships struct {
@@ -40,7 +41,7 @@ type callbackMeta struct {
 func (v view) callback(c *api.Callback) callback {
 	doc := callback{
 		ID: c.ID, Type: "callbacks",
-		Attributes: callbackAttributes{timestamp(c.CreatedAt), c.Subscriptions, timestamp(c.UpdatedAt), c.URL},
+		Attributes: callbackAttributes{timestamp(c.CreatedAt), c.Order(), c.Subscriptions, timestamp(c.UpdatedAt), c.URL},
 		Relationships: callbackRelationships{
 			Property:   toOne{Links: v.base.related("callbacks", c.ID, "property").Links, Data: &identifier{c.Property, "properties"}},
 			Deliveries: v.base.related("callbacks", c.ID, "deliveries"),

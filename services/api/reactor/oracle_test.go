@@ -196,6 +196,7 @@ type (
 		ID            string       `jsonapi:"primary,callbacks"`
 		CreatedAt     time.Time    `jsonapi:"attr,created_at,rfc3339"`
 		UpdatedAt     time.Time    `jsonapi:"attr,updated_at,rfc3339"`
+		Ordering      string       `jsonapi:"attr,ordering"`
 		Subscriptions []string     `jsonapi:"attr,subscriptions"`
 		URL           string       `jsonapi:"attr,url"`
 		ToProperty    *itsProperty `jsonapi:"relation,property"`
