@@ -82,10 +82,12 @@ type Problem string
 
 // The problems.
 const (
-	ProblemStatus   Problem = "status"          // the answer was neither 200 nor 201
-	ProblemTimeout  Problem = "time_out"        // there was none in time
-	ProblemAddress  Problem = "address_refused" // a private or special address, or plain http to a public one
-	ProblemNoHost   Problem = "no_such_host"
+	ProblemStatus  Problem = "status"   // the answer was neither 200 nor 201
+	ProblemTimeout Problem = "time_out" // there was none in time
+	// ProblemAddress: no address may be dialled. It is a private or special one, or there is
+	// none: which, would tell strangers what names there are within our networks. Or it is
+	// public, and was to be told by plain http.
+	ProblemAddress  Problem = "address_refused"
 	ProblemConnect  Problem = "not_connected"
 	ProblemTLS      Problem = "tls"
 	ProblemBroken   Problem = "broken"   // what came was no whole answer

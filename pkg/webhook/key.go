@@ -88,8 +88,8 @@ func (s Secret) Sign(id string, at time.Time, body []byte) string {
 	return v1 + base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-// Signatures is the header webhook-signature: by the current secret, and by the one
-// before it for a day.
+// Signatures is the header webhook-signature: by the current secret, and by those before it,
+// each for a day.
 func (k *Key) Signatures(c *Callback, id string, at time.Time, body []byte) (string, error) {
 	var all []string
 	for _, generation := range c.Generations(at) {

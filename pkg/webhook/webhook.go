@@ -24,6 +24,8 @@ type Callback struct {
 	Generation uint64 `json:"generation"`
 	// RotatedAt is when the secret before this one was replaced, zero for the first.
 	RotatedAt time.Time `json:"rotated_at,omitzero"`
+	// Earlier are those before that one which were replaced within the same day.
+	Earlier   []Earlier `json:"earlier,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -46,9 +48,18 @@ func (c *Callback) Order() Ordering { return cmp.Or(c.Ordering, Prompt) }
 // Everything is the subscription to whatever happens in the property.
 const Everything = "*"
 
-// Overlap is for how long the signing secret before the current one is signed with as
-// well.
+// Overlap is for how long a signing secret that was replaced is signed with as well.
 const Overlap = 24 * time.Hour
+
+// MaxSecrets is how many signing secrets are signed with at a time: whoever replaces more of
+// them within a day does not want the oldest any more.
+const MaxSecrets = 3
+
+// Earlier is a signing secret that is still signed with until a time.
+type Earlier struct {
+	Generation uint64    `json:"generation"`
+	Until      time.Time `json:"until"`
+}
 
 // The bounds of callbacks.
 const (
@@ -71,10 +82,36 @@ func (c *Callback) Wants(typ string) bool {
 // Generations are the signing secrets that are signed with at a time: the current one
 // first.
 func (c *Callback) Generations(now time.Time) []uint64 {
-	if c.Generation > 1 && now.Before(c.RotatedAt.Add(Overlap)) {
-		return []uint64{c.Generation, c.Generation - 1}
+	all := []uint64{c.Generation}
+	for _, e := range slices.Backward(c.replaced(now)) {
+		all = append(all, e.Generation)
 	}
-	return []uint64{c.Generation}
+	return all
+}
+
+// replaced are the secrets that were replaced and are signed with all the same, the oldest
+// first.
+func (c *Callback) replaced(now time.Time) (still []Earlier) {
+	all := c.Earlier
+	if c.Generation > 1 {
+		all = append(slices.Clone(all), Earlier{c.Generation - 1, c.RotatedAt.Add(Overlap)})
+	}
+	for _, e := range all {
+		if now.Before(e.Until) {
+			still = append(still, e)
+		}
+	}
+	return still
+}
+
+// Rotate replaces the signing secret.
+func (c *Callback) Rotate(now time.Time) {
+	c.Earlier = c.replaced(now)
+	if over := len(c.Earlier) - (MaxSecrets - 2); over > 0 {
+		c.Earlier = c.Earlier[over:]
+	}
+	c.Generation++
+	c.RotatedAt = now
 }
 
 // Types are the names that can be subscribed to, sorted: a resource, a dot, and what

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/rekindle-dev/rekindle/pkg/webhook"
 )
 
@@ -30,6 +32,39 @@ func TestVector(t *testing.T) {
 	h.Set("Webhook-Signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
 	if err := webhook.Verify("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", h, []byte(`{"test": 2432232314}`), now); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRotations: each secret that was replaced is signed with for a day, unless there are too
+// many.
+func TestRotations(t *testing.T) {
+	t.Parallel()
+	c := &webhook.Callback{ID: "CB1", Generation: 1}
+	steps := []struct {
+		rotate bool
+		at     time.Duration
+		want   []uint64
+	}{
+		{false, 0, []uint64{1}},
+		{true, 0, []uint64{2, 1}},
+		{true, time.Hour, []uint64{3, 2, 1}},
+		{false, webhook.Overlap - 1, []uint64{3, 2, 1}},
+		{false, webhook.Overlap, []uint64{3, 2}},
+		{true, webhook.Overlap, []uint64{4, 3, 2}},
+		{false, webhook.Overlap + time.Hour, []uint64{4, 3}},
+		{true, webhook.Overlap + 2*time.Hour, []uint64{5, 4, 3}},
+		{true, webhook.Overlap + 3*time.Hour, []uint64{6, 5, 4}},
+		{false, 3 * webhook.Overlap, []uint64{6}},
+		{true, 4 * webhook.Overlap, []uint64{7, 6}},
+	}
+	for i, step := range steps {
+		at := now.Add(step.at)
+		if step.rotate {
+			c.Rotate(at)
+		}
+		if diff := cmp.Diff(step.want, c.Generations(at)); diff != "" {
+			t.Errorf("step %d (-want +got):\n%s", i+1, diff)
+		}
 	}
 }
 

@@ -27,8 +27,8 @@ type Courier interface {
 	Secret(callback string, generation uint64) (webhook.Secret, error)
 }
 
-// Rotate replaces the signing secret of a callback: an addition to the contract. The one
-// before it is signed with as well for a day.
+// Rotate replaces the signing secret of a callback: an addition to the contract. Those
+// before it are signed with as well, each for a day.
 const Rotate Action = "rotate"
 
 // errNoCourier: nothing can be signed here.
@@ -263,8 +263,8 @@ func (s *Service) rotateCallback(ctx context.Context, who Caller, id string) (*C
 		if err := who.IfMatch.admit(c.Tag()); err != nil {
 			return err
 		}
-		c.Generation++
-		c.RotatedAt, c.UpdatedAt = now, now
+		c.Rotate(now)
+		c.UpdatedAt = now
 		return nil
 	})
 	if err != nil {

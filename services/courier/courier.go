@@ -87,6 +87,8 @@ type Courier struct {
 	senders sync.WaitGroup
 	// seen is the revision up to which this process has been told what waits.
 	seen atomic.Uint64
+	// known is closed when it knows what there was to deliver when it started.
+	known chan struct{}
 
 	mu        sync.Mutex
 	callbacks map[string]*webhook.Callback
@@ -100,7 +102,7 @@ func New(deps Deps) *Courier {
 		deps.Now = time.Now
 	}
 	c := &Courier{
-		deps:      deps,
+		deps: deps, known: make(chan struct{}),
 		callbacks: map[string]*webhook.Callback{}, lines: map[string]*line{}, histories: map[string]*history{},
 	}
 	c.metrics = newMetrics(deps.Metrics, c.waiting)
@@ -108,7 +110,8 @@ func New(deps Deps) *Courier {
 }
 
 // Run delivers until ctx ends, and returns ctx's error; or what keeps it from following
-// the state. It calls ready when it knows what there is to deliver.
+// the state. It calls ready when it knows the callbacks. It sends, and takes pages, only
+// when it knows what there is to deliver, which may be a gigabyte.
 func (c *Courier) Run(ctx context.Context, ready func()) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -124,14 +127,18 @@ func (c *Courier) Run(ctx context.Context, ready func()) error {
 	}
 	callbacks := follow(c.applyCallback, state.CallbackKey("*"))
 	deliveries := follow(func(change state.Change) { c.applyDelivery(ctx, change) }, state.DeliveryKey("*", "*"), state.TryKey("*", "*"))
-	for _, caughtUp := range []<-chan struct{}{callbacks, deliveries} {
-		select {
-		case <-caughtUp:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	select {
+	case <-callbacks:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	ready()
+	select {
+	case <-deliveries:
+		close(c.known)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	running.Go(func() { c.sweep(ctx) })
 	running.Go(func() {
 		stop(c.deps.Pages.Pages(ctx, group, func(handling context.Context, page []byte) error {
@@ -187,7 +194,8 @@ func (c *Courier) line(ctx context.Context, callback string) *line {
 	defer c.mu.Unlock()
 	l, ok := c.lines[callback]
 	if !ok {
-		l = newLine(c.deps.Name, callback)
+		ctx, stop := context.WithCancel(ctx)
+		l = newLine(c.deps.Name, callback, stop)
 		c.lines[callback] = l
 		c.senders.Go(func() { c.serve(ctx, l) })
 	}

@@ -82,7 +82,9 @@ func (p post) entity(t *testing.T) string {
 	t.Helper()
 	var m struct {
 		Data struct {
-			Relationships struct{ Entity struct{ Data struct{ ID string } } }
+			Relationships struct {
+				Entity struct{ Data struct{ ID string } }
+			}
 		}
 	}
 	if err := json.Unmarshal(p.body, &m); err != nil {
@@ -210,6 +212,18 @@ func (w *world) change(t *testing.T, c *webhook.Callback) {
 		t.Fatal(err)
 	}
 	synctest.Wait()
+}
+
+// remove removes a record.
+func (w *world) remove(t *testing.T, key string) {
+	t.Helper()
+	_, rev, err := w.st.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.st.Commit(t.Context(), state.Write{Key: key, Expect: rev}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func about(entity string) audit.Entry {
@@ -549,13 +563,7 @@ func TestDeleted(t *testing.T) {
 		w.process(t, "one", to)
 		w.subscribe(t, shop, "https://shop.test/hook", webhook.Everything)
 		w.happen(t, about("SE1"), about("SE2"))
-		_, rev, err := w.st.Get(t.Context(), state.CallbackKey(shop))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.st.Commit(t.Context(), state.Write{Key: state.CallbackKey(shop), Expect: rev}); err != nil {
-			t.Fatal(err)
-		}
+		w.remove(t, state.CallbackKey(shop))
 		time.Sleep(2 * time.Minute)
 		if n := len(to.posts()); n != 2 {
 			t.Errorf("%d tries, want none after it was deleted", n)

@@ -21,7 +21,7 @@ func FuzzRecords(f *testing.F) {
 		ctx := t.Context()
 		c := New(Deps{State: statetest.New(), Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Key: webhook.NewKey()})
 		c.callbacks["CB1"] = &webhook.Callback{ID: "CB1", Org: "O", Property: "PR1", Subscriptions: []string{webhook.Everything}}
-		c.lines["CB1"] = newLine("", "CB1") // which nobody serves
+		c.lines["CB1"] = newLine("", "CB1", nil) // which nobody serves
 		switch change := (state.Change{Key: key, Value: body, Revision: 1}); key {
 		case "callback.CB1":
 			c.applyCallback(change)

@@ -185,8 +185,8 @@ func (c *Courier) sweep(ctx context.Context) {
 func (c *Courier) orphans() (ids []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id, l := range c.lines {
-		if c.callbacks[id] == nil && l.len() > 0 {
+	for id := range c.lines {
+		if c.callbacks[id] == nil {
 			ids = append(ids, id)
 		}
 	}
@@ -216,6 +216,7 @@ func (c *Courier) clear(ctx context.Context, id string) {
 	for ctx.Err() == nil && l != nil {
 		delivery, rev, ok := l.oldest()
 		if !ok {
+			c.forget(l)
 			return
 		}
 		_, err := c.deps.State.Commit(ctx, state.Write{Key: state.DeliveryKey(id, delivery), Expect: rev})
@@ -223,6 +224,17 @@ func (c *Courier) clear(ctx context.Context, id string) {
 			return // the next sweep
 		}
 		l.remove(delivery)
+	}
+}
+
+// forget ends the line of a callback that is gone, unless something has come into it: there
+// is another when something comes later.
+func (c *Courier) forget(l *line) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.callbacks[l.callback] == nil && l.len() == 0 {
+		delete(c.lines, l.callback)
+		l.stop()
 	}
 }
 

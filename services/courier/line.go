@@ -2,6 +2,7 @@ package courier
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ const atOnce = 8
 type line struct {
 	me, callback string
 	wake         chan struct{} // holds a token when something may have become due
+	stop         context.CancelFunc
 
 	mu      sync.Mutex
 	items   map[string]*item
@@ -56,8 +58,9 @@ type item struct {
 // missedFor is how long a delivery must have been missing to be gone.
 const missedFor = 5 * time.Second
 
-func newLine(me, callback string) *line {
-	return &line{me: me, callback: callback, wake: make(chan struct{}, 1), items: map[string]*item{}, about: map[string][]*item{}, busy: map[string]bool{}}
+// newLine returns an empty line; stop ends the serving of it.
+func newLine(me, callback string, stop context.CancelFunc) *line {
+	return &line{me: me, callback: callback, stop: stop, wake: make(chan struct{}, 1), items: map[string]*item{}, about: map[string][]*item{}, busy: map[string]bool{}}
 }
 
 // put takes in a delivery as it is stored.

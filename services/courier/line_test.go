@@ -13,7 +13,7 @@ func TestWhatCouldNotBeTriedGoesFirst(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2025, time.November, 3, 8, 0, 0, 0, time.UTC)
 	for _, tried := range []bool{false, true} {
-		l := newLine("me", "CB1")
+		l := newLine("me", "CB1", nil)
 		first := &webhook.Delivery{ID: "1", Callback: "CB1", Entity: "SE1", Position: 1, At: now}
 		second := &webhook.Delivery{ID: "2", Callback: "CB1", Entity: "SE1", Position: 2, At: now}
 		l.put(first, 1)
@@ -37,7 +37,7 @@ func TestWhatCouldNotBeTriedGoesFirst(t *testing.T) {
 func TestMissedOnce(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2025, time.November, 3, 8, 0, 0, 0, time.UTC)
-	l, it := newLine("me", "CB1"), new(item)
+	l, it := newLine("me", "CB1", nil), new(item)
 	if l.missed(it, now) || l.missed(it, now.Add(missedFor-1)) {
 		t.Error("gone too soon")
 	}

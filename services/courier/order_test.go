@@ -94,6 +94,9 @@ func TestStrictGoesOnBehindWhatIsDropped(t *testing.T) {
 		if diff := cmp.Diff(map[string][]uint64{"SE1": {2, 3}}, got); diff != "" || refusals != webhook.MaxTries() {
 			t.Errorf("%d refusals, and (-want +got):\n%s", refusals, diff)
 		}
+		if posts := to.posts(); !first(posts[webhook.MaxTries()-1]) {
+			t.Error("what is newer was sent ahead of the last try")
+		}
 	})
 }
 

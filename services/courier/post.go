@@ -80,12 +80,10 @@ func problemOf(ctx context.Context, err error) webhook.Problem {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	op, isOp := errors.AsType[*net.OpError](err)
 	switch {
-	case errors.Is(err, egress.ErrAddress), errors.Is(err, egress.ErrPlainHTTP):
+	case errors.Is(err, egress.ErrAddress), errors.Is(err, egress.ErrPlainHTTP), isDNS && dns.IsNotFound:
 		return webhook.ProblemAddress
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
 		return webhook.ProblemTimeout
-	case isDNS && dns.IsNotFound:
-		return webhook.ProblemNoHost
 	case untrusted, alert, unknown, noTLS:
 		return webhook.ProblemTLS
 	case isDNS, isOp && op.Op == "dial":

@@ -113,7 +113,7 @@ func TestUnreachable(t *testing.T) {
 		"https://169.254.169.254/": webhook.ProblemAddress,
 		"http://169.254.169.254/":  webhook.ProblemAddress,
 		"https://10.0.0.1/":        webhook.ProblemAddress,
-		"https://2130706433/":      webhook.ProblemNoHost,
+		"https://2130706433/":      webhook.ProblemAddress,
 		strings.Replace(untrusted.URL, "https", "http", 1): webhook.ProblemStatus,
 	} {
 		code, problem := c.Post(t.Context(), url, http.Header{}, nil)

@@ -14,6 +14,10 @@ import (
 
 // serve sends what is due in a line until ctx ends.
 func (c *Courier) serve(ctx context.Context, l *line) {
+	select {
+	case <-c.known:
+	case <-ctx.Done():
+	}
 	for ctx.Err() == nil {
 		to := c.callback(l.callback)
 		if to == nil { // it is gone, or not known here yet

@@ -1,0 +1,122 @@
+package courier
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/rekindle-dev/rekindle/pkg/audit"
+	"github.com/rekindle-dev/rekindle/pkg/webhook"
+)
+
+// message is what is sent: the audit event as the API has it (contract A15.8), but for whose
+// doing it was and on what request, which takes a right to read.
+type message struct {
+	Data messageData `json:"data"`
+	Meta messageMeta `json:"meta"`
+}
+
+type messageData struct {
+	ID            string                     `json:"id"`
+	Type          string                     `json:"type"`
+	Attributes    messageAttributes          `json:"attributes"`
+	Relationships map[string]messageRelation `json:"relationships"`
+	Meta          *messageDetail             `json:"meta,omitempty"`
+}
+
+type messageAttributes struct {
+	CreatedAt   string `json:"created_at"`
+	DisplayName string `json:"display_name"`
+	Entity      string `json:"entity"` // JSON in a string
+	TypeOf      string `json:"type_of"`
+}
+
+type messageRelation struct {
+	Data messageIdentifier `json:"data"`
+}
+
+type messageIdentifier struct {
+	ID   string `json:"id"`
+	Type string `json:"type"`
+}
+
+type messageDetail struct {
+	PropertyName string `json:"property_name,omitempty"`
+	Action       string `json:"action,omitempty"`
+	Outcome      string `json:"outcome,omitempty"`
+	Reason       string `json:"reason,omitempty"`
+}
+
+type messageMeta struct {
+	Callback string `json:"callback_id"`
+	// Position grows from one thing that happened to the next.
+	Position uint64 `json:"position"`
+}
+
+// timeLayout is how times are told (contract A2).
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// document writes what is sent.
+func document(e *audit.Entry, d *webhook.Delivery) (json.RawMessage, error) {
+	entity, err := json.Marshal(struct {
+		ID         string          `json:"id"`
+		Type       string          `json:"type"`
+		Attributes json.RawMessage `json:"attributes,omitempty"`
+	}{e.Entity.ID, plural(e.Resource), e.Entity.Public})
+	if err != nil {
+		return nil, err
+	}
+	m := message{
+		Data: messageData{
+			ID: e.ID, Type: "audit_events",
+			Attributes: messageAttributes{e.At.UTC().Format(timeLayout), e.Entity.Name, string(entity), e.Type()},
+			Relationships: map[string]messageRelation{
+				"entity":   {messageIdentifier{e.Entity.ID, plural(e.Resource)}},
+				"property": {messageIdentifier{e.Entity.Property, "properties"}},
+			},
+		},
+		Meta: messageMeta{d.Callback, d.Position},
+	}
+	if detail := (messageDetail{e.Entity.PropertyName, e.Action, e.Outcome, e.Reason}); detail != (messageDetail{}) {
+		m.Data.Meta = &detail
+	}
+	return json.Marshal(m)
+}
+
+// plural is what the API calls resources of a kind.
+func plural(kind string) string {
+	if stem, ok := strings.CutSuffix(kind, "y"); ok {
+		return stem + "ies"
+	}
+	return kind + "s"
+}
+
+// Ping sends a callback something that did not happen, once, and returns what came of it.
+func (c *Courier) Ping(ctx context.Context, to *webhook.Callback) (webhook.Try, error) {
+	now := c.deps.Now()
+	d := &webhook.Delivery{
+		ID: webhook.NewDeliveryID(to.ID, now.Format(time.RFC3339Nano)+c.deps.Name), Callback: to.ID, Type: TypePing, Entity: to.ID,
+	}
+	e := &audit.Entry{ID: audit.NewID(to.Org, d.ID, now), At: now, Resource: "callback", Verb: "test", Entity: audit.Entity{ID: to.ID, Property: to.Property}}
+	var err error
+	if d.Body, err = document(e, d); err != nil {
+		return webhook.Try{}, err
+	}
+	t, err := c.try(ctx, to, d)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return t, err
+	}
+	if t.NextAt = (time.Time{}); t.Outcome == webhook.Failed {
+		t.Outcome = webhook.Dropped
+	}
+	c.metrics.tried(&t)
+	c.note(ctx, &t)
+	return t, nil
+}
+
+// TypePing is what the message of a test is of.
+const TypePing = "callback.test"
