@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,7 +21,7 @@ func newCallback() *cobra.Command {
 	}, func(c *cobra.Command, r *remote) {
 		r.bindProperty(c)
 		c.AddCommand(newCallbackCreate(r), newCallbackList(r), newCallbackShow(r), newCallbackTest(r),
-			newCallbackDeliveries(r), newCallbackRotate(r), newCallbackDelete(r))
+			newCallbackDeliveries(r), newCallbackRedeliver(r), newCallbackReplay(r), newCallbackRotate(r), newCallbackDelete(r))
 	})
 }
 
@@ -118,53 +116,7 @@ func newCallbackTest(r *remote) *cobra.Command {
 		if t == nil {
 			return errors.New("the server did not say what came of it")
 		}
-		s.print(written{tested.ID, tested.Source}, func(w io.Writer) {
-			fmt.Fprintf(w, "%s: %s\n", t.Outcome, fared(*t))
-		})
-		if t.Outcome != "delivered" {
-			return errors.New("the receiver did not take the message")
-		}
-		return nil
-	})
-}
-
-// fared says what came of a try.
-func fared(t client.Try) string {
-	switch {
-	case t.Problem == "overflow":
-		return strconv.Itoa(t.Count) + " were dropped, the oldest first, for too many were waiting"
-	case t.Status != 0:
-		return "answered " + strconv.Itoa(t.Status)
-	default:
-		return strings.ReplaceAll(t.Problem, "_", " ")
-	}
-}
-
-func newCallbackDeliveries(r *remote) *cobra.Command {
-	return r.command(cobra.Command{
-		Use:               "deliveries ID",
-		Short:             "List the last tries to tell a callback something",
-		Long:              "List the last 50 tries to tell a callback something, the last first. How many messages\nwait for it is told on standard error.",
-		Example:           "  rekindle callback deliveries CB4f0c…",
-		ValidArgsFunction: r.completion((*session).callbackIDs),
-	}, oneCallback, func(ctx context.Context, s *session, args []string) error {
-		id, err := callbackID(args)
-		if err != nil {
-			return err
-		}
-		tries, waiting, err := s.client.Deliveries(ctx, id)
-		if err != nil {
-			return err
-		}
-		list, t := make([]written, len(tries)), table{head: []string{"TIME", "EVENT", "ABOUT", "TRY", "OUTCOME", "ANSWER", "NEXT"}}
-		for i, d := range tries {
-			a := d.Attributes
-			list[i] = written{d.ID, d.Source}
-			t.add(relative(&a.CreatedAt, s.now()), a.TypeOf, a.EntityID, strconv.Itoa(a.Attempt), a.Outcome, fared(a), relative(a.NextAt, s.now()))
-		}
-		s.printAll(list, "nothing was sent yet", t.write)
-		fmt.Fprintf(s.err, "%d waiting\n", waiting)
-		return nil
+		return s.printTry(written{tested.ID, tested.Source}, *t)
 	})
 }
 
@@ -241,6 +193,7 @@ func (s *session) printCallback(c client.Callback) {
 		t.add("property", c.Relationships.Property.ID())
 		t.add("created", moment(&c.Attributes.CreatedAt, s.now()))
 		t.add("signing secret", c.Meta.SigningSecret)
+		t.add("replay", replayed(c.Meta.Replay, s.now()))
 		if until := c.Meta.OldSecretUntil; until != nil {
 			t.add("the one before", "good until "+moment(until, s.now()))
 		}

@@ -25,10 +25,14 @@ func (f *fleet) runCourier(ctx context.Context, ready func()) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
+	trail, err := f.bus.Audit(ctx)
+	if err != nil {
+		return err
+	}
 	client := courier.NewClient(egress.Config{Allow: f.allow}, courier.PostIn)
 	defer client.Close()
 	f.courier = courier.New(courier.Deps{
-		Name: f.name, State: f.state, Pages: f.bus, Poster: client, Key: key,
+		Name: f.name, State: f.state, Pages: f.bus, Log: trail, Poster: client, Key: key,
 		Logger: f.ops.Logger, Metrics: f.ops.Registry, Now: f.bus.Now,
 	})
 	return f.courier.Run(ctx, ready)

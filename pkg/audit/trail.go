@@ -228,24 +228,8 @@ func (t Trail) Entry(ctx context.Context, org, id string) (Noted, error) {
 	if !ok {
 		return Noted{}, ErrNone
 	}
-	first, err := t.Log.Next(ctx, org, 1)
-	if err != nil {
-		return Noted{}, err
-	}
-	last, err := t.Log.Last(ctx, org)
-	if err != nil {
-		return Noted{}, err
-	}
-	w := &walk{log: t.Log, org: org, first: first.Sequence}
-	from := first.Sequence
-	switch s, err := w.before(ctx, last, func(p *Page) bool { return !p.At.Before(at.Add(-lateness)) }); {
-	case err == nil:
-		from = s.Sequence
-	case !errors.Is(err, ErrNone):
-		return Noted{}, err
-	}
+	s, err := t.Begin(ctx, org, func(p *Page) bool { return !p.At.Before(at.Add(-lateness)) })
 	for range maxLookPages {
-		s, err := t.Log.Next(ctx, org, from)
 		if err != nil {
 			return Noted{}, err
 		}
@@ -257,9 +241,31 @@ func (t Trail) Entry(ctx context.Context, org, id string) (Noted, error) {
 				break
 			}
 		}
-		from = s.Sequence + 1
+		s, err = t.Log.Next(ctx, org, s.Sequence+1)
 	}
 	return Noted{}, ErrNone
+}
+
+// Begin returns the first page of an organisation of which reached is true, which must be
+// false of all pages up to some and true of all behind; or ErrNone.
+func (t Trail) Begin(ctx context.Context, org string, reached func(*Page) bool) (Stored, error) {
+	first, err := t.Log.Next(ctx, org, 1)
+	if err != nil {
+		return Stored{}, err
+	}
+	last, err := t.Log.Last(ctx, org)
+	if err != nil {
+		return Stored{}, err
+	}
+	w := &walk{log: t.Log, org: org, first: first.Sequence}
+	ahead, err := w.before(ctx, last, reached)
+	if errors.Is(err, ErrNone) {
+		return first, nil
+	}
+	if err != nil {
+		return Stored{}, err
+	}
+	return t.Log.Next(ctx, org, ahead.Sequence+1)
 }
 
 // timeOf returns the time that an id says, or reports false for what is no id.

@@ -63,6 +63,9 @@ const delivery = "delivery"
 // TryKey is the key of one of the last tries to tell a callback something.
 func TryKey(callback, slot string) string { return "try." + callback + "." + slot }
 
+// ReplayKey is the key of how far a callback is with what it is told again.
+func ReplayKey(callback string) string { return "replay." + callback }
+
 // EndpointKeys is the pattern of these keys.
 const EndpointKeys = "endpoint.*"
 
@@ -108,7 +111,7 @@ func BucketOf(key string) Bucket {
 		return Vault
 	case "endpoint":
 		return Hosts
-	case delivery, "try":
+	case delivery, "try", "replay":
 		return Deliveries
 	default:
 		return Main

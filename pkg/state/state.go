@@ -25,6 +25,7 @@
 //	signing.callbacks       which key deliveries to these are signed with
 //	delivery.<CB>.<id>      what a callback is still to be told
 //	try.<CB>.<n>            what came of telling it, the last tries
+//	replay.<CB>             how far it is with what it is told again
 //	registration.<provider> what was announced of the end of an app's client secret
 //
 // They are kept in four buckets ([BucketOf]), because a process that starts reads

@@ -18,16 +18,21 @@ type Delivery struct {
 	Type string `json:"type"`
 	// Entity is the id of what it happened to.
 	Entity string `json:"entity"`
-	// Position is where it stands in the audit trail of its organisation.
+	// Event is the id of what it tells in the audit trail of its organisation. Position is
+	// where it stands there.
+	Event    string `json:"event,omitempty"`
 	Position uint64 `json:"position"`
 	// At is when it was written down there.
 	At time.Time `json:"at"`
 	// Body is what is sent: the same at each try.
 	Body json.RawMessage `json:"body"`
 
+	// Replayed says that it was made by a replay.
+	Replayed bool `json:"replayed,omitempty"`
+
 	// Tries is how many tries have failed.
 	Tries int `json:"tries,omitempty"`
-	// NextAt is when another is to be made; zero before the first.
+	// NextAt is when another is to be made; zero before the first, unless it was replayed.
 	NextAt time.Time `json:"next_at,omitzero"`
 	// Holder is the process that makes the next try until HeldUntil, or made the last.
 	Holder    string    `json:"holder,omitempty"`
@@ -64,6 +69,10 @@ func ReadDelivery(body []byte) (*Delivery, error) {
 	return d, nil
 }
 
+// ErrNoMessage: no such message can be sent again. It was never sent, or that is not known any
+// more, or it was about nothing.
+var ErrNoMessage = errors.New("no message with this id is known, or not any more")
+
 // Outcome is how a try ended.
 type Outcome string
 
@@ -98,11 +107,15 @@ const (
 // added.
 type Try struct {
 	// Number counts the tries of a callback; it says which record this one replaces.
-	Number   uint64    `json:"number"`
-	Callback string    `json:"callback"`
-	Delivery string    `json:"delivery"`
-	Type     string    `json:"type"`
-	Entity   string    `json:"entity,omitempty"`
+	Number   uint64 `json:"number"`
+	Callback string `json:"callback"`
+	Delivery string `json:"delivery"`
+	Type     string `json:"type"`
+	Entity   string `json:"entity,omitempty"`
+	// Event is the entry of the audit trail that it tells, and Position where that stands;
+	// they are absent for a test and for what is about several.
+	Event    string    `json:"event,omitempty"`
+	Position uint64    `json:"position,omitempty"`
 	At       time.Time `json:"at"`
 	// Attempt counts the tries of the delivery, from 1; 0 when none was made.
 	Attempt int     `json:"attempt"`
@@ -118,11 +131,28 @@ type Try struct {
 	Count int `json:"count,omitempty"`
 }
 
-// MaxTriesKept is how many tries are kept of each callback.
-const MaxTriesKept = 50
+// The bounds of what is kept of tries.
+const (
+	// MaxTriesKept is how many are kept of each callback.
+	MaxTriesKept = 500
+	// KeepTries is for how long: longer than one message can wait.
+	KeepTries = 7 * 24 * time.Hour
+)
 
-// Slot is which of the records a try is kept in.
-func (t *Try) Slot() int { return int(t.Number % MaxTriesKept) }
+// Slot is which of the records of a callback a try is kept in, by its number.
+func Slot(number uint64) int { return int(number % MaxTriesKept) }
+
+// Log is how a callback fares.
+type Log struct {
+	// Tries are those that are kept, the last first.
+	Tries []Try
+	// Waiting is how many deliveries wait, and NextAt when the next of them is due; zero
+	// when none does.
+	Waiting int
+	NextAt  time.Time
+	// Replay is how far the last replay is that was begun, nil for none.
+	Replay *Progress
+}
 
 // ReadTry reads a record.
 func ReadTry(body []byte) (*Try, error) {

@@ -25,7 +25,9 @@ type Callback struct {
 	// RotatedAt is when the secret before this one was replaced, zero for the first.
 	RotatedAt time.Time `json:"rotated_at,omitzero"`
 	// Earlier are those before that one which were replaced within the same day.
-	Earlier   []Earlier `json:"earlier,omitempty"`
+	Earlier []Earlier `json:"earlier,omitempty"`
+	// Replay is the last that was asked for, nil for none.
+	Replay    *Replay   `json:"replay,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }

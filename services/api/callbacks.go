@@ -18,18 +18,15 @@ import (
 
 // Courier is who tells callbacks what happens.
 type Courier interface {
-	// Tries returns the last tries to tell a callback something, the last first, and how
-	// many deliveries wait for it.
-	Tries(callback string) (tries []webhook.Try, waiting int)
-	// Ping sends a callback a message that is about nothing, once.
-	Ping(ctx context.Context, to *webhook.Callback) (webhook.Try, error)
+	// Log returns how a callback fares.
+	Log(callback string) webhook.Log
+	// Send makes one try at once: of a message that was sent before, by its id, or with none
+	// of one that is about nothing. It returns webhook.ErrNoMessage for one that is not
+	// known, or not any more.
+	Send(ctx context.Context, to *webhook.Callback, message string) (webhook.Try, error)
 	// Secret returns a signing secret of a callback.
 	Secret(callback string, generation uint64) (webhook.Secret, error)
 }
-
-// Rotate replaces the signing secret of a callback: an addition to the contract. Those
-// before it are signed with as well, each for a day.
-const Rotate Action = "rotate"
 
 // errNoCourier: nothing can be signed here.
 var errNoCourier = fmt.Errorf("%w: this process has not the key that callbacks are signed with", ErrNotReady)
@@ -45,8 +42,11 @@ type ChangedCallback struct {
 	*Callback
 	// Secret is the signing secret if there is a new one.
 	Secret *webhook.Secret
-	// Test is what came of the test that was asked for.
-	Test *webhook.Try
+	// Test is what came of the test that was asked for, and Again of the message that was to
+	// be sent again.
+	Test, Again *webhook.Try
+	// Asked says that a replay was asked for: it is shown as it was then.
+	Asked bool
 }
 
 // A callback is told of by the host of its URL alone: receivers have passwords in the
@@ -229,9 +229,13 @@ func (s *Service) ChangeCallback(ctx context.Context, who Caller, id string, dat
 	case Rotate:
 		return s.rotateCallback(ctx, who, id)
 	case TestIt:
-		return s.testCallback(ctx, who, current)
+		return s.sendCallback(ctx, who, current, "")
+	case Redeliver:
+		return s.redeliver(ctx, who, current, meta)
+	case Replay:
+		return s.replayCallback(ctx, who, id, meta)
 	default:
-		return nil, refuse(InvalidAction, "/data/meta/action", "action must be one of rotate, test")
+		return nil, refuse(InvalidAction, "/data/meta/action", "action must be one of redeliver, replay, rotate, test")
 	}
 }
 
@@ -254,26 +258,6 @@ func (s *Service) updateCallback(ctx context.Context, who Caller, id string, dat
 	})
 }
 
-func (s *Service) rotateCallback(ctx context.Context, who Caller, id string) (*ChangedCallback, error) {
-	if s.deps.Courier == nil {
-		return nil, errNoCourier
-	}
-	now := s.now()
-	changed, err := s.amendCallback(ctx, who, id, Rotate, func(c *Callback) error {
-		if err := who.IfMatch.admit(c.Tag()); err != nil {
-			return err
-		}
-		c.Rotate(now)
-		c.UpdatedAt = now
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	changed.Secret, err = s.signing(changed.Callback)
-	return changed, err
-}
-
 // amendCallback changes a callback's record.
 func (s *Service) amendCallback(ctx context.Context, who Caller, id string, action Action, change func(*Callback) error) (*ChangedCallback, error) {
 	d := did(who, audit.Updated, nil)
@@ -284,21 +268,6 @@ func (s *Service) amendCallback(ctx context.Context, who Caller, id string, acti
 	}
 	s.see(ctx, rev)
 	return &ChangedCallback{Callback: c}, nil
-}
-
-// testCallback has a message sent that is about nothing.
-func (s *Service) testCallback(ctx context.Context, who Caller, c *Callback) (*ChangedCallback, error) {
-	if s.deps.Courier == nil {
-		return nil, errNoCourier
-	}
-	if wait := s.tests.admit(who.Org, c.ID, s.now()); wait > 0 {
-		return nil, &TooManyError{wait}
-	}
-	t, err := s.deps.Courier.Ping(ctx, &c.Callback)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return &ChangedCallback{Callback: c, Test: &t}, nil
 }
 
 // DeleteCallback deletes a callback, with what waits for it. It returns ErrNotFound,
@@ -334,19 +303,4 @@ func (s *Service) mendCallback(ctx context.Context, id string) error {
 		return err
 	}
 	return s.view.wait(ctx, rev)
-}
-
-// Deliveries returns the last tries to tell a callback something, and how many deliveries
-// wait for it. It returns ErrNotFound, ErrNotReady or ErrUnavailable.
-func (s *Service) Deliveries(ctx context.Context, who Caller, id string, q Query[webhook.Try]) (page Page[webhook.Try], waiting int, err error) {
-	c, err := s.Callback(ctx, who, id)
-	if err != nil {
-		return page, 0, err
-	}
-	if s.deps.Courier == nil {
-		return page, 0, errNoCourier
-	}
-	tries, waiting := s.deps.Courier.Tries(c.ID)
-	slices.Reverse(tries)
-	return q.of(newRuns(tries)), waiting, nil
 }

@@ -28,6 +28,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/pkg/webhook"
 )
@@ -50,9 +51,11 @@ type Poster interface {
 // Deps is what a Courier stands on.
 type Deps struct {
 	// Name is this process's, like no other's.
-	Name   string
-	State  state.Store
-	Pages  Pages
+	Name  string
+	State state.Store
+	Pages Pages
+	// Log is where the audit trail is kept: what is sent again is read there.
+	Log    audit.Log
 	Poster Poster
 	// Key is the fleet's, see [Adopt].
 	Key     *webhook.Key
@@ -90,10 +93,17 @@ type Courier struct {
 	// known is closed when it knows what there was to deliver when it started.
 	known chan struct{}
 
+	// running ends with Run. Lines are served until then.
+	running context.Context //nolint:containedctx // set once, by Run
+	// asked holds a token when there may be a replay to go on with, and reading one for each
+	// that reads the trail.
+	asked, reading chan struct{}
+
 	mu        sync.Mutex
 	callbacks map[string]*webhook.Callback
 	lines     map[string]*line
 	histories map[string]*history
+	standings map[string]*standing
 }
 
 // New returns a Courier that knows nothing until Run.
@@ -102,8 +112,10 @@ func New(deps Deps) *Courier {
 		deps.Now = time.Now
 	}
 	c := &Courier{
-		deps: deps, known: make(chan struct{}),
+		deps: deps, running: context.Background(), known: make(chan struct{}),
+		asked: make(chan struct{}, 1), reading: make(chan struct{}, readAtOnce),
 		callbacks: map[string]*webhook.Callback{}, lines: map[string]*line{}, histories: map[string]*history{},
+		standings: map[string]*standing{},
 	}
 	c.metrics = newMetrics(deps.Metrics, c.waiting)
 	return c
@@ -115,6 +127,7 @@ func New(deps Deps) *Courier {
 func (c *Courier) Run(ctx context.Context, ready func()) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	c.running = ctx
 	var running sync.WaitGroup
 	defer c.senders.Wait()
 	defer running.Wait()
@@ -126,7 +139,7 @@ func (c *Courier) Run(ctx context.Context, ready func()) error {
 		return caughtUp
 	}
 	callbacks := follow(c.applyCallback, state.CallbackKey("*"))
-	deliveries := follow(func(change state.Change) { c.applyDelivery(ctx, change) }, state.DeliveryKey("*", "*"), state.TryKey("*", "*"))
+	deliveries := follow(c.applyDelivery, state.DeliveryKey("*", "*"), state.TryKey("*", "*"), state.ReplayKey("*"))
 	select {
 	case <-callbacks:
 	case <-ctx.Done():
@@ -140,10 +153,9 @@ func (c *Courier) Run(ctx context.Context, ready func()) error {
 		return context.Cause(ctx)
 	}
 	running.Go(func() { c.sweep(ctx) })
+	running.Go(func() { c.replays(ctx) })
 	running.Go(func() {
-		stop(c.deps.Pages.Pages(ctx, group, func(handling context.Context, page []byte) error {
-			return c.takePage(ctx, handling, page)
-		}))
+		stop(c.deps.Pages.Pages(ctx, group, c.takePage))
 	})
 	<-ctx.Done()
 	return context.Cause(ctx)
@@ -188,13 +200,13 @@ func (c *Courier) callback(id string) *webhook.Callback {
 	return c.callbacks[id]
 }
 
-// line returns the line of a callback. It is served until ctx ends.
-func (c *Courier) line(ctx context.Context, callback string) *line {
+// line returns the line of a callback.
+func (c *Courier) line(callback string) *line {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l, ok := c.lines[callback]
 	if !ok {
-		ctx, stop := context.WithCancel(ctx)
+		ctx, stop := context.WithCancel(c.running)
 		l = newLine(c.deps.Name, callback, stop)
 		c.lines[callback] = l
 		c.senders.Go(func() { c.serve(ctx, l) })
@@ -208,7 +220,7 @@ func (c *Courier) history(callback string) *history {
 	defer c.mu.Unlock()
 	h, ok := c.histories[callback]
 	if !ok {
-		h = new(history)
+		h = &history{slots: map[int]kept{}}
 		c.histories[callback] = h
 	}
 	return h

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rekindle-dev/rekindle/pkg/audit"
+	"github.com/rekindle-dev/rekindle/pkg/audit/audittest"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 	"github.com/rekindle-dev/rekindle/pkg/state/statetest"
 	"github.com/rekindle-dev/rekindle/pkg/webhook"
@@ -144,6 +145,8 @@ func (tr *trail) Pages(ctx context.Context, _ string, handle func(context.Contex
 type world struct {
 	st    state.Store
 	trail *trail
+	kept  audittest.Log // what the trail has had
+	last  uint64        // page of it
 	key   *webhook.Key
 	log   text
 	total uint64
@@ -167,7 +170,7 @@ func (w *world) process(t *testing.T, name string, to courier.Poster) (*courier.
 func (w *world) processOver(t *testing.T, name string, to courier.Poster, st state.Store) (*courier.Courier, func()) {
 	t.Helper()
 	c := courier.New(courier.Deps{
-		Name: name, State: st, Pages: w.trail, Poster: to, Key: w.key,
+		Name: name, State: st, Pages: w.trail, Log: &w.kept, Poster: to, Key: w.key,
 		Logger: slog.New(slog.NewTextHandler(&w.log, nil)), Metrics: prometheus.NewRegistry(),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -236,8 +239,19 @@ func about(entity string) audit.Entry {
 // happen writes a page of the trail.
 func (w *world) happen(t *testing.T, entries ...audit.Entry) {
 	t.Helper()
-	w.trail.pages <- w.page(t, entries...)
+	page := w.page(t, entries...)
+	w.keep(t, page)
+	w.trail.pages <- page
 	synctest.Wait()
+}
+
+// keep keeps a page for whoever looks for it later.
+func (w *world) keep(t *testing.T, page []byte) {
+	t.Helper()
+	var err error
+	if w.last, err = w.kept.Append(t.Context(), org, page, w.last); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (w *world) page(t *testing.T, entries ...audit.Entry) []byte {
@@ -279,7 +293,7 @@ func TestRetries(t *testing.T) {
 		c, _ := w.process(t, "one", to)
 		w.subscribe(t, shop, "https://shop.test/hook", "secret.updated")
 		w.happen(t, about("SE1"))
-		time.Sleep(10 * 24 * time.Hour)
+		time.Sleep(6 * 24 * time.Hour)
 		synctest.Wait()
 
 		want := []time.Duration{
@@ -299,7 +313,7 @@ func TestRetries(t *testing.T) {
 		if left := w.left(t); len(left) > 0 {
 			t.Errorf("left over: %v", left)
 		}
-		tries, waiting := c.Tries(shop)
+		tries, waiting := c.Log(shop).Tries, c.Log(shop).Waiting
 		if waiting != 0 || len(tries) != webhook.MaxTries() || tries[0].Outcome != webhook.Dropped || tries[1].Outcome != webhook.Failed {
 			t.Errorf("%d waiting, tries %v", waiting, tries)
 		}
@@ -373,10 +387,10 @@ func TestSlowReceiverHoldsUpNobody(t *testing.T) {
 			all = append(all, about(fmt.Sprint("SE", i)))
 		}
 		w.happen(t, all...)
-		if tries, waiting := c.Tries(bank); waiting != 0 || len(tries) != 50 {
+		if tries, waiting := c.Log(bank).Tries, c.Log(bank).Waiting; waiting != 0 || len(tries) != 50 {
 			t.Errorf("the other has %d tries and %d waiting", len(tries), waiting)
 		}
-		if _, waiting := c.Tries(shop); waiting != 50 {
+		if waiting := c.Log(shop).Waiting; waiting != 50 {
 			t.Errorf("%d are waiting for the slow one", waiting)
 		}
 		before := len(to.posts())
@@ -547,7 +561,7 @@ func TestOverflow(t *testing.T) {
 		if left := len(w.left(t)); left != webhook.MaxWaiting {
 			t.Errorf("%d wait", left)
 		}
-		tries, _ := c.Tries(shop)
+		tries := c.Log(shop).Tries
 		if len(tries) != 1 || tries[0].Problem != webhook.ProblemOverflow || tries[0].Count != over {
 			t.Errorf("it is not told that %d were dropped: %v", over, tries)
 		}
@@ -617,18 +631,18 @@ func TestPing(t *testing.T) {
 		}}
 		c, _ := w.process(t, "one", to)
 		cb := w.subscribe(t, shop, "https://shop.test/hook", "secret.created")
-		if got, err := c.Ping(t.Context(), cb); err != nil || got.Outcome != webhook.Delivered || got.Status != 200 {
+		if got, err := c.Send(t.Context(), cb, ""); err != nil || got.Outcome != webhook.Delivered || got.Status != 200 {
 			t.Errorf("%v, %v", got, err)
 		}
 		status = 404
-		if got, err := c.Ping(t.Context(), cb); err != nil || got.Outcome != webhook.Dropped || got.Status != 404 || !got.NextAt.IsZero() {
+		if got, err := c.Send(t.Context(), cb, ""); err != nil || got.Outcome != webhook.Dropped || got.Status != 404 || !got.NextAt.IsZero() {
 			t.Errorf("%v, %v", got, err)
 		}
 		time.Sleep(24 * time.Hour)
 		if n := len(to.posts()); n != 2 {
 			t.Errorf("%d posts", n)
 		}
-		if tries, _ := c.Tries(shop); len(tries) != 2 {
+		if tries := c.Log(shop).Tries; len(tries) != 2 {
 			t.Errorf("tries %v", tries)
 		}
 	})

@@ -19,15 +19,17 @@ const atOnce = 8
 type line struct {
 	me, callback string
 	wake         chan struct{} // holds a token when something may have become due
+	freed        chan struct{} // holds a token when something does not wait any more
 	stop         context.CancelFunc
 
-	mu      sync.Mutex
-	items   map[string]*item
-	about   map[string][]*item // by entity, in the order of the trail
-	bytes   int                // of what waits
-	flying  int
-	busy    map[string]bool // entities about which something is being sent here
-	failing bool            // the last try has failed
+	mu       sync.Mutex
+	items    map[string]*item
+	about    map[string][]*item // by entity, in the order of the trail
+	bytes    int                // of what waits
+	replayed int                // of what waits was made by a replay
+	flying   int
+	busy     map[string]bool // entities about which something is being sent here
+	failing  bool            // the last try has failed
 }
 
 // rules say which deliveries of a line may be sent.
@@ -37,6 +39,8 @@ type rules struct {
 	// seen is up to which revision this process has been told what waits: of what is newer
 	// it does not know yet what is ahead of it.
 	seen state.Revision
+	// upTo is the last position of the trail of which something may be sent.
+	upTo uint64
 }
 
 // item is a delivery that waits.
@@ -46,6 +50,7 @@ type item struct {
 	size       int // of the body
 	due        time.Time
 	again      bool // a try was made before
+	replayed   bool
 	holder     string
 	until      time.Time
 	revision   state.Revision
@@ -60,7 +65,7 @@ const missedFor = 5 * time.Second
 
 // newLine returns an empty line; stop ends the serving of it.
 func newLine(me, callback string, stop context.CancelFunc) *line {
-	return &line{me: me, callback: callback, stop: stop, wake: make(chan struct{}, 1), items: map[string]*item{}, about: map[string][]*item{}, busy: map[string]bool{}}
+	return &line{me: me, callback: callback, stop: stop, wake: make(chan struct{}, 1), freed: make(chan struct{}, 1), items: map[string]*item{}, about: map[string][]*item{}, busy: map[string]bool{}}
 }
 
 // put takes in a delivery as it is stored.
@@ -75,6 +80,7 @@ func (l *line) put(d *webhook.Delivery, rev state.Revision) {
 	if rev < it.revision {
 		return
 	}
+	l.count(it, d.Replayed)
 	it.due, it.again = d.DueAt(), d.Tries > 0
 	it.holder, it.until, it.revision, it.missing = d.Holder, d.HeldUntil, rev, time.Time{}
 	l.stir()
@@ -102,11 +108,33 @@ func (l *line) join(it *item) {
 // leave is the contrary. The caller holds mu.
 func (l *line) leave(it *item) {
 	delete(l.items, it.id)
+	l.count(it, false)
 	l.bytes -= it.size
 	queue := slices.DeleteFunc(l.about[it.entity], func(other *item) bool { return other == it })
 	if l.about[it.entity] = queue; len(queue) == 0 {
 		delete(l.about, it.entity)
 	}
+	l.free()
+}
+
+// count notes whether a replay has made what waits. The caller holds mu.
+func (l *line) count(it *item, replayed bool) {
+	switch {
+	case replayed && !it.replayed:
+		l.replayed++
+	case !replayed && it.replayed:
+		l.replayed--
+	}
+	it.replayed = replayed
+}
+
+// roomFor reports whether less than so many wait that a replay has made. Unless order is strict,
+// in which what waits may wait for the replay, there must be room for one more among all.
+func (l *line) roomFor(replayed int, strict bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	full := len(l.items) >= webhook.MaxWaiting || l.bytes >= webhook.MaxWaitingBytes
+	return l.replayed < replayed && (strict || !full)
 }
 
 func byPosition(a, b *item) int {
@@ -132,10 +160,30 @@ func (l *line) stir() {
 	}
 }
 
+// free has a replay look whether there is room.
+func (l *line) free() {
+	select {
+	case l.freed <- struct{}{}:
+	default:
+	}
+}
+
 func (l *line) len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.items)
+}
+
+// soonest returns when the next try may be made, zero when nothing waits.
+func (l *line) soonest() (at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, it := range l.items {
+		if at.IsZero() || it.due.Before(at) {
+			at = it.due
+		}
+	}
+	return at
 }
 
 // full reports whether more waits than may.
@@ -197,7 +245,7 @@ func (l *line) next(now time.Time, r rules) (found *item, soonest time.Time) {
 			if soonest.IsZero() || due.Before(soonest) {
 				soonest = due
 			}
-		case it.revision > r.seen || l.busy[it.entity] || elsewhere[it.entity].before(it):
+		case it.revision > r.seen || it.position > r.upTo || l.busy[it.entity] || elsewhere[it.entity].before(it):
 		case r.strict && l.about[it.entity][0] != it:
 		case found == nil || it.before(found):
 			found = it
@@ -258,9 +306,10 @@ func (l *line) fared(taken bool) {
 	l.failing = !taken
 }
 
-// stirred is stir for those who do not hold mu.
+// stirred has all of the line looked at, for what is known of the callback has changed.
 func (l *line) stirred() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stir()
+	l.free()
 }

@@ -18,7 +18,7 @@ func TestWhatCouldNotBeTriedGoesFirst(t *testing.T) {
 		second := &webhook.Delivery{ID: "2", Callback: "CB1", Entity: "SE1", Position: 2, At: now}
 		l.put(first, 1)
 		l.put(second, 2)
-		it, _ := l.next(now, rules{seen: 9})
+		it, _ := l.next(now, rules{seen: 9, upTo: 9})
 		if it == nil || it.id != "1" {
 			t.Fatalf("the first is not %+v", it)
 		}
@@ -27,7 +27,7 @@ func TestWhatCouldNotBeTriedGoesFirst(t *testing.T) {
 			l.put(first, 3)
 		}
 		l.landed(it, now.Add(time.Second))
-		if it, _ = l.next(now, rules{seen: 9}); (it != nil) != tried {
+		if it, _ = l.next(now, rules{seen: 9, upTo: 9}); (it != nil) != tried {
 			t.Errorf("tried: %t: next is %v", tried, it)
 		}
 	}

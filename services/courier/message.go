@@ -1,10 +1,8 @@
 package courier
 
 import (
-	"context"
 	"encoding/json"
 	"strings"
-	"time"
 
 	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/webhook"
@@ -91,32 +89,3 @@ func plural(kind string) string {
 	}
 	return kind + "s"
 }
-
-// Ping sends a callback something that did not happen, once, and returns what came of it.
-func (c *Courier) Ping(ctx context.Context, to *webhook.Callback) (webhook.Try, error) {
-	now := c.deps.Now()
-	d := &webhook.Delivery{
-		ID: webhook.NewDeliveryID(to.ID, now.Format(time.RFC3339Nano)+c.deps.Name), Callback: to.ID, Type: TypePing, Entity: to.ID,
-	}
-	e := &audit.Entry{ID: audit.NewID(to.Org, d.ID, now), At: now, Resource: "callback", Verb: "test", Entity: audit.Entity{ID: to.ID, Property: to.Property}}
-	var err error
-	if d.Body, err = document(e, d); err != nil {
-		return webhook.Try{}, err
-	}
-	t, err := c.try(ctx, to, d)
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return t, err
-	}
-	if t.NextAt = (time.Time{}); t.Outcome == webhook.Failed {
-		t.Outcome = webhook.Dropped
-	}
-	c.metrics.tried(&t)
-	c.note(ctx, &t)
-	return t, nil
-}
-
-// TypePing is what the message of a test is of.
-const TypePing = "callback.test"

@@ -70,13 +70,13 @@ func TestWhatWaitsIsBoundedInBytes(t *testing.T) {
 		}})
 		w.subscribe(t, shop, "https://shop.test/hook", webhook.Everything)
 		large := about("SE1")
-		large.Entity.Public = json.RawMessage(`{"name":"` + strings.Repeat("n", 16<<10) + `"}`)
+		large.Entity.Public = json.RawMessage(`{"name":"` + strings.Repeat("n", 128<<10) + `"}`)
 		var all []audit.Entry
 		for i := range 20 {
 			large.Entity.ID = fmt.Sprint("SE", i)
 			all = append(all, large)
 		}
-		const pages = webhook.MaxWaitingBytes/(20*16<<10) + 2
+		const pages = webhook.MaxWaitingBytes/(20*128<<10) + 2
 		for range pages {
 			w.happen(t, all...)
 		}
@@ -95,7 +95,7 @@ func TestWhatWaitsIsBoundedInBytes(t *testing.T) {
 		if bytes > webhook.MaxWaitingBytes || bytes < webhook.MaxWaitingBytes/2 {
 			t.Errorf("%d bytes wait", bytes)
 		}
-		if tries, _ := c.Tries(shop); len(tries) == 0 || tries[0].Problem != webhook.ProblemOverflow {
+		if tries := c.Log(shop).Tries; len(tries) == 0 || tries[0].Problem != webhook.ProblemOverflow {
 			t.Errorf("it is not told that some were dropped: %v", tries)
 		}
 	})
@@ -151,7 +151,7 @@ func TestNothingIsLeftOfADeletedCallback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		c := courier.New(courier.Deps{
-			Name: "one", State: w.st, Pages: w.trail, Poster: new(receivers), Key: w.key,
+			Name: "one", State: w.st, Pages: w.trail, Log: &w.kept, Poster: new(receivers), Key: w.key,
 			Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 		})
 		ctx, cancel := context.WithCancel(t.Context())

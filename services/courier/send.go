@@ -24,7 +24,7 @@ func (c *Courier) serve(ctx context.Context, l *line) {
 			c.rest(ctx, l.wake, time.Time{})
 			continue
 		}
-		it, soonest := l.next(c.deps.Now(), rules{to.Ordering == webhook.Strict, state.Revision(c.seen.Load())})
+		it, soonest := l.next(c.deps.Now(), c.rulesOf(to))
 		if it != nil {
 			c.senders.Go(func() {
 				var notBefore time.Time
@@ -123,6 +123,7 @@ func (c *Courier) try(ctx context.Context, to *webhook.Callback, d *webhook.Deli
 	began := c.deps.Now()
 	t := webhook.Try{
 		Callback: d.Callback, Delivery: webhook.MessageID(d.ID), Type: d.Type, Entity: d.Entity,
+		Event: d.Event, Position: d.Position,
 		At: began, Attempt: d.Tries + 1, Outcome: webhook.Delivered,
 	}
 	signatures, err := c.deps.Key.Signatures(to, t.Delivery, began, d.Body)

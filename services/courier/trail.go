@@ -14,11 +14,10 @@ import (
 // organisation must not hold up those of others behind it for long.
 const tellAtOnce = 16
 
-// takePage makes deliveries of the entries of a page. Lines that it begins are served until
-// running ends. What nobody can read is passed over: it would hold up all behind it. What
+// takePage makes deliveries of the entries of a page. What nobody can read is passed over: it would hold up all behind it. What
 // cannot be stored is tried again here until ctx ends, so that nothing ahead of it is made
 // twice.
-func (c *Courier) takePage(running, ctx context.Context, body []byte) error {
+func (c *Courier) takePage(ctx context.Context, body []byte) error {
 	page, err := audit.ReadPage(body)
 	if err != nil {
 		c.deps.Logger.ErrorContext(ctx, "callbacks are not told of a page of the audit trail", "error", err)
@@ -35,7 +34,7 @@ func (c *Courier) takePage(running, ctx context.Context, body []byte) error {
 		}
 		telling.Go(func() {
 			defer func() { <-room }()
-			c.tell(running, ctx, page, to)
+			c.tell(ctx, page, to)
 		})
 	}
 	telling.Wait()
@@ -60,7 +59,7 @@ func (c *Courier) concerned(page *audit.Page) (found []*webhook.Callback) {
 
 // tell makes deliveries of what a page has for a callback: what was done when the callback
 // was there.
-func (c *Courier) tell(running, ctx context.Context, page *audit.Page, to *webhook.Callback) {
+func (c *Courier) tell(ctx context.Context, page *audit.Page, to *webhook.Callback) {
 	dropped := 0
 	for i, e := range page.Entries {
 		if !wanted(to, &e) || e.At.Before(to.CreatedAt) {
@@ -71,7 +70,7 @@ func (c *Courier) tell(running, ctx context.Context, page *audit.Page, to *webho
 			c.deps.Logger.ErrorContext(ctx, "callbacks are not told of an entry of the audit trail", "event", e.ID, "error", err)
 			continue
 		}
-		n, err := c.enqueue(running, ctx, d)
+		n, err := c.enqueue(ctx, d)
 		if dropped += n; err != nil {
 			break // ctx has ended
 		}
@@ -88,7 +87,7 @@ func wanted(to *webhook.Callback, e *audit.Entry) bool {
 func (c *Courier) deliveryOf(page *audit.Page, i int, to *webhook.Callback) (*webhook.Delivery, error) {
 	e := &page.Entries[i]
 	d := &webhook.Delivery{
-		ID: webhook.NewDeliveryID(to.ID, e.ID), Callback: to.ID, Type: e.Type(), Entity: e.Entity.ID,
+		ID: webhook.NewDeliveryID(to.ID, e.ID), Callback: to.ID, Type: e.Type(), Entity: e.Entity.ID, Event: e.ID,
 		Position: page.Total + uint64(i) + 1, At: page.At,
 		Holder: c.deps.Name, HeldUntil: c.deps.Now().Add(holdFor),
 	}
@@ -98,17 +97,28 @@ func (c *Courier) deliveryOf(page *audit.Page, i int, to *webhook.Callback) (*we
 }
 
 // enqueue stores a delivery, and drops the oldest of a callback for which too much waits; it
-// returns how many. What is there already is left alone. It does not give up before ctx ends,
-// whose error it then returns, unless nothing can ever come of it.
-func (c *Courier) enqueue(running, ctx context.Context, d *webhook.Delivery) (dropped int, err error) {
-	l := c.line(running, d.Callback)
+// returns how many. What is there already is left alone, but for a replay, which has it begin
+// anew. It does not give up before ctx ends, whose error it then returns, unless nothing can
+// ever come of it.
+func (c *Courier) enqueue(ctx context.Context, d *webhook.Delivery) (dropped int, err error) {
+	l := c.line(d.Callback)
+	var expect state.Revision
 	for {
-		rev, err := c.write(ctx, d, 0)
+		rev, err := c.write(ctx, d, expect)
+		if d.Replayed && errors.Is(err, state.ErrConflict) {
+			var sending bool
+			if expect, sending, err = c.waits(ctx, d); sending {
+				return 0, nil
+			}
+			if err == nil {
+				rev, err = c.write(ctx, d, expect)
+			}
+		}
 		switch {
 		case err == nil:
 			l.put(d, rev)
 			return c.trim(ctx, l), nil
-		case errors.Is(err, state.ErrConflict):
+		case errors.Is(err, state.ErrConflict) && !d.Replayed:
 			return 0, nil // the page was handed over before
 		case errors.Is(err, state.ErrMalformed):
 			c.deps.Logger.ErrorContext(ctx, "a callback is not told of what cannot be stored", "callback", d.Callback, "event", d.Type, "error", err)
@@ -119,6 +129,23 @@ func (c *Courier) enqueue(running, ctx context.Context, d *webhook.Delivery) (dr
 			return 0, ctx.Err()
 		}
 	}
+}
+
+// waits returns the revision with which a delivery waits, 0 if it does not, and whether
+// somebody is sending it.
+func (c *Courier) waits(ctx context.Context, d *webhook.Delivery) (rev state.Revision, sending bool, err error) {
+	body, rev, err := c.deps.State.Get(ctx, state.DeliveryKey(d.Callback, d.ID))
+	if errors.Is(err, state.ErrNotFound) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	waiting, err := webhook.ReadDelivery(body)
+	if err != nil {
+		return rev, false, nil // it is replaced by what can be read
+	}
+	return rev, waiting.HeldUntil.After(c.deps.Now()), nil
 }
 
 // trim drops the oldest of a line while too much waits, and returns how many. What cannot be

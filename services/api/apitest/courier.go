@@ -50,7 +50,7 @@ func (p *Process) startCourier(t testing.TB, deps *api.Deps) {
 	t.Helper()
 	p.Receiver = new(Receiver)
 	c := courier.New(courier.Deps{
-		Name: "test", State: deps.State, Pages: noPages{}, Poster: p.Receiver, Key: webhook.NewKey(),
+		Name: "test", State: deps.State, Pages: noPages{}, Log: deps.Audit, Poster: p.Receiver, Key: webhook.NewKey(),
 		Logger: deps.Logger, Metrics: deps.Metrics, Now: deps.Now,
 	})
 	deps.Courier = c

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -27,7 +28,30 @@ type Callback struct {
 		OldSecretUntil *time.Time `json:"old_secret_until"`
 		// Test is there when the request asked for one.
 		Test *Try `json:"test_delivery"`
+		// Redelivery is there when the request asked for a message to be sent again.
+		Redelivery *Try            `json:"redelivery"`
+		Replay     *CallbackReplay `json:"replay"`
 	} `json:"meta"`
+}
+
+// CallbackReplay is how far the last replay to a callback is.
+type CallbackReplay struct {
+	AskedAt time.Time  `json:"asked_at"`
+	EndedAt *time.Time `json:"ended_at"`
+	// From is the first position, 0 if it is from a time, which is Since.
+	From     uint64     `json:"from"`
+	Since    *time.Time `json:"since"`
+	Messages int        `json:"messages"`
+	Position uint64     `json:"position"`
+	Until    uint64     `json:"until"`
+	// Status is "pending", "running" or "done".
+	Status string `json:"status"`
+}
+
+// ReplayStart is where a replay begins: a position in the audit trail or, if that is 0, a time.
+type ReplayStart struct {
+	Position uint64
+	Since    time.Time
 }
 
 // Try is a try to tell a callback something.
@@ -80,17 +104,31 @@ func (c *Client) Callbacks(ctx context.Context, property string) ([]Callback, er
 
 // TestCallback has a message sent to a callback that is about nothing.
 func (c *Client) TestCallback(ctx context.Context, id string) (Callback, error) {
-	return c.actOnCallback(ctx, id, "test")
+	return c.actOnCallback(ctx, id, map[string]any{"action": "test"})
 }
 
 // RotateCallback replaces the signing secret of a callback.
 func (c *Client) RotateCallback(ctx context.Context, id string) (Callback, error) {
-	return c.actOnCallback(ctx, id, "rotate")
+	return c.actOnCallback(ctx, id, map[string]any{"action": "rotate"})
 }
 
-func (c *Client) actOnCallback(ctx context.Context, id, action string) (Callback, error) {
+// Redeliver has a message sent again, once.
+func (c *Client) Redeliver(ctx context.Context, id, message string) (Callback, error) {
+	return c.actOnCallback(ctx, id, map[string]any{"action": "redeliver", "message_id": message})
+}
+
+// Replay has a callback told again what has happened from somewhere on.
+func (c *Client) Replay(ctx context.Context, id string, from ReplayStart) (Callback, error) {
+	meta := map[string]any{"action": "replay", "from": from.Since}
+	if from.Position > 0 {
+		meta["from"] = from.Position
+	}
+	return c.actOnCallback(ctx, id, meta)
+}
+
+func (c *Client) actOnCallback(ctx context.Context, id string, meta map[string]any) (Callback, error) {
 	return ask[Callback](ctx, c, http.MethodPatch, "/callbacks/"+id,
-		document[any]{Data: map[string]any{"id": id, "type": "callbacks", "meta": map[string]any{"action": action}}})
+		document[any]{Data: map[string]any{"id": id, "type": "callbacks", "meta": meta}})
 }
 
 // DeleteCallback deletes a callback, with what waits for it.
@@ -98,24 +136,38 @@ func (c *Client) DeleteCallback(ctx context.Context, id string) error {
 	return c.do(ctx, http.MethodDelete, "/callbacks/"+id, nil, nil)
 }
 
-// Deliveries returns the last tries to tell a callback something, the last first, and how
-// many deliveries wait for it.
-func (c *Client) Deliveries(ctx context.Context, id string) (tries []Delivery, waiting int, err error) {
+// DeliveryFilter selects tries; what is empty selects all.
+type DeliveryFilter struct{ Message, Entity, Outcome string }
+
+// Standing is how it fares with a callback.
+type Standing struct {
+	// Waiting is how many deliveries wait, and NextAt when the next is due.
+	Waiting int        `json:"waiting"`
+	NextAt  *time.Time `json:"next_attempt_at"`
+}
+
+// Deliveries returns the tries to tell a callback something that are kept, the last first, and
+// how it fares.
+func (c *Client) Deliveries(ctx context.Context, id string, f DeliveryFilter) (tries []Delivery, standing Standing, err error) {
+	query := url.Values{"page[size]": {"999"}}
+	for name, value := range map[string]string{"message_id": f.Message, "entity_id": f.Entity, "outcome": f.Outcome} {
+		if value != "" {
+			query.Set("filter["+name+"]", "EQ "+value)
+		}
+	}
 	var doc struct {
 		Data []json.RawMessage `json:"data"`
-		Meta struct {
-			Waiting int `json:"waiting"`
-		} `json:"meta"`
+		Meta Standing          `json:"meta"`
 	}
-	if err := c.do(ctx, http.MethodGet, "/callbacks/"+id+"/deliveries?page[size]=999", nil, &doc); err != nil {
-		return nil, 0, err
+	if err := c.do(ctx, http.MethodGet, "/callbacks/"+id+"/deliveries?"+query.Encode(), nil, &doc); err != nil {
+		return nil, standing, err
 	}
 	for _, raw := range doc.Data {
 		one, err := decode[Delivery](raw)
 		if err != nil {
-			return nil, 0, err
+			return nil, standing, err
 		}
 		tries = append(tries, one)
 	}
-	return tries, doc.Meta.Waiting, nil
+	return tries, doc.Meta, nil
 }

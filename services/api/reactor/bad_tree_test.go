@@ -60,6 +60,17 @@ func badTreeRequests() []bad {
 		row("callback with too many", "POST /properties/{edge}/callbacks", attributes(`"url":"https://example.com/","subscriptions":["*"`+strings.Repeat(`,"*"`, 100)+`]`), 422, "invalid-callback /data/attributes/subscriptions"),
 		row("callback in another order", "POST /properties/{edge}/callbacks", attributes(`"url":"https://example.com/","subscriptions":["*"],"ordering":"hunter2"`), 422, "invalid-callback /data/attributes/ordering"),
 		row("callback in no order", "POST /properties/{edge}/callbacks", attributes(`"url":"https://example.com/","subscriptions":["*"],"ordering":7`), 422, "invalid-callback /data/attributes/ordering"),
+		row("redelivery of nothing", "PATCH /callbacks/{callback}", `{"data":{"meta":{"action":"redeliver"}}}`, 422, "invalid-callback /data/meta/message_id"),
+		row("redelivery of a number", "PATCH /callbacks/{callback}", `{"data":{"meta":{"action":"redeliver","message_id":7}}}`, 422, "invalid-callback /data/meta/message_id"),
+		row("redelivery of nobody's", "PATCH /callbacks/{callback}", `{"data":{"meta":{"action":"redeliver","message_id":"msg_hunter2"}}}`, 422, "invalid-callback /data/meta/message_id"),
+		row("replay from nowhere", "PATCH /callbacks/{callback}", `{"data":{"meta":{"action":"replay"}}}`, 422, "invalid-callback /data/meta/from"),
+		row("replay from before the first", "PATCH /callbacks/{callback}", `{"data":{"meta":{"action":"replay","from":0}}}`, 422, "invalid-callback /data/meta/from"),
+		row("replay from between two", "PATCH /callbacks/{callback}", `{"data":{"meta":{"action":"replay","from":1.5}}}`, 422, "invalid-callback /data/meta/from"),
+		row("replay from far behind", "PATCH /callbacks/{callback}", `{"data":{"meta":{"action":"replay","from":1e300}}}`, 422, "invalid-callback /data/meta/from"),
+		row("replay from a word", "PATCH /callbacks/{callback}", `{"data":{"meta":{"action":"replay","from":"hunter2"}}}`, 422, "invalid-callback /data/meta/from"),
+		row("replay from the future", "PATCH /callbacks/{callback}", `{"data":{"meta":{"action":"replay","from":"2999-01-01T00:00:00Z"}}}`, 422, "invalid-callback /data/meta/from"),
+		row("replay from a list", "PATCH /callbacks/{callback}", `{"data":{"meta":{"action":"replay","from":[1]}}}`, 422, "invalid-callback /data/meta/from"),
+		row("callback with another action", "PATCH /callbacks/{callback}", `{"data":{"meta":{"action":"hunter2"}}}`, 422, "invalid-action /data/meta/action"),
 		row("callback of nobody", "PATCH /callbacks/CB"+nobody, attributes(`"url":"https://example.com/"`), 404, "not-found"),
 		row("callback malformed", "GET /callbacks/CB1", "", 404, "not-found"),
 		row("deliveries of nobody's", "GET /callbacks/CB"+nobody+"/deliveries", "", 404, "not-found"),
@@ -157,8 +168,9 @@ func TestBadTreeRequests(t *testing.T) {
 	hostOf := func(environment string) string {
 		return decode[struct{ Data shape }](t, s.call(t, http.MethodGet, "/environments/"+environment+"/host", "")).Data.ID
 	}
+	callback := s.make(t, "/properties/"+tr.edge+"/callbacks", attributes(`"url":"https://hooks.example.com/","subscriptions":["secret.created"]`))
 	before := everything(t, s.State)
-	s.refuseAll(t, badTreeRequests(), strings.NewReplacer("{edge}", tr.edge, "{web}", tr.web, "{secret}", secret, "{note}", note, "{oauth}", other,
+	s.refuseAll(t, badTreeRequests(), strings.NewReplacer("{edge}", tr.edge, "{callback}", callback, "{web}", tr.web, "{secret}", secret, "{note}", note, "{oauth}", other,
 		"{development}", tr.development, "{foreign}", tr.foreign, "{host}", hostOf(tr.development), "{foreignHost}", hostOf(tr.foreign)))
 	if !same(before, everything(t, s.State)) {
 		t.Error("the state has changed")

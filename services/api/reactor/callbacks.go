@@ -36,6 +36,42 @@ type callbackMeta struct {
 	// OldSecretUntil is until when the secret before it is signed with as well.
 	OldSecretUntil *timestamp     `json:"old_secret_until,omitempty"`
 	TestDelivery   *tryAttributes `json:"test_delivery,omitempty"`
+	// Redelivery is what came of sending a message again.
+	Redelivery *tryAttributes  `json:"redelivery,omitempty"`
+	Replay     *callbackReplay `json:"replay,omitempty"`
+}
+
+// callbackReplay is how far the last replay is that was asked for.
+type callbackReplay struct {
+	AskedAt  timestamp  `json:"asked_at"`
+	EndedAt  timestamp  `json:"ended_at"`
+	From     *uint64    `json:"from"`
+	Since    *timestamp `json:"since"`
+	Messages int        `json:"messages"`
+	Position uint64     `json:"position"`
+	Until    uint64     `json:"until"`
+	Status   string     `json:"status"`
+}
+
+// The states of a replay.
+const (
+	replayPending = "pending"
+	replayRunning = "running"
+	replayDone    = "done"
+)
+
+func newReplay(r *webhook.Replay, p *webhook.Progress) *callbackReplay {
+	doc := &callbackReplay{AskedAt: timestamp(r.AskedAt), From: orNull(r.From), Status: replayPending}
+	if r.From == 0 {
+		doc.Since = new(timestamp(r.Since))
+	}
+	if p != nil {
+		doc.Position, doc.Until, doc.Messages, doc.EndedAt, doc.Status = p.Position, p.Until, p.Messages, timestamp(p.EndedAt), replayDone
+		if p.Runs() {
+			doc.Status = replayRunning
+		}
+	}
+	return doc
 }
 
 func (v view) callback(c *api.Callback) callback {
@@ -48,16 +84,26 @@ func (v view) callback(c *api.Callback) callback {
 		},
 		Links: callbackLinks{v.base.to("properties", c.Property), v.base.to("callbacks", c.ID)},
 	}
+	var meta callbackMeta
 	if len(c.Generations(v.now)) > 1 {
-		doc.Meta = &callbackMeta{OldSecretUntil: new(timestamp(c.RotatedAt.Add(webhook.Overlap)))}
+		meta.OldSecretUntil = new(timestamp(c.RotatedAt.Add(webhook.Overlap)))
+	}
+	if c.Replay != nil {
+		meta.Replay = newReplay(c.Replay, v.replayOf(c))
+	}
+	if meta != (callbackMeta{}) {
+		doc.Meta = &meta
 	}
 	return doc
 }
 
 // changedCallback is a callback with what is shown of it this once.
 func (v view) changedCallback(c *api.ChangedCallback) callback {
+	if c.Asked {
+		v.replayOf = func(*api.Callback) *webhook.Progress { return nil }
+	}
 	doc := v.callback(c.Callback)
-	if doc.Meta == nil && (c.Secret != nil || c.Test != nil) {
+	if doc.Meta == nil && (c.Secret != nil || c.Test != nil || c.Again != nil) {
 		doc.Meta = new(callbackMeta)
 	}
 	if c.Secret != nil {
@@ -65,6 +111,9 @@ func (v view) changedCallback(c *api.ChangedCallback) callback {
 	}
 	if c.Test != nil {
 		doc.Meta.TestDelivery = new(tryOf(*c.Test))
+	}
+	if c.Again != nil {
+		doc.Meta.Redelivery = new(tryOf(*c.Again))
 	}
 	return doc
 }
@@ -115,6 +164,8 @@ type tryList struct {
 type tryListMeta struct {
 	Pagination pagination `json:"pagination"`
 	Waiting    int        `json:"waiting"`
+	// NextAt is when the next of what waits is due.
+	NextAt timestamp `json:"next_attempt_at"`
 }
 
 // filterableCallbacks are an addition to the contract, which names none.
@@ -129,7 +180,10 @@ func filterableCallbacks() fields[*api.Callback] {
 func filterableTries() fields[webhook.Try] {
 	return fields[webhook.Try]{
 		"created_at": moment(func(t webhook.Try) time.Time { return t.At }),
+		"entity_id":  text(func(t webhook.Try) string { return t.Entity }),
+		"message_id": text(func(t webhook.Try) string { return t.Delivery }),
 		"outcome":    text(func(t webhook.Try) webhook.Outcome { return t.Outcome }),
+		"problem":    text(func(t webhook.Try) webhook.Problem { return t.Problem }),
 		"type_of":    text(func(t webhook.Try) string { return t.Type }),
 	}
 }
@@ -188,11 +242,11 @@ func (d *door) deleteCallback(ctx context.Context, r *request) (reply, error) {
 
 func (d *door) listDeliveries(ctx context.Context, r *request) (reply, error) {
 	q := filterableTries().query(r.http.URL.Query())
-	page, waiting, err := d.service.Deliveries(ctx, r.caller, r.id, q)
+	page, log, err := d.service.Deliveries(ctx, r.caller, r.id, q)
 	if err != nil {
 		return reply{}, err
 	}
-	doc := tryList{Data: make([]try, len(page.Items)), Meta: tryListMeta{paginate(q.Number, q.Size, page.Total), waiting}}
+	doc := tryList{Data: make([]try, len(page.Items)), Meta: tryListMeta{paginate(q.Number, q.Size, page.Total), log.Waiting, timestamp(log.NextAt)}}
 	for i, t := range page.Items {
 		doc.Data[i] = r.view.try(t)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rekindle-dev/rekindle/pkg/secret"
+	"github.com/rekindle-dev/rekindle/pkg/webhook"
 	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/api/auth"
 )
@@ -55,6 +56,8 @@ type view struct {
 	// when something was published last: what no record of their own says.
 	libraryIn   func(environment string) string
 	publishedAt func(id string) time.Time
+	// replayOf is how far a callback is with what it is told again.
+	replayOf func(*api.Callback) *webhook.Progress
 }
 
 // ServeHTTP answers a request. What the mux would refuse in plain text is
@@ -136,7 +139,7 @@ func (d *door) answer(rt route, w http.ResponseWriter, r *http.Request) (reply, 
 		caller: caller,
 		view: view{
 			base: d.base, now: d.now(), rights: who.Rights,
-			libraryIn: d.service.LibraryIn, publishedAt: d.service.PublishedAt,
+			libraryIn: d.service.LibraryIn, publishedAt: d.service.PublishedAt, replayOf: d.service.ReplayOf,
 		},
 		http:   r,
 		writer: w,
