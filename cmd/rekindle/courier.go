@@ -47,8 +47,8 @@ func (f *fleet) courierOfAPI() api.Courier {
 }
 
 // callbacksKey reads the key that callbacks are signed with, and makes it at the very first
-// start. It returns nil if the fleet signs with another: what was configured yesterday must
-// start today.
+// start. It returns nil, and the log says why, if the fleet signs with another or the file is
+// of no use: what was configured yesterday must start today, and the rest of the API works.
 func (f *fleet) callbacksKey(ctx context.Context) (*webhook.Key, error) {
 	path := f.callbacks
 	_, err := os.Stat(path)
@@ -62,12 +62,11 @@ func (f *fleet) callbacksKey(ctx context.Context) (*webhook.Key, error) {
 		f.ops.Logger.WarnContext(ctx, missing, "path", path)
 		return nil, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	key, created, err := webhook.LoadKey(path)
+	key, created, err := loadCallbacksKey(path)
 	if err != nil {
-		return nil, err
+		f.ops.Logger.ErrorContext(ctx, "callbacks are not told anything by this process, nor made: the key that they are signed with cannot be read or made (--callbacks-key)",
+			"path", path, "error", err)
+		return nil, nil
 	}
 	switch err := courier.Adopt(ctx, f.state, key); {
 	case errors.Is(err, courier.ErrOtherKey):
@@ -80,4 +79,12 @@ func (f *fleet) callbacksKey(ctx context.Context) (*webhook.Key, error) {
 		f.ops.Logger.WarnContext(ctx, "made a new key to sign callbacks with; back it up: without it every receiver needs another secret", "path", path)
 	}
 	return key, nil
+}
+
+// loadCallbacksKey reads the key in a file, or makes one.
+func loadCallbacksKey(path string) (*webhook.Key, bool, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, false, err
+	}
+	return webhook.LoadKey(path)
 }

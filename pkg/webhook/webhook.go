@@ -30,6 +30,8 @@ type Callback struct {
 	Replay    *Replay   `json:"replay,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
+	// EndedAt is when it was found that its property is gone: for [Linger] it is told of that.
+	EndedAt time.Time `json:"ended_at,omitzero"`
 }
 
 // Ordering is what a message that waits for another try holds up.
@@ -52,6 +54,10 @@ const Everything = "*"
 
 // Overlap is for how long a signing secret that was replaced is signed with as well.
 const Overlap = 24 * time.Hour
+
+// Linger is for how long the callbacks of a deleted property are still told of that, and of what
+// goes with it: four tries.
+const Linger = time.Hour
 
 // MaxSecrets is how many signing secrets are signed with at a time: whoever replaces more of
 // them within a day does not want the oldest any more.

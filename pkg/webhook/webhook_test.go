@@ -214,13 +214,19 @@ func TestNextTry(t *testing.T) {
 func FuzzDelivery(f *testing.F) {
 	f.Add([]byte(`{"id":"a","callback":"CB1","type":"secret.created","entity":"SE1","position":1,"at":"2025-11-03T08:15:00Z","body":{"a":1}}`))
 	f.Add([]byte(`{"number":51,"callback":"CB1","outcome":"failed"}`))
+	f.Add([]byte(`{"callback":"CB1","number":1,"sequence":7,"position":3,"until":9}`))
 	f.Add([]byte(`{"tries":-1,"id":"a","callback":"b","next_at":"0001-01-01T00:00:00Z"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if d, err := webhook.ReadDelivery(body); err == nil {
 			webhook.NextTry(d.Tries+1, d.DueAt())
 		}
-		if try, err := webhook.ReadTry(body); err == nil && (try.Slot() < 0 || try.Slot() >= webhook.MaxTriesKept) {
-			t.Errorf("slot %d", try.Slot())
+		if try, err := webhook.ReadTry(body); err == nil {
+			if slot := webhook.Slot(try.Number); slot < 0 || slot >= webhook.MaxTriesKept {
+				t.Errorf("slot %d", slot)
+			}
+		}
+		if p, err := webhook.ReadProgress(body); err == nil && (p.Callback == "" || p.Number == 0) {
+			t.Error("a replay of nothing")
 		}
 	})
 }

@@ -290,13 +290,19 @@ func (s *Service) removeCallback(ctx context.Context, who Caller, id string, may
 	return remove(ctx, s, who, state.CallbackKey(id), func(c *Callback, _ state.Revision) ([]state.Write, error) { return nil, may(c) })
 }
 
-// mendCallback removes a callback whose property is gone.
+// mendCallback ends a callback whose property is gone. The courier tells it of that, and
+// removes it.
 func (s *Service) mendCallback(ctx context.Context, id string) error {
-	rev, err := s.removeCallback(ctx, Caller{}, id, func(c *Callback) error {
+	now := s.now()
+	_, rev, err := amend(ctx, s, did(Caller{}, audit.Deleted, nil), state.CallbackKey(id), func(c *Callback) error {
+		if !c.EndedAt.IsZero() {
+			return errUnchanged
+		}
 		cared, err := s.exists(ctx, state.PropertyKey(c.Property))
 		if err == nil && cared {
 			err = errCared
 		}
+		c.EndedAt = now
 		return err
 	})
 	if err != nil {

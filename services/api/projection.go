@@ -210,7 +210,12 @@ func (p *projection) judgeHost(h *Host) {
 
 func (p *projection) putCallback(c *Callback) {
 	p.callbacks.put(c)
-	p.judge(orphan{secret.PrefixCallback, c.ID}, p.properties.has(c.Property))
+	p.judgeCallback(c)
+}
+
+// judgeCallback leaves one that has ended to the courier, who removes it.
+func (p *projection) judgeCallback(c *Callback) {
+	p.judge(orphan{secret.PrefixCallback, c.ID}, !c.EndedAt.IsZero() || p.properties.has(c.Property))
 }
 
 func (p *projection) dropCallback(id string) {
@@ -258,7 +263,7 @@ func (p *projection) dropProperty(id string) {
 		p.judgeHost(h)
 	}
 	for c := range p.callbacks.by(0, id).all() {
-		p.judge(orphan{secret.PrefixCallback, c.ID}, false)
+		p.judgeCallback(c)
 	}
 	p.judgeNotes(id)
 	p.judgeNotes(extensionOf(id))
@@ -322,7 +327,7 @@ func (p *projection) ready() {
 		p.judgeHost(h)
 	}
 	for _, c := range p.callbacks.all() {
-		p.judge(orphan{secret.PrefixCallback, c.ID}, p.properties.has(c.Property))
+		p.judgeCallback(c)
 	}
 	for owner := range p.notes.byOwner {
 		p.judgeNotes(owner)

@@ -171,3 +171,35 @@ func TestNothingIsLeftOfADeletedCallback(t *testing.T) {
 		}
 	})
 }
+
+// TestTheEndOfAPropertyIsTold to its callbacks, for a while; then they are removed.
+func TestTheEndOfAPropertyIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		down := time.Now().Add(10 * time.Minute)
+		to := &receivers{answer: func(p post) (int, webhook.Problem) {
+			if p.at.Before(down) {
+				return 503, webhook.ProblemStatus
+			}
+			return 200, ""
+		}}
+		w.process(t, "one", to)
+		w.process(t, "two", to)
+		cb := w.subscribe(t, shop, "https://shop.test/hook", "property.deleted")
+		cb.EndedAt = time.Now()
+		w.change(t, cb)
+		w.happen(t, audit.Entry{Resource: "property", Verb: audit.Deleted, Entity: audit.Entity{ID: property, Property: property}})
+		time.Sleep(50 * time.Minute)
+		if posts := to.posts(); len(posts) != 4 || posts[3].at.Before(down) {
+			t.Errorf("%d tries, want 4 of which the last is taken", len(posts))
+		}
+		if _, _, err := w.st.Get(t.Context(), state.CallbackKey(shop)); err != nil {
+			t.Errorf("it is gone too soon: %v", err)
+		}
+		time.Sleep(15 * time.Minute)
+		if _, _, err := w.st.Get(t.Context(), state.CallbackKey(shop)); !errors.Is(err, state.ErrNotFound) {
+			t.Errorf("it is still there: %v", err)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package courier
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -20,6 +21,7 @@ func (c *Courier) sweep(ctx context.Context) {
 			c.clear(ctx, id)
 		}
 		c.expire(ctx)
+		c.bury(ctx)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -103,6 +105,26 @@ func (c *Courier) expire(ctx context.Context) {
 	for id, h := range all {
 		for key, rev := range h.records(id, c.deps.Now().Add(-webhook.KeepTries)) {
 			c.deps.State.Commit(ctx, state.Write{Key: key, Expect: rev}) //nolint:errcheck // another process does, or the next sweep
+		}
+	}
+}
+
+// bury removes the callbacks whose property is gone, when they have been told of that.
+func (c *Courier) bury(ctx context.Context) {
+	over := func(to *webhook.Callback) bool {
+		return !to.EndedAt.IsZero() && c.deps.Now().Sub(to.EndedAt) > webhook.Linger
+	}
+	c.mu.Lock()
+	all := slices.Collect(maps.Values(c.callbacks))
+	c.mu.Unlock()
+	for _, known := range all {
+		if !over(known) {
+			continue
+		}
+		body, rev, err := c.deps.State.Get(ctx, state.CallbackKey(known.ID))
+		to := new(webhook.Callback)
+		if err == nil && json.Unmarshal(body, to) == nil && over(to) {
+			c.deps.State.Commit(ctx, state.Write{Key: state.CallbackKey(to.ID), Expect: rev}) //nolint:errcheck // another process does, or the next sweep
 		}
 	}
 }
