@@ -23,6 +23,7 @@ var decoding = []string{
 var decoders = map[string]string{
 	"cmd/rekindle.Set":       notFuzzed + "what people type themselves",
 	"cmd/rekindle.printTest": "cmd/rekindle.FuzzPrintTest",
+	"cmd/rekindle.start":     notFuzzed + "a flag, which is a time or none",
 	"cmd/rekindle.read":      notFuzzed + "what people type themselves",
 	"cmd/rekindle.withTest":  "cmd/rekindle.FuzzPrintTest",
 
@@ -68,9 +69,10 @@ var decoders = map[string]string{
 
 	"pkg/audit.ReadPage": "pkg/audit.FuzzPage",
 
-	"pkg/webhook.ReadDelivery":       "pkg/webhook.FuzzDelivery",
-	"pkg/webhook.ReadTry":            "pkg/webhook.FuzzDelivery",
-	"services/courier.applyCallback": "services/courier.FuzzRecords",
+	"pkg/webhook.ReadDelivery":      "pkg/webhook.FuzzDelivery",
+	"pkg/webhook.ReadTry":           "pkg/webhook.FuzzDelivery",
+	"pkg/webhook.ReadProgress":      "pkg/webhook.FuzzDelivery",
+	"services/courier.readCallback": "services/courier.FuzzRecords",
 
 	"services/api.Recall":     notFuzzed + "a record of its own, which is refused if it cannot be read",
 	"services/api.ask":        "services/api.FuzzTestAnswer",

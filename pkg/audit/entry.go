@@ -16,8 +16,8 @@ import (
 // Verb is what was done: a closed set (contract A15.8).
 type Verb string
 
-// The verbs. The contract has the first three; a read is of a hidden value. That a value
-// ends is nobody's doing: it is written down because nobody has kept it from doing so.
+// The verbs. The contract has the first three; a read is of a hidden value, and the last three
+// are of what comes by itself.
 const (
 	Created      Verb = "created"
 	Updated      Verb = "updated"
@@ -25,8 +25,10 @@ const (
 	Refreshed    Verb = "refreshed"
 	Reauthorized Verb = "reauthorized"
 	Read         Verb = "read"
-	Expiring     Verb = "expiring"
-	Expired      Verb = "expired"
+
+	Expiring           Verb = "expiring"
+	Expired            Verb = "expired"
+	ReauthorizationDue Verb = "reauthorization_due"
 )
 
 // Entry is one thing that was done. Members are only ever added.

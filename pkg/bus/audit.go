@@ -81,7 +81,8 @@ const (
 func heardTypes() []events.Type {
 	return []events.Type{
 		events.TypeExchangeSucceeded, events.TypeExchangeFailed, events.TypeExchangeInterrupted, events.TypeJobParked,
-		events.TypeConsentHeld, events.TypeSecretExported, events.TypeCredentialExpiring, events.TypeCredentialExpired,
+		events.TypeConsentHeld, events.TypeSecretExported,
+		events.TypeReauthorizationDue, events.TypeCredentialExpiring, events.TypeCredentialExpired,
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -194,5 +196,38 @@ func TestHear(t *testing.T) {
 	}
 	if policy := c.CachedInfo().Config.AckPolicy; policy != jetstream.AckExplicitPolicy {
 		t.Errorf("ack policy %v", policy)
+	}
+}
+
+// TestEveryEventIsAccountedFor: what concerns users is heard, for the audit trail and so for
+// callbacks, unless the api has written it down itself or it is no fact about a secret of theirs.
+func TestEveryEventIsAccountedFor(t *testing.T) {
+	t.Parallel()
+	const (
+		byAPI = "is written down by the api with the change that it is about"
+		order = "is an order"
+		ours  = "is about what an operator has registered"
+		reply = "is said to who asked, and concerns nobody else"
+	)
+	other := map[events.Type]string{
+		events.TypeSecretCreated: byAPI, events.TypeSecretUpdated: byAPI, events.TypeSecretDeleted: byAPI, events.TypeRetryRequested: byAPI,
+		events.TypeSecretTested: byAPI, events.TypeSecretTakenOver: byAPI, events.TypeReauthorizeRequested: byAPI, events.TypeConsentReceived: byAPI,
+		events.TypeRefreshDue: order, events.TypeTestRequested: order,
+		events.TypeRegistrationExpiring: ours,
+		events.TypeAccepted:             reply, events.TypeRejected: reply,
+	}
+	source, err := os.ReadFile("../../events/types.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := regexp.MustCompile(`\bType\w+ +Type = "(\w+)"`).FindAllSubmatch(source, -1)
+	if len(declared) < 22 {
+		t.Fatalf("only %d types are found", len(declared))
+	}
+	for _, d := range declared {
+		typ := events.Type(d[1])
+		if _, known := other[typ]; known == slices.Contains(heardTypes(), typ) {
+			t.Errorf("%s: say whether it is heard or why not", typ)
+		}
 	}
 }

@@ -69,8 +69,8 @@ func ReadDelivery(body []byte) (*Delivery, error) {
 	return d, nil
 }
 
-// ErrNoMessage: no such message can be sent again. It was never sent, or that is not known any
-// more, or it was about nothing.
+// ErrNoMessage says that no such message can be sent again. It was never sent, or that is not
+// known any more, or it was about nothing.
 var ErrNoMessage = errors.New("no message with this id is known, or not any more")
 
 // Outcome is how a try ended.

@@ -133,7 +133,8 @@ func Types() []string {
 	for _, r := range resources {
 		types = append(types, r+".created", r+".deleted", r+".updated")
 	}
-	types = append(types, "secret.expired", "secret.expiring", "secret.read", "secret.reauthorized", "secret.refreshed")
+	types = append(types, "secret.read", "secret.reauthorized", "secret.refreshed",
+		"secret.expiring", "secret.expired", "secret.reauthorization_due")
 	slices.Sort(types)
 	return types
 }

@@ -101,12 +101,16 @@ func (s *Service) entryOfHeard(e events.Event) (audit.Entry, bool) {
 		entry.Action, entry.Outcome, entry.Entity.Property = d.Action, "parked", d.Property
 	case events.ConsentHeld:
 		entry.Verb, entry.Outcome, entry.Entity.Property = audit.Reauthorized, "held", d.Property
+	case events.SecretExported:
+		entry.Verb, entry.Action, entry.Name, entry.Entity.Property = audit.Read, "export", bounded(d.By), d.Property
+	case events.ReauthorizationDue:
+		if entry.Verb, entry.Entity.Property = audit.ReauthorizationDue, d.Property; d.Ended {
+			entry.Outcome = "ended"
+		}
 	case events.CredentialExpiring:
 		entry.Verb, entry.Reason, entry.Entity.Property = audit.Expiring, bounded(string(d.Reason)), d.Property
 	case events.CredentialExpired:
 		entry.Verb, entry.Reason, entry.Entity.Property = audit.Expired, bounded(string(d.Reason)), d.Property
-	case events.SecretExported:
-		entry.Verb, entry.Action, entry.Name, entry.Entity.Property = audit.Read, "export", bounded(d.By), d.Property
 	default:
 		return entry, false
 	}

@@ -58,9 +58,11 @@ func TestWhatTheFleetDoes(t *testing.T) {
 	say(api.DefaultOrg, x, events.ExchangeInterrupted{Secret: id, Property: in, Action: "exchange"})
 	say(api.DefaultOrg, x, events.JobParked{Secret: id, Property: in, Action: "refresh"})
 	say(api.DefaultOrg, x, events.ConsentHeld{Secret: id, Property: in})
-	say(api.DefaultOrg, x, events.CredentialExpiring{Secret: id, Property: in, Reason: events.ReasonTimeout})
-	say(api.DefaultOrg, x, events.CredentialExpired{Secret: id, Property: in})
 	say(api.DefaultOrg, "/rekindle/export", events.SecretExported{Secret: id, Property: in, By: "somebody"})
+	say(api.DefaultOrg, x, events.ReauthorizationDue{Secret: id, Property: in})
+	say(api.DefaultOrg, x, events.ReauthorizationDue{Secret: id, Property: in, Ended: true})
+	say(api.DefaultOrg, x, events.CredentialExpiring{Secret: id, Property: in, Reason: events.ReasonThrottled})
+	say(api.DefaultOrg, x, events.CredentialExpired{Secret: id, Property: in})
 	say(api.DefaultOrg, "/rekindle/api", events.ExchangeFailed{Secret: id, Property: in, Action: "authorize"}) // is in the outbox
 	say(api.DefaultOrg, x, events.SecretTested{Secret: id, Property: in})
 	say("NOBODY@Here", x, events.ExchangeSucceeded{Secret: id, Property: in})
@@ -96,8 +98,8 @@ func TestWhatTheFleetDoes(t *testing.T) {
 	}
 	if want := []string{
 		"secret.refreshed refresh succeeded by ", "secret.refreshed refresh failedthrottled by ", "secret.refreshed exchange interrupted by ",
-		"secret.refreshed refresh parked by ", "secret.reauthorized  held by ",
-		"secret.expiring  timeout by ", "secret.expired   by ", "secret.read export  by somebody",
+		"secret.refreshed refresh parked by ", "secret.reauthorized  held by ", "secret.read export  by somebody",
+		"secret.reauthorization_due   by ", "secret.reauthorization_due  ended by ", "secret.expiring  throttled by ", "secret.expired   by ",
 	}; !slices.Equal(got, want) {
 		t.Errorf("written down %q, want %q", got, want)
 	}

@@ -18,8 +18,8 @@ func (c *Courier) applyCallback(change state.Change) {
 		delete(c.callbacks, id)
 		return
 	}
-	to := new(webhook.Callback)
-	if err := json.Unmarshal(change.Value, to); err != nil || to.ID != id {
+	to := readCallback(change.Value, id)
+	if to == nil {
 		c.unreadable(change)
 		return
 	}
@@ -30,6 +30,15 @@ func (c *Courier) applyCallback(change state.Change) {
 	if l := c.lines[id]; l != nil {
 		l.stirred()
 	}
+}
+
+// readCallback returns the callback with an id, nil for what is not that.
+func readCallback(body []byte, id string) *webhook.Callback {
+	to := new(webhook.Callback)
+	if json.Unmarshal(body, to) != nil || to.ID != id {
+		return nil
+	}
+	return to
 }
 
 func (c *Courier) unreadable(change state.Change) {

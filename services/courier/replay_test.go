@@ -43,9 +43,9 @@ func positions(t *testing.T, posts []post) (all []uint64) {
 	return all
 }
 
-// upTo are the numbers from one to another.
-func upTo(from, to uint64) (all []uint64) {
-	for n := from; n <= to; n++ {
+// from are the numbers from one to 25.
+func from(first uint64) (all []uint64) {
+	for n := first; n <= 25; n++ {
 		all = append(all, n)
 	}
 	return all
@@ -76,13 +76,13 @@ func TestReplay(t *testing.T) {
 			replay webhook.Replay
 			want   []uint64
 		}{
-			{webhook.Replay{From: 15}, upTo(15, 25)},
-			{webhook.Replay{From: 25}, upTo(25, 25)},
+			{webhook.Replay{From: 15}, from(15)},
+			{webhook.Replay{From: 25}, from(25)},
 			{webhook.Replay{From: 26}, nil},
-			{webhook.Replay{Since: time.Now().Add(-2*time.Hour - time.Minute)}, upTo(20, 25)},
+			{webhook.Replay{Since: time.Now().Add(-2*time.Hour - time.Minute)}, from(20)},
 			{webhook.Replay{Since: time.Now().Add(time.Minute)}, nil},
-			{webhook.Replay{From: 9}, upTo(9, 25)},
-			{webhook.Replay{Since: time.Now().Add(-100 * time.Hour)}, upTo(1, 25)},
+			{webhook.Replay{From: 9}, from(9)},
+			{webhook.Replay{Since: time.Now().Add(-100 * time.Hour)}, from(1)},
 		}
 		for _, step := range steps {
 			w.ask(t, cb, step.replay)

@@ -2,7 +2,6 @@ package courier
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -122,8 +121,10 @@ func (c *Courier) bury(ctx context.Context) {
 			continue
 		}
 		body, rev, err := c.deps.State.Get(ctx, state.CallbackKey(known.ID))
-		to := new(webhook.Callback)
-		if err == nil && json.Unmarshal(body, to) == nil && over(to) {
+		if err != nil {
+			continue
+		}
+		if to := readCallback(body, known.ID); to != nil && over(to) {
 			c.deps.State.Commit(ctx, state.Write{Key: state.CallbackKey(to.ID), Expect: rev}) //nolint:errcheck // another process does, or the next sweep
 		}
 	}
