@@ -209,5 +209,5 @@ func (d *door) keyset(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(body) //nolint:errcheck // the client may have gone; there is nobody to tell
+	w.Write(body) // the client may have gone; there is nobody to tell
 }
