@@ -46,7 +46,6 @@ func newSeal() *cobra.Command {
 		return s.explain(c.Context(), s.seal(c, f))
 	}
 	c.ValidArgsFunction = cobra.NoFileCompletions
-	single(r, c)
 	fl := c.Flags()
 	fl.StringVar(&f.about, "about", "", "which secret: its id or, for one that is yet to be made, the id of its property, a slash and its name")
 	fl.StringVar(&f.kind, "type", "", "type of the secret, which says what is hidden")
@@ -58,7 +57,7 @@ func newSeal() *cobra.Command {
 	for _, flag := range []string{"keyset", "secret-file"} {
 		_ = c.MarkFlagFilename(flag) //nolint:errcheck // it fails for an unknown flag only
 	}
-	return c
+	return single(r, c)
 }
 
 // secretIDs are the secrets of the property by their ids.
