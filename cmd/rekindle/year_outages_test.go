@@ -71,8 +71,13 @@ func (o *outages) begin() {
 	environment := o.home(1)[0]
 	const hour = time.Hour
 	for i, s := range []tended{
-		{life: 8 * hour, offset: 4 * hour}, {life: day, offset: 4 * hour}, {life: day, offset: 20 * hour}, {life: 2 * day},
-		{life: 5 * day, offset: 30 * hour}, {life: 60 * day, offset: 7 * day}, {life: 9 * hour, offset: 10 * time.Minute},
+		{life: 8 * hour, offset: 4 * hour},
+		{life: day, offset: 4 * hour},
+		{life: day, offset: 20 * hour},
+		{life: 2 * day},
+		{life: 5 * day, offset: 30 * hour},
+		{life: 60 * day, offset: 7 * day},
+		{life: 9 * hour, offset: 10 * time.Minute},
 	} {
 		s.app = fmt.Sprint("app-", i)
 		o.treat(s, sandbox.Step{})

@@ -13,11 +13,11 @@ import (
 // refresh is due, and the last alarm before that is half an hour before its end.
 func (w *world) inUse(s *secret.Secret) { s.ActivatedAt = w.began }
 
-// pause has a host asked for nothing from now on.
-func (w *world) pause(host string, d time.Duration) {
+// rest has nothing sent to acme.example for three hours.
+func (w *world) rest() {
 	w.t.Helper()
-	_, _, err := endpoint.Store{State: w.state}.Update(w.t.Context(), host, time.Now(), func(h *endpoint.Health) bool {
-		h.Wait(0, time.Now(), d)
+	_, _, err := endpoint.Store{State: w.state}.Update(w.t.Context(), "acme.example", time.Now(), func(h *endpoint.Health) bool {
+		h.Wait(0, time.Now(), 3*time.Hour)
 		return true
 	})
 	if err != nil {
@@ -72,7 +72,7 @@ func TestAlarmIsDue(t *testing.T) {
 func TestAlarmWhileAHostRests(t *testing.T) {
 	inWorld(t, func(w *world) {
 		id := w.create(time.Second, w.inUse, at("acme.example"))
-		w.pause("acme.example", 3*time.Hour)
+		w.rest()
 		w.start()
 		w.until(31 * time.Minute)
 		w.expect(id, "")
@@ -103,7 +103,7 @@ func TestAlarmWhileAHostRests(t *testing.T) {
 func TestAlarmIsOnes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		id := w.create(time.Second, w.inUse, at("acme.example"))
-		w.pause("acme.example", 3*time.Hour)
+		w.rest()
 		for range 3 {
 			w.start()
 		}
@@ -119,7 +119,7 @@ func TestAlarmsAreSpread(t *testing.T) {
 		for range secrets {
 			w.create(time.Second, w.inUse, at("acme.example"))
 		}
-		w.pause("acme.example", 3*time.Hour)
+		w.rest()
 		w.start()
 		w.until(32*time.Minute + time.Second)
 		if n := len(w.jobs.all()); n == 0 || n > 101 {
@@ -136,7 +136,7 @@ func TestAlarmsAreSpread(t *testing.T) {
 func TestAlarmCannotBeOffered(t *testing.T) {
 	inWorld(t, func(w *world) {
 		id := w.create(time.Second, w.inUse, at("acme.example"))
-		w.pause("acme.example", 3*time.Hour)
+		w.rest()
 		r := w.start()
 		w.jobs.behave(errBroken, 0)
 		w.until(33 * time.Minute)
