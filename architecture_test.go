@@ -36,6 +36,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"pkg/webhook":             {},
 	"pkg/state":               {},
 	"pkg/record":              {},
+	"pkg/rendezvous":          {},
 	"pkg/secret":              {here: []string{"events/sealing", "pkg/record", "pkg/state"}},
 	"pkg/transfer":            {here: []string{"pkg/secret", "pkg/seal"}, outside: []string{"golang.org/x/sync"}},
 	"pkg/egress":              {outside: []string{"code.dny.dev/ssrf"}},
@@ -48,7 +49,7 @@ var imports = map[string]struct{ here, outside []string }{
 		outside: []string{"github.com/nats-io/nats.go", "github.com/ThreeDotsLabs/watermill", "github.com/nats-io/nuid", "go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 	},
 	"services/scheduler": {
-		here:    []string{"events", "pkg/endpoint", "pkg/secret", "pkg/state", "pkg/work"},
+		here:    []string{"events", "pkg/endpoint", "pkg/rendezvous", "pkg/secret", "pkg/state", "pkg/work"},
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 	},
 	"services/exchanger": {

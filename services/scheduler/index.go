@@ -3,6 +3,8 @@ package scheduler
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/rekindle-dev/rekindle/pkg/rendezvous"
 )
 
 // index keeps what every secret has to do next, and finds what is due first. It
@@ -113,10 +115,10 @@ func (x *index) set(p *plan) {
 // scheduler's, because the host's budget is kept in memory.
 func (x *index) ours(p *plan) bool {
 	if p.host == 0 {
-		return x.share.has(binary.BigEndian.Uint64(p.id[:]))
+		return x.share.Has(binary.BigEndian.Uint64(p.id[:]))
 	}
 	for n := len(x.share.hosts); n <= int(p.host); n++ {
-		x.share.hosts = append(x.share.hosts, x.share.has(hash(x.hosts.names[n])))
+		x.share.hosts = append(x.share.hosts, x.share.Has(rendezvous.Hash(x.hosts.names[n])))
 	}
 	return x.share.hosts[p.host]
 }

@@ -27,7 +27,7 @@
 //
 // Every scheduler follows all records, and each offers what of them is its share: by
 // hosts, since what a host is asked is counted in the memory of whoever asks, and by
-// secrets where nobody is asked (see share.go). When one comes or goes, the others
+// secrets where nobody is asked (package rendezvous). When one comes or goes, the others
 // know within seconds and go on from the records. One that still reads the records
 // comes in only if there is none that has read them. Sharing them out saves work, and
 // keeps the budgets; nothing else depends on it: of two that offer the same job, the

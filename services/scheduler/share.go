@@ -1,60 +1,17 @@
 package scheduler
 
-import "hash/fnv"
+import "github.com/rekindle-dev/rekindle/pkg/rendezvous"
 
-// share is what one of several schedulers has of the work: by rendezvous hashing,
-// each thing is of the member for whom its weight is the largest. Who comes takes
-// only for itself, who goes leaves only its own, and all come to the same answer.
-// The zero share has nothing.
+// share is what one of several schedulers has of the work.
 type share struct {
-	mine   uint64
-	others []uint64
-	some   bool
+	rendezvous.Share
 	// hosts tells which hosts are ours, by their numbers; it grows as they are
 	// asked for.
 	hosts []bool
 }
 
-// shareOf returns the share of me among all members. Nobody has anything who is not
-// one of them.
-func shareOf(me string, all []string) share {
-	s := share{mine: hash(me)}
-	for _, name := range all {
-		if name == me {
-			s.some = true
-		} else {
-			s.others = append(s.others, hash(name))
-		}
-	}
-	return s
-}
-
-// has reports whether a thing of this hash is ours.
-func (s *share) has(thing uint64) bool {
-	for _, other := range s.others {
-		if weight(other, thing) > weight(s.mine, thing) {
-			return false
-		}
-	}
-	return s.some
-}
-
-// hash and weight are the same in every process: whoever changes them has two
-// schedulers do the same work until both run the new program.
-func hash(name string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(name)) // it never fails
-	return h.Sum64()
-}
-
-// weight mixes well enough that shares are even, whatever names look like. It is the
-// end of SplitMix64 (Steele, Lea and Flood, 2014).
-func weight(member, thing uint64) uint64 {
-	z := member ^ thing
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
-}
+// shareOf returns the share of me among all members.
+func shareOf(me string, all []string) share { return share{Share: rendezvous.Of(me, all)} }
 
 // share takes over what has become ours when the members have changed, and gives up
 // what is another's. When it returns nothing of that is taken any more. It holds the

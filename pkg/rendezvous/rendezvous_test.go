@@ -1,4 +1,4 @@
-package scheduler
+package rendezvous
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ func TestShareIsOnes(t *testing.T) {
 		owner := func(all []string) string {
 			var owners []string
 			for _, me := range all {
-				if s := shareOf(me, all); s.has(thing) {
+				if Of(me, all).Has(thing) {
 					owners = append(owners, me)
 				}
 			}
@@ -32,7 +32,7 @@ func TestShareIsOnes(t *testing.T) {
 		if before, after := owner(all[:len(all)-1]), owner(all); after != before && after != last {
 			t.Fatalf("when %q came, %d went from %q to %q", last, thing, before, after)
 		}
-		if s := shareOf("no member of this name", all); s.has(thing) {
+		if Of("no member of this name", all).Has(thing) {
 			t.Fatal("one has a share that is no member")
 		}
 	})
@@ -47,9 +47,9 @@ func TestSharesAreEven(t *testing.T) {
 		all = append(all, fmt.Sprint("host 1mI2L9kKEdvYdhvFeFR5h", i))
 	}
 	for _, me := range all {
-		s, n := shareOf(me, all), 0
+		s, n := Of(me, all), 0
 		for i := range things {
-			if s.has(hash(fmt.Sprintf("login-%d.example", i))) {
+			if s.Has(Hash(fmt.Sprintf("login-%d.example", i))) {
 				n++
 			}
 		}
@@ -59,13 +59,13 @@ func TestSharesAreEven(t *testing.T) {
 	}
 }
 
-// What every scheduler of a fleet computes must not change from one version to the next.
+// What every process of a fleet computes must not change from one version to the next.
 func TestShareIsThatOfOtherVersions(t *testing.T) {
 	t.Parallel()
-	if got, want := hash("login.example"), uint64(0xf98b8e4271d5252a); got != want {
-		t.Errorf("hash is %#x, want %#x", got, want)
+	if got, want := Hash("login.example"), uint64(0xf98b8e4271d5252a); got != want {
+		t.Errorf("Hash is %#x, want %#x", got, want)
 	}
-	if got, want := weight(hash("me"), hash("login.example")), uint64(0x2daa6bd7d36200f4); got != want {
+	if got, want := weight(Hash("me"), Hash("login.example")), uint64(0x2daa6bd7d36200f4); got != want {
 		t.Errorf("weight is %#x, want %#x", got, want)
 	}
 }
