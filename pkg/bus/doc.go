@@ -14,6 +14,7 @@
 //	INTAKE    what upstream systems ask for: a work queue in sixteen partitions
 //	AUDIT     the trail of who did what, page by page: appended to, and nothing else
 //	PARKED    what could not be handled and needs a person
+//	KV_status how secrets stand, for whoever watches: derived, and bounded
 //	KV_leases who shares which work
 //
 // # Delivery

@@ -43,19 +43,24 @@ func (s *State) Follow(ctx context.Context, patterns []string, apply func(state.
 	for _, p := range patterns {
 		f.subjects = append(f.subjects, f.prefix+p)
 	}
+	return f.run(ctx)
+}
+
+// run follows until ctx ends, or cannot go on.
+func (f *follower) run(ctx context.Context) error {
 	for {
 		err := translate(f.session(ctx))
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case s.b.closed() != nil:
-			err = s.b.closed()
+		case f.b.closed() != nil:
+			err = f.b.closed()
 			fallthrough
 		case !errors.Is(err, ErrUnavailable):
-			return fmt.Errorf("follow %s: %w", strings.Join(patterns, " "), err)
+			return fmt.Errorf("follow %s: %w", strings.Join(f.subjects, " "), err)
 		}
-		if s.b.Connected() { // else the connection has been reported
-			s.b.log.WarnContext(ctx, "following the state was interrupted and goes on", "error", err)
+		if f.b.Connected() { // else the connection has been reported
+			f.b.log.WarnContext(ctx, "following the state was interrupted and goes on", "error", err)
 		}
 		if err := pause(ctx, retryPause); err != nil {
 			return err
@@ -67,6 +72,9 @@ func (s *State) Follow(ctx context.Context, patterns []string, apply func(state.
 type follower struct {
 	stream
 	subjects []string
+	// stamps tells to follow the stamps of what may be made again: nothing else of it
+	// is sent, and in a stream that was made anew it has to begin anew.
+	stamps   bool
 	apply    func(state.Change)
 	caughtUp func() // nil when it has been called
 
@@ -78,6 +86,7 @@ type follower struct {
 	// while the machine is suspended.
 	last  uint64
 	heard time.Time
+	made  time.Time // the stream
 }
 
 // session follows with a consumer of its own until an error.
@@ -129,14 +138,17 @@ func (f *follower) open(ctx context.Context) (pending uint64, p *puller, err err
 	if f.last == 0 {
 		f.start = info.State.LastSeq
 	}
+	if f.made.IsZero() {
+		f.made = info.Created
+	}
 	switch {
-	case info.State.LastSeq < f.last:
+	case info.State.LastSeq < f.last, f.stamps && !info.Created.Equal(f.made):
 		return 0, nil, errRewind
 	case !f.heard.IsZero() && time.Since(f.heard) > maxAway:
 		return 0, nil, errAway
 	}
 	c, err := f.b.js.CreateConsumer(ctx, f.name, jetstream.ConsumerConfig{
-		FilterSubjects: f.subjects, AckPolicy: jetstream.AckNonePolicy,
+		FilterSubjects: f.subjects, AckPolicy: jetstream.AckNonePolicy, HeadersOnly: f.stamps,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.last + 1,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: followIdle,
 	})
@@ -162,18 +174,27 @@ func (f *follower) message(m *nats.Msg, delivered uint64) error {
 	}
 	c := state.Change{Key: strings.TrimPrefix(m.Subject, f.prefix), Revision: state.Revision(f.last)}
 	if gone := removed(m.Header); !gone {
-		c.Value = m.Data
-		if c.Value == nil { // nil would mean that it is gone
-			c.Value = []byte{}
-		}
+		c.Value = f.value(m)
 		f.apply(c)
-	} else if f.last > f.start {
+	} else if f.last > f.start || f.stamps {
 		f.apply(c)
 	}
 	if meta.NumPending == 0 {
 		f.ready()
 	}
 	return nil
+}
+
+// value is what is told of a record that is there, never nil.
+func (f *follower) value(m *nats.Msg) []byte {
+	switch {
+	case f.stamps:
+		return stampOf(m.Header)
+	case m.Data == nil:
+		return []byte{}
+	default:
+		return m.Data
+	}
 }
 
 // idle checks that what the server says it delivered has arrived. The last

@@ -26,9 +26,15 @@ type stream struct {
 	direct string // where the last message of a subject is asked for
 }
 
-func (b *Bus) open(ctx context.Context, name, prefix string) (stream, error) {
-	s, err := b.js.Stream(ctx, name)
-	return stream{b, s, name, prefix, "$JS.API.DIRECT.GET." + name + "." + prefix}, translate(err)
+func (b *Bus) open(ctx context.Context, name, prefix string) (s stream, err error) {
+	s = b.named(name, prefix)
+	s.s, err = b.js.Stream(ctx, name)
+	return s, translate(err)
+}
+
+// named is a stream that is only read and written by key.
+func (b *Bus) named(name, prefix string) stream {
+	return stream{b: b, name: name, prefix: prefix, direct: "$JS.API.DIRECT.GET." + name + "." + prefix}
 }
 
 // last reads the last message of a key, as any replica has it: the stream has to

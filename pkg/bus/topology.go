@@ -35,10 +35,12 @@ const (
 // space of the truth: the oldest events go first. An operator may change the
 // sizes of a stream that is there. JOBS is bounded by the number of secrets.
 const (
-	maxEvents  = 1 << 30
-	maxParked  = 64 << 20
-	keepEvents = 30 * 24 * time.Hour
-	keepParked = 90 * 24 * time.Hour
+	maxEvents = 1 << 30
+	maxParked = 64 << 20
+	// maxStatuses is room for a million statuses and more.
+	maxStatuses = 2 << 30
+	keepEvents  = 30 * 24 * time.Hour
+	keepParked  = 90 * 24 * time.Hour
 	// maxRecord bounds a record of the state with its headers.
 	maxRecord = state.MaxValue + 4<<10
 	// eventsDuplicates is how long a repeated event is recognised by its id.
@@ -107,7 +109,7 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 	for _, bucket := range state.Buckets() {
 		all = append(all, keep(bucket))
 	}
-	return all
+	return append(all, b.statusStream())
 }
 
 // keep is the stream of a bucket, with what it takes to be one for other clients, too:
@@ -140,10 +142,8 @@ const (
 // processes may do so at once.
 func (b *Bus) declare(ctx context.Context) error {
 	for _, cfg := range b.streams() {
-		cfg.Replicas = b.replicas
-		cfg.Metadata = map[string]string{topologyKey: strconv.Itoa(topologyVersion)}
-		if err := b.declareStream(ctx, cfg); err != nil {
-			return fmt.Errorf("stream %s: %w", cfg.Name, err)
+		if err := b.declareOne(ctx, cfg); err != nil {
+			return err
 		}
 	}
 	if err := b.declareConsumer(ctx); err != nil {
@@ -151,6 +151,16 @@ func (b *Bus) declare(ctx context.Context) error {
 	}
 	if err := b.declareHearing(ctx); err != nil {
 		return fmt.Errorf("consumer %s of stream %s: %w", consumerAudit, streamEvents, err)
+	}
+	return nil
+}
+
+// declareOne declares one stream.
+func (b *Bus) declareOne(ctx context.Context, cfg jetstream.StreamConfig) error {
+	cfg.Replicas = b.replicas
+	cfg.Metadata = map[string]string{topologyKey: strconv.Itoa(topologyVersion)}
+	if err := b.declareStream(ctx, cfg); err != nil {
+		return fmt.Errorf("stream %s: %w", cfg.Name, err)
 	}
 	return nil
 }
