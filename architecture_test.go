@@ -79,6 +79,7 @@ var imports = map[string]struct{ here, outside []string }{
 	},
 	"services/api/apitest":         {here: []string{"events", "pkg/audit/audittest", "pkg/provider", "pkg/seal", "pkg/secret", "pkg/state", "pkg/state/statetest", "pkg/webhook", "pkg/work", "services/api", "services/api/auth", "services/courier"}, outside: []string{"github.com/prometheus/client_golang"}},
 	"services/api/client":          {},
+	"services/api/status":          {here: []string{"events", "pkg/rendezvous", "pkg/secret", "pkg/state"}, outside: []string{"github.com/prometheus/client_golang"}},
 	"services/sandbox":             {},
 	"services/sandbox/sandboxtest": {here: []string{"services/sandbox"}},
 	"pkg/audit/audittest":          {here: []string{"pkg/audit"}},

@@ -113,6 +113,7 @@ func TestFileIsDocumented(t *testing.T) {
 		"company.org":       s.file.Company.Org == api.DefaultOrg,
 		"limits":            cmp.Equal(defaultLimits(), auth.Limits{Token: s.limits.Token, Address: s.limits.Address}),
 		"nats.replicas":     s.file.NATS.Replicas == 1,
+		"status.publish":    *s.file.Status.Publish,
 		"exchanger.workers": s.file.Exchanger.Workers == exchanger.DefaultWorkers,
 	} {
 		if !equal {

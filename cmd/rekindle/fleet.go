@@ -27,6 +27,7 @@ import (
 	"github.com/rekindle-dev/rekindle/services/api/callback"
 	"github.com/rekindle-dev/rekindle/services/api/intake"
 	"github.com/rekindle-dev/rekindle/services/api/reactor"
+	"github.com/rekindle-dev/rekindle/services/api/status"
 	"github.com/rekindle-dev/rekindle/services/courier"
 	"github.com/rekindle-dev/rekindle/services/exchanger"
 	"github.com/rekindle-dev/rekindle/services/scheduler"
@@ -216,11 +217,15 @@ func (f *fleet) runProjection(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
+	board, err := f.board(ctx)
+	if err != nil {
+		return err
+	}
 	f.api = api.New(api.Config{
 		Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy, Apps: f.apps, PlainHTTP: f.allow,
 	}, api.Deps{
 		State: f.state, Events: f.bus, Tester: f.bus, Ledger: f.bus, Parked: f.bus, Jobs: f.bus,
-		Audit: trail, Heard: f.bus, Courier: f.courierOfAPI(),
+		Audit: trail, Heard: f.bus, Courier: f.courierOfAPI(), Board: board,
 		Now: f.bus.Now, Logger: f.ops.Logger, Metrics: f.ops.Registry,
 	})
 	ctx, stop := context.WithCancel(ctx)
@@ -244,6 +249,21 @@ func (f *fleet) runKeys(ctx context.Context, ready func()) error {
 		body, _, err := f.api.PublicKeyset()
 		return body, err
 	})
+}
+
+// board is where statuses are shown, nil when they are not.
+func (f *fleet) board(ctx context.Context) (api.Board, error) {
+	if publish := f.file.Status.Publish; publish != nil && !*publish {
+		return nil, nil
+	}
+	members, err := f.bus.Members(ctx, f.name)
+	if err != nil {
+		return nil, err
+	}
+	return status.New(status.Deps{
+		Bucket: f.bus.Statuses(), Members: members, Records: f.state,
+		Logger: f.ops.Logger, Metrics: f.ops.Registry, Now: f.bus.Now,
+	}), nil
 }
 
 func (f *fleet) runAPI(ctx context.Context, ready func()) error {

@@ -101,6 +101,11 @@ type fileSettings struct {
 		Keep  config.Duration `yaml:"keep"`
 		Bytes int64           `yaml:"bytes"`
 	} `yaml:"audit"`
+	// Status is what is shown to whoever watches the bus.
+	Status struct {
+		// Publish tells whether it is; nil means that it is.
+		Publish *bool `yaml:"publish"`
+	} `yaml:"status"`
 	Exchanger struct {
 		// Workers is how many jobs one exchanger works on at a time.
 		Workers int `yaml:"workers"`

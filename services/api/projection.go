@@ -399,6 +399,20 @@ func (p *projection) secret(id string) (*secret.Secret, bool) {
 	return r.secret(), true
 }
 
+// standing returns a secret.
+func (p *projection) standing(id string) (*secret.Secret, bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.secret(id)
+}
+
+// hasSecret reports whether there is a secret.
+func (p *projection) hasSecret(id string) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.secrets.has(id)
+}
+
 // seen returns what find finds, which is called with the projection locked for
 // reading, in a copy that stays as it is.
 func seen[T any](p *projection, find func() (runs[T], error)) (runs[T], error) {

@@ -58,6 +58,15 @@ type Tester interface {
 	Ask(ctx context.Context, job events.Event) ([]byte, error)
 }
 
+// Board shows how secrets stand to whoever watches.
+type Board interface {
+	// Changed notes that the record of a secret has changed, and whether it is shown since.
+	// It does not wait.
+	Changed(id string, revision state.Revision, shown bool)
+	// Run shows what read returns until ctx ends.
+	Run(ctx context.Context, read func(id string) (*secret.Secret, bool))
+}
+
 // Deps is what a Service stands on.
 type Deps struct {
 	State  state.Store
@@ -75,6 +84,8 @@ type Deps struct {
 	Heard Heard
 	// Courier may be nil: then callbacks are not told anything, and none can be made.
 	Courier Courier
+	// Board may be nil: then nobody can watch how secrets stand.
+	Board   Board
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	// Now is the clock. Default time.Now.
@@ -199,6 +210,9 @@ func (s *Service) work(ctx context.Context, ready func()) error {
 	})
 	besides.Go(func() { s.relay(ctx) })  //nolint:errcheck // so does it
 	besides.Go(func() { s.listen(ctx) }) //nolint:errcheck // and this
+	if s.deps.Board != nil {
+		besides.Go(func() { s.deps.Board.Run(ctx, s.view.standing) })
+	}
 	return s.heal(ctx, s.view.anOrphan, s.view.orphaned)
 }
 
@@ -209,6 +223,9 @@ func (s *Service) followed(c state.Change) {
 		s.outbox.apply(id, c, s.deps.Now())
 	}
 	s.view.apply(c)
+	if kind, id := state.Split(c.Key); kind == "secret" && s.deps.Board != nil {
+		s.deps.Board.Changed(id, c.Revision, s.view.hasSecret(id))
+	}
 }
 
 // Ready reports whether questions can be answered.
