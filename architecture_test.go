@@ -30,6 +30,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"events/schema":           {},
 	"pkg/work":                {},
 	"pkg/run":                 {},
+	"pkg/ledger":              {here: []string{"events"}},
 	"pkg/seal":                {here: []string{"events/sealing"}},
 	"pkg/audit":               {},
 	"pkg/provider":            {},
@@ -45,7 +46,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"pkg/ops":                 {outside: []string{"go.opentelemetry.io/", "github.com/prometheus/", "golang.org/x/term"}},
 	"pkg/natsd":               {outside: []string{"github.com/nats-io/"}},
 	"pkg/bus": {
-		here:    []string{"events", "events/intake", "pkg/audit", "pkg/state", "pkg/work"},
+		here:    []string{"events", "events/intake", "pkg/audit", "pkg/ledger", "pkg/state", "pkg/work"},
 		outside: []string{"github.com/nats-io/nats.go", "github.com/ThreeDotsLabs/watermill", "github.com/nats-io/nuid", "go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 	},
 	"services/scheduler": {
@@ -57,7 +58,7 @@ var imports = map[string]struct{ here, outside []string }{
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/oauth2", "golang.org/x/sync"},
 	},
 	"services/api": {
-		here:    []string{"events", "events/intake", "events/sealing", "pkg/audit", "pkg/provider", "pkg/secret", "pkg/state", "pkg/webhook", "pkg/work", "pkg/seal", "services/api/auth"},
+		here:    []string{"events", "events/intake", "events/sealing", "pkg/audit", "pkg/ledger", "pkg/provider", "pkg/secret", "pkg/state", "pkg/webhook", "pkg/work", "pkg/seal", "services/api/auth"},
 		outside: []string{"go.opentelemetry.io/otel", "github.com/prometheus/client_golang", "golang.org/x/time/rate"},
 	},
 	"services/api/auth": {outside: []string{"github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4", "golang.org/x/time/rate"}},
@@ -74,10 +75,10 @@ var imports = map[string]struct{ here, outside []string }{
 		outside: []string{"github.com/prometheus/client_golang"},
 	},
 	"services/api/reactor": {
-		here:    []string{"services/api", "services/api/auth", "pkg/audit", "pkg/secret", "pkg/state", "pkg/seal", "pkg/webhook", "pkg/work"},
+		here:    []string{"events", "services/api", "services/api/auth", "pkg/audit", "pkg/ledger", "pkg/secret", "pkg/state", "pkg/seal", "pkg/webhook", "pkg/work"},
 		outside: []string{"go.opentelemetry.io/", "github.com/prometheus/client_golang"},
 	},
-	"services/api/apitest":         {here: []string{"events", "pkg/audit/audittest", "pkg/provider", "pkg/seal", "pkg/secret", "pkg/state", "pkg/state/statetest", "pkg/webhook", "pkg/work", "services/api", "services/api/auth", "services/courier"}, outside: []string{"github.com/prometheus/client_golang"}},
+	"services/api/apitest":         {here: []string{"events", "pkg/audit/audittest", "pkg/ledger", "pkg/provider", "pkg/seal", "pkg/secret", "pkg/state", "pkg/state/statetest", "pkg/webhook", "pkg/work", "services/api", "services/api/auth", "services/courier"}, outside: []string{"github.com/prometheus/client_golang"}},
 	"services/api/client":          {},
 	"services/api/status":          {here: []string{"events", "pkg/rendezvous", "pkg/secret", "pkg/state"}, outside: []string{"github.com/prometheus/client_golang"}},
 	"services/sandbox":             {},

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/rekindle-dev/rekindle/events/internal/subject"
@@ -31,6 +32,16 @@ func EventSubject(org string, t Type, about string) string {
 // SubjectsAbout is the pattern of the subjects of all events about a secret of an
 // organisation, or about a provider, as in [EventSubject].
 func SubjectsAbout(org, about string) string { return EventSubject(org, anyType, about) }
+
+// SubjectsIn is the pattern of the subjects of an organisation's events of a type about a
+// secret; an empty type stands for each, and so does an empty secret.
+func SubjectsIn(org string, t Type, about string) string {
+	last := "*"
+	if about != "" {
+		last = Token(about)
+	}
+	return strings.Join([]string{Root, "event", Token(org), string(cmp.Or(t, anyType)), last}, ".")
+}
 
 // SubjectsOf is the pattern of the subjects of all events of a type.
 func SubjectsOf(t Type) string {

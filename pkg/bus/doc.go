@@ -36,6 +36,11 @@
 // one after the other. It passes Watermill's own suite. Exchanges do not go that
 // way: what they need, a confirmed ack and one job per secret, is the point of JOBS.
 //
+// # Following events
+//
+// Whoever wants to know what happens follows EVENTS with a consumer of his own, from a time
+// or an event on, as fast as he reads: see [Bus.Tail].
+//
 // # Answers
 //
 // Whoever offers a job may ask for an answer. It goes from the handler straight

@@ -63,9 +63,13 @@ func newPuller(nc *nats.Conn, stream, consumer string) (*puller, error) {
 }
 
 // ask requests up to n messages.
-func (p *puller) ask(n int) error {
+func (p *puller) ask(n int) error { return p.askFor(n, pullBytes) }
+
+// askFor requests up to n messages, and no more bytes than most. The server refuses if
+// a message alone has more.
+func (p *puller) askFor(n, most int) error {
 	body, err := json.Marshal(map[string]int64{
-		"batch": int64(n), "max_bytes": pullBytes,
+		"batch": int64(n), "max_bytes": int64(most),
 		"expires": int64(pullExpires), "idle_heartbeat": int64(pullHeartbeat),
 	})
 	if err != nil {
@@ -93,6 +97,12 @@ func (p *puller) next() (*nats.Msg, error) {
 		}
 		return status(m)
 	}
+}
+
+// arrived is how much has come that next has not returned yet.
+func (p *puller) arrived() int {
+	n, _, _ := p.sub.Pending() //nolint:errcheck // 0 once it was stopped
+	return n
 }
 
 // status says what the server's word about the request means.
