@@ -25,6 +25,8 @@ var decoders = map[string]string{
 	"cmd/rekindle.printTest": "cmd/rekindle.FuzzPrintTest",
 	"cmd/rekindle.start":     notFuzzed + "a flag, which is a time or none",
 	"cmd/rekindle.read":      notFuzzed + "what people type themselves",
+	"cmd/rekindle.tellEvent": "cmd/rekindle.FuzzTellEvent",
+	"cmd/rekindle.tellGap":   "cmd/rekindle.FuzzTellEvent",
 	"cmd/rekindle.withTest":  "cmd/rekindle.FuzzPrintTest",
 
 	"events.ReadAttributes":         "events.FuzzDecode",
@@ -86,6 +88,7 @@ var decoders = map[string]string{
 	"services/api.secretOf":   "services/api.FuzzState",
 	"services/api.split":      "services/api/reactor.FuzzCreateSecret",
 	"services/api.unpacked":   "services/api.FuzzApply",
+	"services/api.wants":      "services/api.FuzzWants",
 
 	"services/api/auth.issuerOf": "services/api/auth.FuzzVerify",
 	"services/api/auth.keysOf":   "services/api/auth.FuzzKeys",
@@ -95,11 +98,13 @@ var decoders = map[string]string{
 	"services/api/client.CreateToken": notFuzzed + "what decode has read before",
 	"cmd/rekindle.listAudit":          notFuzzed + "a flag, which is a time or none",
 
+	"services/api/client.Events":  "services/api/client.FuzzReadMessages",
 	"services/api/client.decode":  "services/api/client.FuzzAnswer",
 	"services/api/client.do":      "services/api/client.FuzzAnswer",
 	"services/api/client.isAPI":   "services/api/client.FuzzAnswer",
 	"services/api/client.problem": "services/api/client.FuzzAnswer",
 
+	"services/api/reactor.sinceOf":   "services/api/reactor.FuzzEventQuery",
 	"services/api/reactor.spanOf":    "services/api/reactor.FuzzAsk",
 	"services/api/reactor.moment":    "services/api/reactor.FuzzAsk",
 	"services/api/reactor.momentIs":  "services/api/reactor.FuzzList",

@@ -224,7 +224,7 @@ func (f *fleet) runProjection(ctx context.Context, ready func()) error {
 	f.api = api.New(api.Config{
 		Org: f.file.Company.Org, Company: f.file.Company.Name, Policy: f.policy, Apps: f.apps, PlainHTTP: f.allow,
 	}, api.Deps{
-		State: f.state, Events: f.bus, Tester: f.bus, Ledger: f.bus, Parked: f.bus, Jobs: f.bus,
+		State: f.state, Events: f.bus, Tester: f.bus, Ledger: f.bus, Log: f.bus, Parked: f.bus, Jobs: f.bus,
 		Audit: trail, Heard: f.bus, Courier: f.courierOfAPI(), Board: board,
 		Now: f.bus.Now, Logger: f.ops.Logger, Metrics: f.ops.Registry,
 	})
@@ -291,7 +291,7 @@ func (f *fleet) runAPI(ctx context.Context, ready func()) error {
 		Gate:      gate,
 		Limiter:   limiter,
 		Origins:   f.file.CORS.Origins,
-		PublicURL: public, Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer, Now: f.bus.Now,
+		PublicURL: public, Logger: f.ops.Logger, Metrics: f.ops.Registry, Tracer: tracer, Now: f.bus.Now, Stopping: ctx.Done(),
 	}))
 	return serveHTTP(ctx, ln, reactor.NewServer(mux, f.ops.Logger), func() {
 		ready()

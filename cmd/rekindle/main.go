@@ -77,7 +77,7 @@ func newRoot() *cobra.Command {
 		return &usageError{fmt.Errorf("%w (see %s --help)", flagProblem(err), c.CommandPath())}
 	})
 	root.AddCommand(newServe(), newSandbox(), newDemo(), newExitCodes())
-	root.AddCommand(newSecret(), newProperty(), newEnvironment(), newCompany(), newParked(), newToken(), newAudit(), newCallback())
+	root.AddCommand(newSecret(), newProperty(), newEnvironment(), newCompany(), newParked(), newToken(), newAudit(), newCallback(), newEvents())
 	root.AddCommand(newImport(), newExport(), newKeygen(), newSeal())
 	return root
 }

@@ -75,6 +75,8 @@ type Deps struct {
 	Tester Tester
 	// Ledger may be nil: then there are no time-lines.
 	Ledger Ledger
+	// Log may be nil: then nobody can follow what happens.
+	Log Log
 	// Parked and Jobs may be nil: then parked messages cannot be seen.
 	Parked Parked
 	Jobs   Jobs

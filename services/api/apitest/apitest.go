@@ -59,6 +59,9 @@ func StartWith(t testing.TB, cfg api.Config, deps api.Deps) *Process {
 	if deps.Events == nil {
 		deps.Events = p.Events
 	}
+	if deps.Log == nil {
+		deps.Log = p.Events
+	}
 	if deps.Audit == nil {
 		deps.Audit = p.Audit
 	}
@@ -142,12 +145,13 @@ func Watch(t testing.TB, st state.Store, pattern string, holds func(records map[
 	}
 }
 
-// Events is a Publisher that remembers, and the Ledger of what it remembers.
+// Events is a Publisher that remembers, and the Ledger and the Log of what it remembers.
 type Events struct {
 	mu        sync.Mutex
 	published []events.Event
 	unknown   [][]byte
 	broken    error
+	more      chan struct{} // closed with the next event; nil when nobody waits
 }
 
 // Forward implements api.Publisher.
@@ -167,6 +171,7 @@ func (e *Events) Forward(ctx context.Context, h events.Header, body []byte) erro
 		e.unknown = append(e.unknown, body)
 	default:
 		e.published = append(e.published, event)
+		e.wake()
 	}
 	return nil
 }
@@ -219,6 +224,7 @@ func (e *Events) Break(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.broken = err
+	e.wake()
 }
 
 // Log is a log that is kept. The zero Log is empty.

@@ -148,11 +148,7 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		return err
 	}
 	req.Header.Set("Accept", accept)
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	req.Header.Set("X-Api-Key", "rekindle")
-	if c.org != "" {
-		req.Header.Set("X-Gw-Ims-Org-Id", c.org)
-	}
+	c.sign(req)
 	if in != nil {
 		req.Header.Set("Content-Type", mediaType)
 	}
@@ -174,6 +170,15 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		return &ForeignError{c.base, resp.StatusCode}
 	default:
 		return nil
+	}
+}
+
+// sign says on whose behalf a request is made.
+func (c *Client) sign(req *http.Request) {
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Header.Set("X-Api-Key", "rekindle")
+	if c.org != "" {
+		req.Header.Set("X-Gw-Ims-Org-Id", c.org)
 	}
 }
 

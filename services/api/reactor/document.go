@@ -149,6 +149,8 @@ type reply struct {
 	document any
 	// tag is that of the record of the document, "" for none.
 	tag string
+	// stream, if not nil, sends an answer that is no document, until it ends.
+	stream func(http.ResponseWriter)
 }
 
 func found(document any) reply   { return reply{status: http.StatusOK, document: document} }

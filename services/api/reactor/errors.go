@@ -19,6 +19,7 @@ var (
 	errNoRoute       = errors.New("there is nothing at this path")
 	errMethod        = errors.New("the method is not allowed here")
 	errNotAcceptable = errors.New("answers are " + jsonAPI + " of revision 1, which the header Accept does not admit")
+	errNotStream     = errors.New("the answer is " + eventStream + ", which the header Accept does not admit")
 	errMediaType     = errors.New("a body must be " + jsonAPI + " or " + plainJSON)
 	errPurpose       = fmt.Errorf("the header %s must be one line of UTF-8, at most %d bytes long, and stand there once", headerPurpose, maxPurpose)
 	errEncoding      = errors.New("a body must not be compressed or otherwise encoded (header Content-Encoding)")
@@ -73,6 +74,9 @@ func rules() []rule {
 		{is: api.ErrNotFound, status: http.StatusNotFound, code: "not-found"},
 		{is: errMethod, status: http.StatusMethodNotAllowed, code: "not-found"},
 		{is: errNotAcceptable, status: http.StatusNotAcceptable, code: "unknown-error"},
+		{is: errNotStream, status: http.StatusNotAcceptable, code: "unknown-error"},
+		{is: errManyStreams, status: http.StatusTooManyRequests, code: "rate-limited"},
+		{is: errLastEvent, status: http.StatusBadRequest, code: "invalid-header"},
 		{is: errMediaType, status: http.StatusUnsupportedMediaType, code: "unknown-error"},
 		{is: errPurpose, status: http.StatusBadRequest, code: "invalid-parameter"},
 		{is: errEncoding, status: http.StatusUnsupportedMediaType, code: "unknown-error"},
@@ -95,7 +99,10 @@ func faultsOf(err error) []fault {
 		return refusal(refused)
 	}
 	if wrong, ok := errors.AsType[*parameterError](err); ok {
-		return []fault{{status: http.StatusBadRequest, code: "invalid-parameter", parameter: wrong.name, detail: err.Error()}}
+		return parameterFaults(wrong)
+	}
+	if wrong, ok := errors.AsType[parameterErrors](err); ok {
+		return parameterFaults(wrong...)
 	}
 	if refused, ok := errors.AsType[*auth.RefusedError](err); ok {
 		return []fault{{status: http.StatusUnauthorized, code: "authentication-failure", detail: refused.Error()}}
@@ -112,6 +119,14 @@ func faultsOf(err error) []fault {
 		status: http.StatusInternalServerError, code: "internal-error",
 		detail: "something went wrong here; the log has it under the request id",
 	}}
+}
+
+func parameterFaults(wrong ...*parameterError) []fault {
+	faults := make([]fault, len(wrong))
+	for i, w := range wrong {
+		faults[i] = fault{status: http.StatusBadRequest, code: "invalid-parameter", parameter: w.name, detail: w.Error()}
+	}
+	return faults
 }
 
 // waitOf returns for how long whoever has asked too much is to wait, 0 for others.
@@ -181,6 +196,8 @@ func (d *door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		h.Set("WWW-Authenticate", challenge(err))
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
+	case http.StatusTooManyRequests: // as long as one of the streams may go on at the most, unless it is said better
+		h.Set("Retry-After", strconv.Itoa(int(beat.Seconds())))
 	}
 	if wait := waitOf(err); wait > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(wait.Seconds())))

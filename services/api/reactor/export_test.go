@@ -33,6 +33,7 @@ func Filters() map[string][]string {
 		"DataElement":   names(filterableElements(view{})),
 		"Delivery":      names(filterableTries()),
 		"Environment":   names(filterableEnvironments()),
+		"Event":         {"property", "secret", "type_of"},
 		"Extension":     names(filterableExtensions()),
 		"Host":          names(filterableHosts()),
 		"Library":       names(filterableLibraries()),

@@ -179,6 +179,9 @@ func (c *conversation) show(t *testing.T, a answer) string {
 	} else if len(a.body) > 0 && a.status >= 400 && !bytes.Contains(a.body, []byte(`"request_id":"`+id+`"`)) {
 		t.Errorf("the header X-Request-Id is not in the errors' meta")
 	}
+	if a.header.Get("Content-Type") == "text/event-stream" {
+		return strings.Join(append(lines, c.showStream(string(a.body))), "\n")
+	}
 	if len(a.body) > 0 {
 		var indented bytes.Buffer
 		c.remember(a.body)
@@ -188,6 +191,14 @@ func (c *conversation) show(t *testing.T, a answer) string {
 		lines = append(lines, c.name(indented.String()))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// showStream writes a stream, with a dot for each empty line: those part the blocks of a
+// conversation.
+func (c *conversation) showStream(body string) string {
+	body = regexp.MustCompile(`(?m)^retry: \d+$`).ReplaceAllString(strings.TrimSpace(body), "retry: RETRY")
+	body = regexp.MustCompile(`"traceparent":"[0-9a-f-]+"`).ReplaceAllString(body, `"traceparent":"TRACE"`)
+	return c.name(strings.ReplaceAll(body, "\n\n", "\n.\n"))
 }
 
 var random = regexp.MustCompile(`\b(` +

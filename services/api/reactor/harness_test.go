@@ -1,6 +1,7 @@
 package reactor_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -135,13 +136,29 @@ func (s *site) call(t testing.TB, method, path, body string, headers ...string) 
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	read, err := io.ReadAll(response.Body)
+	read, err := io.ReadAll(upToPresent(response))
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := answer{response.StatusCode, response.Header, read}
 	check(t, r, body, a)
 	return a
+}
+
+// upToPresent returns the body of an answer; of a stream, which has no end, up to where
+// everything there was has been told.
+func upToPresent(r *http.Response) io.Reader {
+	if r.Header.Get("Content-Type") != "text/event-stream" {
+		return r.Body
+	}
+	lines, out := bufio.NewReader(r.Body), new(bytes.Buffer)
+	for {
+		line, err := lines.ReadString('\n')
+		out.WriteString(line)
+		if err != nil || strings.HasSuffix(out.String(), "event: present\ndata: {}\n\n") {
+			return out
+		}
+	}
 }
 
 // check holds a request and its answer against the description of the API, and has somebody
@@ -159,11 +176,28 @@ func check(t testing.TB, r *http.Request, body string, a answer) {
 // answerTo has a request served that does not come over the network, as fuzzers make them.
 func (s *site) answerTo(t testing.TB, r *http.Request, body string) *httptest.ResponseRecorder {
 	t.Helper()
-	w := httptest.NewRecorder()
-	s.handler.ServeHTTP(w, r)
+	w := s.record(r)
 	check(t, r, body, answer{w.Code, w.Header(), w.Body.Bytes()})
 	return w
 }
+
+// record serves a request that does not come over the network.
+func (s *site) record(r *http.Request) *httptest.ResponseRecorder {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(leaving{w, cancel}, r.WithContext(ctx))
+	return w
+}
+
+// leaving is a client that goes away as soon as something is sent before the end: only
+// streams do.
+type leaving struct {
+	*httptest.ResponseRecorder
+	leave func()
+}
+
+func (l leaving) Flush() { l.leave() }
 
 // shape is as much of a document as tests look at.
 type shape struct {

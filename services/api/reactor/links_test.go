@@ -17,6 +17,7 @@ var notLinked = map[string]string{
 	"GET /audit_events/{id}":         "as above; TestAuditFilters follows the links of those",
 	"GET /audit_pages":               "as above",
 	"GET /environments/{id}/secrets": "the contract's environment has no such relationship (A15.3)",
+	"GET /events":                    "the organisation's, and no document",
 	"GET /parked":                    "the fleet's, not a company's: whoever runs it knows where to ask",
 	"GET /parked/{id}":               "as above",
 	"GET /profile":                   "the caller's own",

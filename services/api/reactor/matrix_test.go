@@ -212,7 +212,11 @@ func (m *matrix) send(t *testing.T, path, bearer string) answer {
 		}
 	}
 	m.asked++
-	return m.site.call(t, m.method, path, body, "Authorization: Bearer "+bearer)
+	headers := []string{"Authorization: Bearer " + bearer}
+	if path == "/events" {
+		headers = append(headers, "Accept: text/event-stream")
+	}
+	return m.site.call(t, m.method, path, body, headers...)
 }
 
 // strangers have no token, or one that is not good any more.

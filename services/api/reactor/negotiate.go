@@ -17,8 +17,11 @@ const (
 
 // negotiate refuses a request whose answer the client would not take, or whose
 // body is of another media type than the API's, or encoded (contract A1).
-func negotiate(r *http.Request) error {
-	if !acceptable(r.Header.Values("Accept")) {
+func negotiate(r *http.Request, media string) error {
+	if !acceptable(r.Header.Values("Accept"), media) {
+		if media == eventStream {
+			return errNotStream
+		}
 		return errNotAcceptable
 	}
 	if !sends(r) {
@@ -59,16 +62,16 @@ func encoded(codings []string) bool {
 	return false
 }
 
-// acceptable reports whether an Accept header admits the API's media type. The
-// most specific range decides (RFC 9110, section 12.5.1).
-func acceptable(accept []string) bool {
+// acceptable reports whether an Accept header admits a media type. The most
+// specific range decides (RFC 9110, section 12.5.1).
+func acceptable(accept []string, media string) bool {
 	header := strings.Join(accept, ",")
 	if strings.TrimSpace(header) == "" {
 		return true
 	}
 	best, ok := 0, false
 	for part := range strings.SplitSeq(header, ",") {
-		specific, admitted := rangeOf(part)
+		specific, admitted := rangeOf(part, media)
 		switch {
 		case specific > best:
 			best, ok = specific, admitted
@@ -79,22 +82,23 @@ func acceptable(accept []string) bool {
 	return best > 0 && ok
 }
 
-// rangeOf tells how specifically a media range means the API's type, 0 for not
-// at all, and whether it admits it.
-func rangeOf(part string) (specific int, admitted bool) {
+// rangeOf tells how specifically a media range means a type, 0 for not at all, and
+// whether it admits it.
+func rangeOf(part, meant string) (specific int, admitted bool) {
 	media, params, err := mime.ParseMediaType(part)
 	if err != nil {
 		return 0, false
 	}
 	revision, revised := params["revision"]
+	family, _, _ := strings.Cut(meant, "/")
 	switch {
 	case media == "*/*":
 		specific = 1
-	case media == "application/*":
+	case media == family+"/*":
 		specific = 2
-	case media == jsonAPI && !revised:
+	case media == meant && !revised:
 		specific = 3
-	case media == jsonAPI && revision == "1":
+	case media == meant && revision == "1":
 		specific = 4
 	}
 	q, err := strconv.ParseFloat(params["q"], 64)

@@ -31,8 +31,23 @@ func TestAcceptable(t *testing.T) {
 		{[]string{"application/vnd.api+json, application/vnd.api+json;revision=1;q=0"}, false},
 		{[]string{";;;"}, false},
 	} {
-		if got := acceptable(tt.accept); got != tt.want {
+		if got := acceptable(tt.accept, jsonAPI); got != tt.want {
 			t.Errorf("%q: %v, want %v", tt.accept, got, tt.want)
+		}
+	}
+}
+
+// A stream is of a type of its own, and what admits documents alone does not admit it.
+func TestAcceptableStreams(t *testing.T) {
+	t.Parallel()
+	for accept, want := range map[string]bool{
+		"": true, "*/*": true, "text/*": true, "text/event-stream": true, "application/vnd.api+json, text/event-stream": true,
+		"text/html": false, "application/*": false, "application/vnd.api+json;revision=1": false, "text/event-stream;q=0": false,
+		"text/event-stream; revision=2": false,
+	} {
+		got := negotiate(&http.Request{Method: http.MethodGet, Header: http.Header{"Accept": {accept}}}, eventStream)
+		if want && got != nil || !want && got != errNotStream {
+			t.Errorf("%q: %v, want %v", accept, got, want)
 		}
 	}
 }
@@ -51,13 +66,13 @@ func TestBodiesOfBothMediaTypes(t *testing.T) {
 	} {
 		r := &http.Request{Header: http.Header{"Content-Type": {sent}}, ContentLength: 2}
 		for _, r.Method = range []string{http.MethodPost, http.MethodPatch, http.MethodPut, http.MethodDelete} {
-			if got := negotiate(r); got != want {
+			if got := negotiate(r, jsonAPI); got != want {
 				t.Errorf("%s with %q: %v, want %v", r.Method, sent, got, want)
 			}
 		}
 		r.ContentLength = 0
 		for _, r.Method = range []string{http.MethodGet, http.MethodDelete} {
-			if got := negotiate(r); got != nil {
+			if got := negotiate(r, jsonAPI); got != nil {
 				t.Errorf("%s with %q and nothing else: %v", r.Method, sent, got)
 			}
 		}
@@ -68,7 +83,7 @@ func TestBodiesOfBothMediaTypes(t *testing.T) {
 func TestNoBodyNeedsNoMediaType(t *testing.T) {
 	t.Parallel()
 	for length, want := range map[int64]error{0: nil, 1: errMediaType, -1: errMediaType} {
-		if got := negotiate(&http.Request{Method: http.MethodPost, ContentLength: length}); got != want {
+		if got := negotiate(&http.Request{Method: http.MethodPost, ContentLength: length}, jsonAPI); got != want {
 			t.Errorf("%d bytes: %v, want %v", length, got, want)
 		}
 	}
@@ -91,7 +106,7 @@ func TestBodiesAreNotEncoded(t *testing.T) {
 		r := &http.Request{Method: http.MethodPost, Header: http.Header{
 			"Content-Type": {jsonAPI}, "Content-Encoding": tt.codings,
 		}}
-		if got := negotiate(r); got != tt.want {
+		if got := negotiate(r, jsonAPI); got != tt.want {
 			t.Errorf("%q: %v, want %v", tt.codings, got, tt.want)
 		}
 	}

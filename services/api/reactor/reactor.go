@@ -52,6 +52,8 @@ type Deps struct {
 	Tracer    trace.TracerProvider
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+	// Stopping, if not nil, is closed when the answers that have no end are to end.
+	Stopping <-chan struct{}
 }
 
 // New returns the handler of the whole API.
@@ -60,14 +62,16 @@ func New(d Deps) http.Handler {
 		d.Now = time.Now
 	}
 	door := &door{
-		service: d.Service,
-		gate:    d.Gate,
-		limiter: d.Limiter,
-		origins: d.Origins,
-		base:    base(strings.TrimRight(d.PublicURL, "/")),
-		log:     d.Logger,
-		now:     d.Now,
-		mux:     http.NewServeMux(),
+		service:  d.Service,
+		gate:     d.Gate,
+		limiter:  d.Limiter,
+		origins:  d.Origins,
+		base:     base(strings.TrimRight(d.PublicURL, "/")),
+		log:      d.Logger,
+		now:      d.Now,
+		streams:  newStreams(d.Metrics),
+		stopping: d.Stopping,
+		mux:      http.NewServeMux(),
 	}
 	door.mux.HandleFunc("GET /heartbeat", heartbeat)
 	door.mux.HandleFunc("GET /openapi.yaml", description)
@@ -80,14 +84,16 @@ func New(d Deps) http.Handler {
 
 // door answers requests.
 type door struct {
-	service *api.Service
-	gate    *auth.Gate
-	limiter *auth.Limiter
-	origins []string
-	base    base
-	log     *slog.Logger
-	now     func() time.Time
-	mux     *http.ServeMux
+	service  *api.Service
+	gate     *auth.Gate
+	limiter  *auth.Limiter
+	origins  []string
+	base     base
+	log      *slog.Logger
+	now      func() time.Time
+	streams  *streams
+	stopping <-chan struct{}
+	mux      *http.ServeMux
 }
 
 // route is an endpoint, where it is, and the right it takes. Reading takes
@@ -97,6 +103,14 @@ type route struct {
 	pattern string
 	right   auth.Right
 	serve   endpoint
+}
+
+// media is the media type of a route's answers.
+func (rt route) media() string {
+	if rt.pattern == eventsPattern {
+		return eventStream
+	}
+	return jsonAPI
 }
 
 // itself stands for the right of a route whose endpoint looks at it: which one it
@@ -110,6 +124,8 @@ type endpoint func(ctx context.Context, r *request) (reply, error)
 func (d *door) routes() []route {
 	return append([]route{
 		{"GET /profile", "", d.getProfile},
+
+		{eventsPattern, "", d.followEvents},
 
 		{"GET /companies", "", d.listCompanies},
 		{"GET /companies/{id}", "", d.getCompany},

@@ -63,9 +63,6 @@ type view struct {
 // ServeHTTP answers a request. What the mux would refuse in plain text is
 // refused in the shape of the API.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), maxServing)
-	defer cancel()
-	r = r.WithContext(ctx)
 	if d.cors(w, r) {
 		return
 	}
@@ -100,30 +97,36 @@ func (a *asked) Header() http.Header         { return a.header }
 func (a *asked) Write(b []byte) (int, error) { return len(b), nil }
 func (a *asked) WriteHeader(status int)      { a.status = status }
 
-// handler returns the handler of a route.
+// handler returns the handler of a route. What is found within the time there is may be
+// a stream, which has no end.
 func (d *door) handler(rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		answer, err := d.answer(rt, w, r)
-		if err != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), maxServing)
+		defer cancel()
+		answer, err := d.answer(ctx, rt, w, r)
+		switch {
+		case err != nil:
 			d.refuse(w, r, err)
-			return
+		case answer.stream != nil:
+			answer.stream(w)
+		default:
+			answer.send(w)
 		}
-		answer.send(w)
 	}
 }
 
-func (d *door) answer(rt route, w http.ResponseWriter, r *http.Request) (reply, error) {
+func (d *door) answer(ctx context.Context, rt route, w http.ResponseWriter, r *http.Request) (reply, error) {
 	if !d.service.Ready() {
 		return reply{}, api.ErrNotReady
 	}
-	who, err := d.admit(r)
+	who, err := d.admit(r.WithContext(ctx))
 	if err != nil {
 		return reply{}, err
 	}
 	if !who.Rights.Have(rt.right) {
 		return reply{}, fmt.Errorf("%w: it takes %s", api.ErrNoRight, rt.right)
 	}
-	if err := negotiate(r); err != nil {
+	if err := negotiate(r, rt.media()); err != nil {
 		return reply{}, err
 	}
 	purpose, err := purposeOf(r.Header)
@@ -134,7 +137,7 @@ func (d *door) answer(rt route, w http.ResponseWriter, r *http.Request) (reply, 
 	if caller.IfMatch, err = ifMatch(r.Header); err != nil {
 		return reply{}, err
 	}
-	return rt.serve(r.Context(), &request{
+	return rt.serve(ctx, &request{
 		id:     r.PathValue("id"),
 		caller: caller,
 		view: view{

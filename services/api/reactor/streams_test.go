@@ -1,0 +1,81 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rekindle-dev/rekindle/pkg/ledger"
+)
+
+// TestStreamsOfAProcessAreCounted, whoever's they are.
+func TestStreamsOfAProcessAreCounted(t *testing.T) {
+	t.Parallel()
+	s := newStreams(prometheus.NewRegistry())
+	var leave func()
+	for n := range maxStreams {
+		var err error
+		if leave, err = s.enter(fmt.Sprint(n)); err != nil {
+			t.Fatalf("stream %d: %v", n, err)
+		}
+	}
+	if _, err := s.enter("one more"); !errors.Is(err, errAllStreams) {
+		t.Errorf("one too many: %v", err)
+	}
+	leave()
+	if _, err := s.enter("one more"); err != nil {
+		t.Errorf("when one has left: %v", err)
+	}
+	if len(s.of) != maxStreams {
+		t.Errorf("%d principals are remembered, want %d", len(s.of), maxStreams)
+	}
+}
+
+// FuzzEventQuery: whatever a client says of where to begin and of what to tell, it is refused
+// as that, or what is asked of the log is within its bounds.
+func FuzzEventQuery(f *testing.F) {
+	f.Add("17", "")
+	f.Add("", "since=2h&filter[type_of]=EQ SecretDeleted,ExchangeFailed")
+	f.Add("", "since=2026-11-01T00:00:00Z&property=PR00000000000040008000000000000001")
+	f.Add("18446744073709551615", "lastEventId=18446744073709551616")
+	f.Add("-1", "since=-2h&filter[secret]=EQ SE00000000000040008000000000000001,>")
+	f.Add(" 1", "type_of=*")
+	now := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, lastEvent, query string) {
+		r := httptest.NewRequest(http.MethodGet, "/events", nil)
+		r.URL.RawQuery = query
+		r.Header.Set(headerLastEvent, lastEvent)
+		q, err := eventQuery(r, now)
+		if err != nil {
+			for _, fault := range faultsOf(err) {
+				if fault.status != http.StatusBadRequest {
+					t.Errorf("status %d: %v", fault.status, err)
+				}
+			}
+			return
+		}
+		switch {
+		case lastEvent != "" && (q.From.After == nil || fmt.Sprint(*q.From.After) != lastEvent && lastEvent[0] != '0'):
+			t.Errorf("behind %q is %v", lastEvent, q.From.After)
+		case q.From.Since.After(now) || !q.From.Since.IsZero() && q.From.After != nil:
+			t.Errorf("begins at %v", q.From)
+		}
+		if n := len((ledger.Selection{Org: "o", Types: q.Types, Secrets: q.Secrets}).Subjects()); n > ledger.MaxSubjects {
+			t.Errorf("%d subjects", n)
+		}
+		for _, name := range []string{"type_of", "secret", "property"} {
+			if e := expression(must(url.ParseQuery(query)), name); e != "" && len(q.Types)+len(q.Secrets)+len(q.Properties) == 0 {
+				t.Errorf("%q selects everything", e)
+			}
+		}
+	})
+}
+
+// must returns as much of a query as can be read.
+func must(v url.Values, _ error) url.Values { return v }
