@@ -86,8 +86,14 @@ func ReadAttributes(h Header) (a Attributes, problems []error) {
 		name string
 		to   *string
 	}{
-		{HeaderSpecVersion, &version}, {HeaderID, &a.ID}, {HeaderSource, &a.Source}, {HeaderType, &a.Type}, {HeaderSubject, &a.Subject},
-		{HeaderOrg, &a.Org}, {HeaderTime, &when}, {HeaderContentType, &a.ContentType},
+		{HeaderSpecVersion, &version},
+		{HeaderID, &a.ID},
+		{HeaderSource, &a.Source},
+		{HeaderType, &a.Type},
+		{HeaderSubject, &a.Subject},
+		{HeaderOrg, &a.Org},
+		{HeaderTime, &when},
+		{HeaderContentType, &a.ContentType},
 	} {
 		switch text, err := url.PathUnescape(h.Get(t.name)); {
 		case err != nil:
