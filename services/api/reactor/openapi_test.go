@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/webhook"
 	"github.com/rekindle-dev/rekindle/services/api"
 	"github.com/rekindle-dev/rekindle/services/api/auth"
@@ -229,6 +231,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	t.Parallel()
 	// These take no token; the callback is served by a package of its own.
 	served := map[string][]auth.Right{"GET /heartbeat": {""}, "GET /openapi.yaml": {""}, "GET /keyset": {""}, "GET /oauth2/callback": {""}}
+	served["GET /asyncapi.yaml"], served["GET /schema/{file}"] = []auth.Right{""}, []auth.Right{""}
 	for _, r := range reactor.Routes() {
 		served[r.Pattern] = rightsOf(r)
 	}
@@ -330,5 +333,30 @@ func TestDescriptionIsServed(t *testing.T) {
 	a := s.call(t, http.MethodGet, "/openapi.yaml", "", "Authorization:", "Accept:")
 	if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/yaml" || string(a.body) != api.OpenAPI {
 		t.Errorf("status %d, type %s, %d bytes", a.status, a.header.Get("Content-Type"), len(a.body))
+	}
+}
+
+// TestBusIsDescribed, to anybody, with the files that the description refers to.
+func TestBusIsDescribed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	a := s.call(t, http.MethodGet, "/asyncapi.yaml", "", "Authorization:", "Accept:")
+	if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/yaml" || string(a.body) != events.AsyncAPI {
+		t.Errorf("status %d, type %s, %d bytes", a.status, a.header.Get("Content-Type"), len(a.body))
+	}
+	references := regexp.MustCompile(`\./schema/[\w.]+\.json`).FindAllString(events.AsyncAPI, -1)
+	if len(references) < 20 {
+		t.Errorf("only %d schemas are referred to", len(references))
+	}
+	for _, reference := range references {
+		a := s.call(t, http.MethodGet, strings.TrimPrefix(reference, "."), "", "Authorization:", "Accept:")
+		if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/schema+json" || !json.Valid(a.body) {
+			t.Errorf("%s: status %d, type %s: %s", reference, a.status, a.header.Get("Content-Type"), a.body)
+		}
+	}
+	for _, path := range []string{"/schema/dev.rekindle.v1.SecretCreated", "/schema/schema.go", "/schema/x.json", "/schema/..%2Fschema%2Fx.json"} {
+		if a := s.call(t, http.MethodGet, path, "", "Authorization:"); a.status != http.StatusNotFound {
+			t.Errorf("%s: status %d", path, a.status)
+		}
 	}
 }

@@ -22,7 +22,6 @@ package reactor
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -76,6 +75,8 @@ func New(d Deps) http.Handler {
 	door.mux.HandleFunc("GET /heartbeat", heartbeat)
 	door.mux.HandleFunc("GET /openapi.yaml", description)
 	door.mux.HandleFunc("GET /keyset", door.keyset)
+	door.mux.HandleFunc("GET /asyncapi.yaml", busDescription)
+	door.mux.HandleFunc("GET /schema/{file}", door.eventSchema)
 	for _, r := range door.routes() {
 		door.mux.HandleFunc(r.pattern, door.handler(r))
 	}
@@ -203,12 +204,6 @@ func (d *door) routes() []route {
 // heartbeat says that the process answers, to anybody, without a body
 // (contract A15.8).
 func heartbeat(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
-
-// description sends the document that describes the API, to anybody.
-func description(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/yaml") // RFC 9512
-	io.WriteString(w, api.OpenAPI)                     // the client may have gone; there is nobody to tell
-}
 
 // keyset sends the fleet's public keyset, to anybody: what publishers seal to. They may
 // keep it for an hour, for what is sealed to a key that was replaced opens still.
