@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -59,7 +58,25 @@ func newPublisher(t *testing.T, d *doors) *publisher {
 	return p
 }
 
-// publish publishes an event until the server has it.
+// create publishes an event that makes a secret, by way of package intake, and again without
+// the id by which the server might know it.
+func (p *publisher) create(id, name string) {
+	p.t.Helper()
+	subject, header, body, err := intake.Encode(intake.Event{
+		ID: id, Source: "/crm", Org: api.DefaultOrg, Time: time.Now(), Reply: intake.NewReplySubject(api.DefaultOrg), Data: p.secret(name),
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := p.js.PublishMsg(p.t.Context(), &nats.Msg{Subject: subject, Header: nats.Header(header), Data: body}); err != nil {
+			p.t.Fatal(err)
+		}
+		delete(header, jetstream.MsgIDHeader)
+	}
+}
+
+// publish publishes an event as nats.go alone does.
 func (p *publisher) publish(typ intake.Type, id, key, body string) {
 	p.t.Helper()
 	m := nats.NewMsg(intake.Subject(api.DefaultOrg, typ, key))
@@ -97,24 +114,20 @@ func (p *publisher) await(from *nats.Subscription, ids map[string]bool) map[stri
 	return found
 }
 
-// create is the data of an event that makes a secret of a client of the sandbox.
-func (p *publisher) create(name string) string {
+// secret is a new secret of a client of the sandbox.
+func (p *publisher) secret(name string) intake.SecretCreated {
 	p.t.Helper()
 	if err := p.d.provider.Put(sandbox.Client{ID: name}); err != nil {
 		p.t.Fatal(err)
 	}
-	value, err := p.keyset.Seal(sealing.Target{
-		Org: api.DefaultOrg, About: sealing.AboutName(p.d.property, name), Field: sealing.FieldClientSecret, TokenURL: p.d.tokenURL,
-	}, []byte("the secret of "+name))
-	if err != nil {
+	made := intake.SecretCreated{
+		Property: p.d.property, Name: name, TypeOf: "oauth2", Environment: p.d.environment,
+		Credentials: intake.Credentials{ClientID: name, TokenURL: p.d.tokenURL},
+	}
+	if err := made.Credentials.Seal(p.keyset, api.DefaultOrg, made.About(), sealing.FieldClientSecret, []byte("the secret of "+name)); err != nil {
 		p.t.Fatal(err)
 	}
-	sealed, err := json.Marshal(value)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return fmt.Sprintf(`{"property":%q,"name":%q,"type_of":"oauth2","environment":%q,"credentials":{"client_id":%q,"client_secret":%s,"token_url":%q}}`,
-		p.d.property, name, p.d.environment, name, sealed, p.d.tokenURL)
+	return made
 }
 
 // TestUpstream publishes good and bad events, each of them twice, while one of two api
@@ -131,10 +144,11 @@ func TestUpstream(t *testing.T) {
 		by := func(name string) string { return fmt.Sprintf(`{"property":%q,"name":%q`, d.property, name) }
 		twice := func(into map[string]bool, typ intake.Type, id, body string) {
 			into[id] = true
-			p.publish(typ, id, name, body)
-			p.publish(typ, id, name, body)
+			p.publish(typ, id, d.property+"/"+name, body)
+			p.publish(typ, id, d.property+"/"+name, body)
 		}
-		twice(good, intake.TypeSecretCreated, name+"/create", p.create(name))
+		good[name+"/create"] = true
+		p.create(name+"/create", name)
 		twice(bad, intake.TypeSecretCreated, name+"/garbage", `{"property":`)
 		twice(bad, intake.TypeSecretUpdated, name+"/plain", by(name)+`,"credentials":{"client_secret":"`+canary+`"}}`)
 		twice(good, intake.TypeSecretUpdated, name+"/first", by(name)+`,"new_name":"`+name+`-a"}`)
