@@ -112,6 +112,30 @@ func (e *Event) remembered(org string, m memory, life time.Duration) (state.Writ
 	return state.Write{Key: state.IntakeKey(org, e.Source, e.ID), Value: body, Expect: e.known, Life: life}, nil
 }
 
+// settle remembers, and announces, the caller's event that there was nothing to do for: what
+// it asked for stood already. It comes again as one that was carried out, whatever has
+// become of the secret meanwhile. For a caller of another kind it does nothing. It returns
+// ErrRepeated and ErrUnavailable.
+func (s *Service) settle(ctx context.Context, who Caller, of *secret.Secret) error {
+	p := &parcel{Org: who.Org, id: secret.NewRequestID()}
+	memory, err := s.answered(ctx, deed{who: who, of: tellSecret{of}}, p)
+	if err != nil || len(memory) == 0 {
+		return err
+	}
+	w, err := p.write()
+	if err != nil {
+		return err
+	}
+	switch _, err := s.quietly(ctx, append(memory, w)...); {
+	case errors.Is(err, state.ErrConflict):
+		return ErrRepeated
+	case err != nil:
+		return unavailable(err)
+	}
+	s.tell(ctx, p)
+	return nil
+}
+
 // answered puts the answer to the caller's event into the parcel of what was done for it, and
 // returns the write that remembers it; none for a caller of another kind.
 func (s *Service) answered(ctx context.Context, d deed, p *parcel) ([]state.Write, error) {

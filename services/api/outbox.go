@@ -41,8 +41,9 @@ func did(who Caller, verb audit.Verb, of told) deed { return deed{who: who, verb
 type parcel struct {
 	Org string `json:"org"`
 	// Events are to be published.
-	Events []letter    `json:"events,omitempty"`
-	Entry  audit.Entry `json:"entry"`
+	Events []letter `json:"events,omitempty"`
+	// Entry is what is to be written down; it has no id where nothing was done.
+	Entry audit.Entry `json:"entry,omitzero"`
 
 	id        string
 	revision  state.Revision

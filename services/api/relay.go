@@ -198,9 +198,11 @@ func (s *Service) relayOnce(ctx context.Context) int {
 		byOrg[p.Org] = append(byOrg[p.Org], p)
 	}
 	for org, parcels := range byOrg {
-		entries := make([]audit.Entry, len(parcels))
-		for i, p := range parcels {
-			entries[i] = p.Entry
+		var entries []audit.Entry
+		for _, p := range parcels {
+			if p.Entry.ID != "" {
+				entries = append(entries, p.Entry)
+			}
 		}
 		if err := s.keeper.keep(ctx, org, entries); err != nil {
 			s.putOff(ctx, err, parcels...)

@@ -26,6 +26,9 @@ func (s *Service) CarryOut(ctx context.Context, who Caller, t intake.Type, subje
 		return nil, inData(t, err)
 	}
 	changed, err := s.carryOut(ctx, who, w)
+	if err == nil && changed.Unchanged {
+		err = s.settle(ctx, who, changed.Secret)
+	}
 	return changed, inData(t, err)
 }
 

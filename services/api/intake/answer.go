@@ -12,16 +12,13 @@ import (
 // nameless is how an event is called that has no id that can be used.
 func nameless(place uint64) string { return "INTAKE." + strconv.FormatUint(place, 10) }
 
-// accept answers an event that is carried out. What was changed has announced the answer
-// already; it is announced here when nothing was.
+// accept answers an event that is carried out, which has announced that already, to whoever
+// waits.
 func (d *Door) accept(ctx context.Context, r *request, changed *api.Changed) error {
 	accepted := r.event.Accepted(changed.Secret)
 	result := resultAccepted
 	if changed.Unchanged {
 		result = resultUnchanged
-		if err := d.publish(ctx, r.answer(d, accepted)); err != nil {
-			return err
-		}
 	}
 	if changed.Dialog != nil {
 		accepted.AuthorizationURL, accepted.AuthorizeUntil = changed.Dialog.URL, changed.Dialog.Until

@@ -94,13 +94,18 @@ func TestRepeated(t *testing.T) {
 	}
 }
 
-// TestNothingToDo is answered, and not remembered.
+// TestNothingToDo is answered and remembered: what it asked for stood already, whatever
+// becomes of the secret.
 func TestNothingToDo(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	made := s.ask(t, upstream.TypeSecretCreated, "e1", fmt.Sprintf(`{"property":%q,"name":"crm","type_of":"oauth2-acme"}`, s.property)).(events.Accepted)
 	if _, ok := s.ask(t, upstream.TypeSecretUpdated, "e2", `{"secret":"`+made.Secret+`"}`).(events.Accepted); !ok {
 		t.Errorf("the reply is %#v", s.lastReply(t))
+	}
+	s.ask(t, upstream.TypeSecretDeleted, "e3", `{"secret":"`+made.Secret+`"}`)
+	if again, ok := s.ask(t, upstream.TypeSecretUpdated, "e2", `{"secret":"`+made.Secret+`"}`).(events.Accepted); !ok || !again.Duplicate {
+		t.Errorf("the second reply is %#v", s.lastReply(t))
 	}
 	if n := len(s.answers()["e2"]); n != 1 {
 		t.Errorf("%d answers among the facts", n)
