@@ -18,7 +18,7 @@ func TestShort(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/rekindle").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	tables := map[string]int{partFleet: 9, partSeveral: 3}
+	tables := map[string]int{partFleet: 9, partSeveral: 3, partIntake: 2}
 	for part, want := range tables {
 		t.Run(part, func(t *testing.T) {
 			t.Parallel()
@@ -26,7 +26,7 @@ func TestShort(t *testing.T) {
 			o := options{
 				program: program, dir: t.TempDir(), parts: []string{part}, progress: t.Output(), profile: true,
 				secrets: 2000, rate: 200, steady: 3 * time.Second, listing: time.Second, burst: 500, concurrency: 64,
-				bare: time.Second, settle: time.Second, several: 100, slow: 200 * time.Millisecond, outage: 1200 * time.Millisecond,
+				bare: time.Second, settle: time.Second, several: 100, upstream: 1000, slow: 200 * time.Millisecond, outage: 1200 * time.Millisecond,
 				order: orderRandom, patience: 40 * time.Second,
 			}
 			ctx, stop := context.WithTimeout(t.Context(), 90*time.Second)

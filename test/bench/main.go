@@ -74,6 +74,7 @@ type options struct {
 	patience    time.Duration // how long anything is waited for
 	profile     bool          // whether profiles are taken and explained
 
+	upstream int           // events that upstream systems publish
 	several  int           // secrets that fall due per second while processes are killed
 	slow     time.Duration // how long a slow provider takes to answer
 	outage   time.Duration // from one kill to the next
@@ -90,6 +91,7 @@ const (
 const (
 	partFleet   = "fleet"   // one process: memory, start, lateness, cost, lists, throughput
 	partSeveral = "several" // many processes, of which some are killed
+	partIntake  = "intake"  // events of upstream systems, while api processes are killed
 )
 
 func bench(ctx context.Context, args []string, out io.Writer) error {
@@ -119,7 +121,12 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		}
 	}
 	if slices.Contains(o.parts, partSeveral) {
-		return measureSeveral(ctx, o, out)
+		if err := measureSeveral(ctx, o, out); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(o.parts, partIntake) {
+		return measureIntake(ctx, o, out)
 	}
 	return nil
 }
@@ -127,7 +134,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 func parse(args []string) (options, error) {
 	o := options{progress: os.Stderr, settle: 5 * time.Second, patience: 10 * time.Minute, outage: 10 * time.Second}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	parts := f.String("parts", partFleet+","+partSeveral, "what to measure")
+	parts := f.String("parts", strings.Join([]string{partFleet, partSeveral, partIntake}, ","), "what to measure")
 	f.StringVar(&o.program, "rekindle", "bin/rekindle", "the program to measure")
 	f.StringVar(&o.dir, "dir", "", "where to put data: 6 GB for a million secrets (default: the system's directory for temporary files)")
 	f.IntVar(&o.secrets, "secrets", 10_000, "how many secrets the fleet keeps")
@@ -139,6 +146,7 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.concurrency, "concurrency", 256, "how many exchanges are under way at once, in the fleet and in the bare loop")
 	f.DurationVar(&o.bare, "bare", 5*time.Second, "how long the bare loop runs")
 	f.IntVar(&o.several, "several", 200, "how many secrets fall due per second while processes are killed")
+	f.IntVar(&o.upstream, "upstream", 5000, "how many events upstream systems publish")
 	f.DurationVar(&o.slow, "slow", time.Second, "how long a slow provider takes to answer, to see what one more exchanger is worth")
 	f.BoolVar(&o.profile, "profile", true, "take profiles and explain them (wants the go command)")
 	if err := f.Parse(args); err != nil {
