@@ -1,0 +1,190 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+var update = flag.Bool("update", false, "write the files of deploy/nats and the table of docs/permissions.md")
+
+const deployed = "../../deploy/nats"
+
+// shipped are the organisations of the configuration that is shipped.
+func shipped() []Organisation {
+	return []Organisation{{Name: "REKINDLE@LocalOrg", Upstreams: []string{"upstream"}}}
+}
+
+// TestShippedAccounts compares the file that is shipped with the table.
+func TestShippedAccounts(t *testing.T) {
+	path := filepath.Join(deployed, accountsFile)
+	if *update {
+		if err := os.WriteFile(path, []byte(Accounts(shipped())), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != Accounts(shipped()) {
+		t.Errorf("%s is not what the table of permissions says: go test ./pkg/bus -run TestShippedAccounts -update", path)
+	}
+}
+
+// guarded is a server with the configuration that is shipped, and keys of its own.
+type guarded struct {
+	dir string
+	url string
+}
+
+const (
+	orgA = "ORG@A"
+	orgB = "ORG@B"
+)
+
+func newGuarded(t *testing.T) *guarded {
+	t.Helper()
+	g := &guarded{dir: t.TempDir()}
+	orgs := []Organisation{{orgA, []string{"billing", "crm"}}, {orgB, []string{"billing"}}}
+	if err := Admit(g.dir, orgs); err != nil {
+		t.Fatal(err)
+	}
+	conf, err := os.ReadFile(filepath.Join(deployed, "nats.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(g.dir, "nats.conf")
+	if err := os.WriteFile(path, conf, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opts, err := server.ProcessConfigFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, "", 0, filepath.Join(g.dir, "js")
+	opts.NoLog, opts.NoSigs = true, true
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns.Start()
+	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
+	if !ns.ReadyForConnections(patience) {
+		t.Fatal("the server is not ready")
+	}
+	g.url = ns.ClientURL()
+	return g
+}
+
+func (g *guarded) config(t testing.TB, role Role) Config {
+	cfg := Config{
+		URL: g.url, Name: t.Name() + " " + string(role), Logger: slog.New(slog.DiscardHandler),
+		Role: role, Credentials: User{Role: role}.SeedFile(g.dir),
+	}
+	if vault := vaultOf(role); vault != role {
+		cfg.Vault = User{Role: vault}.SeedFile(g.dir)
+	}
+	return cfg
+}
+
+// setUp declares all streams, those too that others declare.
+func (g *guarded) setUp(t *testing.T) *Bus {
+	t.Helper()
+	b := connect(t, g.config(t, RoleAdmin), usual())
+	for _, c := range []jetstream.StreamConfig{
+		{Name: streamIntake, Subjects: []string{subjectIntake + ">"}, Retention: jetstream.WorkQueuePolicy},
+		{Name: streamStatus, Subjects: []string{prefixStatus + ">"}, MaxMsgsPerSubject: 1, AllowDirect: true},
+	} {
+		if _, err := b.js.CreateStream(patient(t), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, org := range []string{orgA, orgB} {
+		cfg := g.config(t, RoleReaderAdmin)
+		cfg.Credentials = User{RoleReaderAdmin, org, ""}.SeedFile(g.dir)
+		if err := SetUpReader(patient(t), cfg, org); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+// client is a plain connection of a user, and what the server has refused it.
+type client struct {
+	*nats.Conn
+	js jetstream.JetStream
+
+	mu      sync.Mutex
+	refused []string
+}
+
+func (g *guarded) client(t *testing.T, u User) *client {
+	t.Helper()
+	c := &client{}
+	proof, err := credentials(u.SeedFile(g.dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Conn, err = nats.Connect(g.url, proof, nats.CustomInboxPrefix(inboxOf(u.Role)), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.refused = append(c.refused, err.Error())
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if c.js, err = jetstream.New(c.Conn); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// refuses reports whether the server has refused a subject, once it has dealt with all that
+// the client has said.
+func (c *client) refuses(t *testing.T, subject string) bool {
+	t.Helper()
+	if err := c.FlushTimeout(patience); err != nil {
+		t.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, said := range c.refused {
+		if strings.Contains(said, `"`+subject+`"`) {
+			return true
+		}
+	}
+	return false
+}
+
+var _ = []any{context.Background, errors.New, fmt.Sprint, time.Now}
+
+func TestRolesConnect(t *testing.T) {
+	g := newGuarded(t)
+	g.setUp(t)
+	for _, role := range []Role{RoleAPI, RoleScheduler, RoleExchanger} {
+		b := connect(t, g.config(t, role), usual())
+		if _, err := b.State(patient(t)); err != nil {
+			t.Error(role, err)
+		}
+		if what := b.refusals.first(); what != "" {
+			t.Error(role, what)
+		}
+	}
+	for _, u := range []User{{RoleUpstream, orgA, "billing"}, {RoleReader, orgA, ""}} {
+		g.client(t, u)
+	}
+}
