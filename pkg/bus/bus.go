@@ -124,16 +124,18 @@ func (b *Bus) prepare(ctx context.Context) error {
 	if v := b.nc.ConnectedServerVersion(); older(v, MinServer) {
 		return fmt.Errorf("the server has version %s, but at least %s is needed: upgrade it", v, MinServer)
 	}
+	asking, stop := b.refusals.end(ctx)
+	defer stop()
 	for {
-		err := translate(b.stand(ctx))
+		err := translate(b.stand(asking))
 		for i := 0; err == nil && i < measurements; i++ {
-			err = b.measure(ctx)
+			err = b.measure(asking)
+		}
+		if what := b.refusals.first(); err != nil && what != "" {
+			return fmt.Errorf("the server refuses this client what %s: %s", b.role.needs(), what)
 		}
 		if !errors.Is(err, ErrUnavailable) {
 			return err
-		}
-		if what := b.refusals.first(); what != "" { // and the request remained without an answer
-			return fmt.Errorf("the server refuses this client what %s: %s", b.role.needs(), what)
 		}
 		b.log.InfoContext(ctx, "waiting for JetStream", "error", err)
 		if pause(ctx, connectPause) != nil {

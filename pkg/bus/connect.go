@@ -125,8 +125,9 @@ func (l *links) stands(now bool) {
 type refusals struct {
 	counter prometheus.Counter
 
-	mu   sync.Mutex
-	what string
+	mu    sync.Mutex
+	what  string
+	ended context.CancelFunc // of who waits for an answer that would not come
 }
 
 func newRefusals() *refusals {
@@ -142,6 +143,23 @@ func (r *refusals) note(what string) {
 	defer r.mu.Unlock()
 	if r.what == "" {
 		r.what = what
+	}
+	if r.ended != nil {
+		r.ended()
+	}
+}
+
+// end returns a context that ends when something is refused, until stop is called.
+func (r *refusals) end(ctx context.Context) (refused context.Context, stop func()) {
+	refused, cancel := context.WithCancel(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = cancel
+	return refused, func() {
+		cancel()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.ended = nil
 	}
 }
 

@@ -41,9 +41,8 @@ const (
 	subjectKeyset = events.Root + ".keyset"
 )
 
-// What a reader reads in its own account: copies, with names of their own. Were they
-// called as what they copy, what the server says of a consumer of one would do as the
-// request for a consumer of the other.
+// What a reader reads in its own account: copies, with names of their own, lest what the
+// server says of a consumer of one do as the request for a consumer of the other.
 const (
 	// ReaderEvents is the stream of the events of an organisation.
 	ReaderEvents = "ORG_EVENTS"

@@ -1,17 +1,13 @@
 package bus
 
 import (
-	"context"
-	"errors"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -118,30 +114,41 @@ func (g *guarded) setUp(t *testing.T) *Bus {
 		if err := SetUpReader(patient(t), cfg, org); err != nil {
 			t.Fatal(err)
 		}
+		g.copying(t, org)
 	}
 	return b
 }
 
-// client is a plain connection of a user, and what the server has refused it.
+// copying waits until the readers of an organisation have what there is. Until then the
+// server does not stop in order.
+func (g *guarded) copying(t *testing.T, org string) {
+	t.Helper()
+	reader := g.client(t, User{RoleReader, org, ""})
+	for _, c := range copies(org) {
+		until(t, "copied", func() bool {
+			s, err := reader.js.Stream(patient(t), c.name)
+			return err == nil && s.CachedInfo().Mirror.Active >= 0
+		})
+	}
+}
+
+// client is a plain connection of a user, and what the server refuses it.
 type client struct {
 	*nats.Conn
-	js jetstream.JetStream
-
-	mu      sync.Mutex
-	refused []string
+	js      jetstream.JetStream
+	refused chan string
 }
 
 func (g *guarded) client(t *testing.T, u User) *client {
 	t.Helper()
-	c := &client{}
+	c := &client{refused: make(chan string, 1000)}
 	proof, err := credentials(u.SeedFile(g.dir))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Conn, err = nats.Connect(g.url, proof, nats.CustomInboxPrefix(inboxOf(u.Role)), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.refused = append(c.refused, err.Error())
+		what, _ := forbidden(err)
+		c.refused <- what
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -153,38 +160,64 @@ func (g *guarded) client(t *testing.T, u User) *client {
 	return c
 }
 
-// refuses reports whether the server has refused a subject, once it has dealt with all that
-// the client has said.
-func (c *client) refuses(t *testing.T, subject string) bool {
+// next returns what the server refuses next.
+func (c *client) next(t *testing.T) string {
 	t.Helper()
-	if err := c.FlushTimeout(patience); err != nil {
-		t.Fatal(err)
+	select {
+	case what := <-c.refused:
+		return what
+	case <-patient(t).Done():
+		t.Fatal("nothing is refused")
+		return ""
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, said := range c.refused {
-		if strings.Contains(said, `"`+subject+`"`) {
-			return true
-		}
-	}
-	return false
 }
 
-var _ = []any{context.Background, errors.New, fmt.Sprint, time.Now}
+// mayNotPublish publishes and expects the server to refuse that. What it did not refuse
+// shows in the next refusal, which is of something that nobody may.
+func (c *client) mayNotPublish(t *testing.T, subject string) {
+	t.Helper()
+	if err := c.PublishRequest(subject, inboxOf(RoleAdmin)+".x", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Publish(forbidding, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("Publish to %q", subject)
+	if got := c.next(t); got != want {
+		t.Errorf("may publish to %s", subject)
+		return
+	}
+	c.next(t)
+}
 
-func TestRolesConnect(t *testing.T) {
-	g := newGuarded(t)
-	g.setUp(t)
-	for _, role := range []Role{RoleAPI, RoleScheduler, RoleExchanger} {
-		b := connect(t, g.config(t, role), usual())
-		if _, err := b.State(patient(t)); err != nil {
-			t.Error(role, err)
-		}
-		if what := b.refusals.first(); what != "" {
-			t.Error(role, what)
+// forbidding is a subject that nobody may publish to or listen to, but for admins.
+const forbidding = "nobody.may"
+
+func (c *client) mayNotHear(t *testing.T, subject string) {
+	t.Helper()
+	for _, s := range []string{subject, forbidding} {
+		if _, err := c.SubscribeSync(s); err != nil {
+			t.Fatal(err)
 		}
 	}
-	for _, u := range []User{{RoleUpstream, orgA, "billing"}, {RoleReader, orgA, ""}} {
-		g.client(t, u)
+	want := fmt.Sprintf("Subscription to %q", subject)
+	if got := c.next(t); got != want {
+		t.Errorf("may listen to %s", subject)
+		return
 	}
+	c.next(t)
+}
+
+// ask sends a request that is to be answered.
+func (c *client) ask(t *testing.T, subject string, body any) *nats.Msg {
+	t.Helper()
+	data, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.RequestWithContext(patient(t), subject, data)
+	if err != nil {
+		t.Fatalf("%s: %v", subject, err)
+	}
+	return m
 }
