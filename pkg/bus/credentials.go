@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -27,7 +28,7 @@ const (
 	beginsSeed = "SU"
 )
 
-var errCredentials = errors.New("holds neither the seed of a user's nkey nor a JWT with one")
+var errCredentials = errors.New("it holds neither the seed of a user's nkey nor a JWT with one")
 
 // credentials returns how to prove who we are by a file. The file is read anew whenever
 // there is something to prove, so it may be replaced.
@@ -44,31 +45,41 @@ func credentials(path string) (nats.Option, error) {
 		if bytes.HasPrefix(bytes.TrimSpace(line), []byte(beginsSeed)) {
 			option, err := nats.NkeyOptionFromSeed(path)
 			if err != nil { // which may quote it
-				return nil, fmt.Errorf("%s %w", path, errCredentials)
+				return nil, errCredentials
 			}
 			return option, nil
 		}
 	}
-	return nil, fmt.Errorf("%s %w", path, errCredentials)
+	return nil, errCredentials
 }
 
-// readPrivate reads a file that nobody else may read.
+// readPrivate reads a file that nobody else may read. Its errors do not show the path, which
+// may be a secret in the wrong place.
 func readPrivate(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, pathless(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, pathless(err)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file", path)
+		return nil, errors.New("not a regular file")
 	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s has mode %04o, so that others may read it: run chmod 600 '%s'", path, info.Mode().Perm(), path)
+		return nil, fmt.Errorf("others may read it, its mode is %04o: make that 0600", info.Mode().Perm())
 	}
-	return io.ReadAll(io.LimitReader(f, maxCredentials))
+	data, err := io.ReadAll(io.LimitReader(f, maxCredentials))
+	return data, pathless(err)
+}
+
+// pathless is an error without the path of the file it is about.
+func pathless(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 // identity returns the options by which the server knows who connects: with the

@@ -42,7 +42,7 @@ func Admit(dir string, orgs []Organisation) error {
 	for _, u := range Users(orgs) {
 		public, err := seed(u.SeedFile(dir))
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", u.SeedFile(dir), err)
 		}
 		fmt.Fprintf(&keys, "%s: %q\n", u.Key(), public)
 	}
@@ -64,7 +64,7 @@ func seed(path string) (public string, err error) {
 	defer clear(data)
 	pair, err := nkeys.ParseDecoratedNKey(data)
 	if err != nil {
-		return "", fmt.Errorf("%s %w", path, errCredentials)
+		return "", errCredentials
 	}
 	defer pair.Wipe()
 	return pair.PublicKey()

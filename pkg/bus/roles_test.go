@@ -271,14 +271,14 @@ func TestCredentialsFile(t *testing.T) {
 	}
 	for name, tc := range map[string]struct{ path, want string }{
 		"missing":     {filepath.Join(dir, "nowhere"), "no such file"},
-		"a directory": {dir, "is not a regular file"},
-		"exposed":     {write("exposed.nk", string(seed), 0o644), "chmod 600"},
+		"a directory": {dir, "not a regular file"},
+		"exposed":     {write("exposed.nk", string(seed), 0o644), "make that 0600"},
 		"empty":       {write("empty.nk", "", 0o600), "holds neither"},
 		"broken":      {write("broken.nk", broken+"\n", 0o600), "holds neither"},
 		"an account":  {write("account.nk", strings.Replace(string(seed), "SU", "SA", 1), 0o600), "holds neither"},
 	} {
 		err := CheckCredentials(tc.path)
-		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), broken) {
+		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), broken) || strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: got error %v, want %q", name, err, tc.want)
 		}
 	}
