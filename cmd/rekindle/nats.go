@@ -79,9 +79,10 @@ func newNATSInit() *cobra.Command {
 		Use:   "init DIR",
 		Short: "Make credentials for all who connect to NATS, and what its configuration includes",
 		Long: "Make an nkey for every role and organisation, and what the configuration of the NATS\n" +
-			"server includes to admit them: DIR/accounts.conf and DIR/keys.conf, which hold no\n" +
-			"secret. The seeds, which are secret, are in DIR/seeds. Seeds that are there are kept,\n" +
-			"so it may be run again when there is another organisation: name all of them.",
+			"server includes to admit them: DIR/server, which holds no secret. The seeds are\n" +
+			"secret. They are in directories by who is to have them: DIR/admin, DIR/api,\n" +
+			"DIR/scheduler, DIR/exchanger, and one in DIR/orgs for each organisation. Seeds that are\n" +
+			"there are kept, so it may be run again when there is another organisation: name all.",
 		Example: "  rekindle nats init deploy/nats\n" +
 			"  rekindle nats init deploy/nats --org ORG@One --org ORG@Two --upstream billing --upstream crm",
 		Args: positional{1, 1, "one directory"}.check,

@@ -25,7 +25,7 @@ func cmdPublish(ts *testscript.TestScript, neg bool, args []string) {
 	defer cancel()
 	var opts []nats.Option
 	if f.topology == "split" {
-		proof, err := nats.NkeyOptionFromSeed(filepath.Join(f.guard(), "seeds", "admin.nk"))
+		proof, err := nats.NkeyOptionFromSeed(filepath.Join(f.guard(), "admin", "admin.nk"))
 		ts.Check(err)
 		opts = append(opts, proof)
 	}

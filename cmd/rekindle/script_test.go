@@ -56,7 +56,7 @@ func (f *testFleet) startNATS(ts *testscript.TestScript) {
 		conf := filepath.Join(f.guard(), "nats.conf")
 		ts.Check(os.WriteFile(conf, bytes.Replace(shipped, []byte("store_dir: /data"), []byte("store_dir: "+strconv.Quote(store)), 1), 0o600))
 		args = append(args, "-c", conf, "-m", "-1")
-		ts.Setenv("SEEDS", filepath.Join(f.guard(), "seeds"))
+		ts.Setenv("SEEDS", filepath.Join(f.guard(), targetExchanger))
 	} else {
 		args = append(args, "-js", "-sd", store)
 	}
@@ -98,9 +98,9 @@ func (f *testFleet) serve(ts *testscript.TestScript, name string) {
 	last := targetAPI
 	if f.topology == "split" {
 		last, _, _ = strings.Cut(name, "-")
-		args = append(args, "--target", last, "--nats-creds", filepath.Join(f.guard(), "seeds", last+".nk"))
+		args = append(args, "--target", last, "--nats-creds", filepath.Join(f.guard(), last, last+".nk"))
 		if last == targetExchanger {
-			args = append(args, "--nats-vault-creds", filepath.Join(f.guard(), "seeds", "vault.nk"))
+			args = append(args, "--nats-vault-creds", filepath.Join(f.guard(), last, "vault.nk"))
 		}
 	}
 	if f.topology != "all" {

@@ -90,7 +90,7 @@ func (b *Bus) options(cfg Config, file string, role Role) ([]nats.Option, error)
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if what, ok := forbidden(err); ok {
 				b.refusals.note(what)
-				b.log.Error("NATS refuses what this client has no permission for: see docs/runbooks/permissions.md", "reason", what)
+				b.log.Error("NATS refuses what this client has no permission for: see docs/runbooks/RekindleNATSRefuses.md", "reason", what)
 				return
 			}
 			b.log.Warn("NATS reports a problem", "error", err)

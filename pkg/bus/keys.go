@@ -13,12 +13,15 @@ import (
 	"github.com/rekindle-dev/rekindle/events"
 )
 
-// Files of what admits the users of a fleet: a directory of seeds, which are secret, and two
-// that the server's configuration includes.
+// What the server's configuration includes, in a directory of its own. The seeds, which are
+// secret, are in directories by who is to have them: that of a process of the fleet, that of
+// whoever administers, and one for each organisation.
 const (
-	seedsDir     = "seeds"
+	serverDir    = "server"
 	keysFile     = "keys.conf"
 	accountsFile = "accounts.conf"
+	adminDir     = "admin"
+	orgsDir      = "orgs"
 )
 
 // SeedFile is where the seed of a user is, in a directory that [Admit] has written.
@@ -27,11 +30,23 @@ func (u User) SeedFile(dir string) string {
 	if u.Name != "" {
 		name += "-" + events.Token(u.Name)
 	}
-	dir = filepath.Join(dir, seedsDir)
-	if u.Org != "" {
-		dir = filepath.Join(dir, events.Token(u.Org))
+	return filepath.Join(dir, u.holder(), name+".nk")
+}
+
+// holder is the directory of who is to have the seed of a user.
+func (u User) holder() string {
+	switch u.Role {
+	case RoleAdmin, RoleVaultAdmin:
+		return adminDir
+	case RoleReaderAdmin:
+		return filepath.Join(adminDir, events.Token(u.Org))
+	case RoleVault:
+		return string(RoleExchanger)
+	case RoleUpstream, RoleReader:
+		return filepath.Join(orgsDir, events.Token(u.Org))
+	default:
+		return string(u.Role)
 	}
-	return filepath.Join(dir, name+".nk")
 }
 
 // Admit makes an nkey for every user of a fleet with the organisations, and writes what the
@@ -46,7 +61,11 @@ func Admit(dir string, orgs []Organisation) error {
 		}
 		fmt.Fprintf(&keys, "%s: %q\n", u.Key(), public)
 	}
-	if err := os.WriteFile(filepath.Join(dir, keysFile), []byte(keys.String()), 0o644); err != nil { //nolint:gosec // public keys, for a server that runs as somebody else
+	dir = filepath.Join(dir, serverDir)
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // nothing secret, for a server that runs as somebody else
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, keysFile), []byte(keys.String()), 0o644); err != nil { //nolint:gosec // public keys
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, accountsFile), []byte(Accounts(orgs)), 0o644) //nolint:gosec // as above

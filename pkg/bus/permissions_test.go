@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -25,7 +26,7 @@ func shipped() []Organisation {
 
 // TestShippedAccounts compares the file that is shipped with the table.
 func TestShippedAccounts(t *testing.T) {
-	path := filepath.Join(deployed, accountsFile)
+	path := filepath.Join(deployed, serverDir, accountsFile)
 	if *update {
 		if err := os.WriteFile(path, []byte(Accounts(shipped())), 0o644); err != nil {
 			t.Fatal(err)
@@ -220,4 +221,52 @@ func (c *client) ask(t *testing.T, subject string, body any) *nats.Msg {
 		t.Fatalf("%s: %v", subject, err)
 	}
 	return m
+}
+
+const (
+	permissionsPage = "../../docs/permissions.md"
+	generated       = "<!-- from here on written by go test ./pkg/bus -run TestPermissionsPage -update -->\n"
+)
+
+// TestPermissionsPage compares the page with the table.
+func TestPermissionsPage(t *testing.T) {
+	page, err := os.ReadFile(permissionsPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, got, ok := strings.Cut(string(page), generated)
+	if !ok {
+		t.Fatalf("%s has no line %q", permissionsPage, generated)
+	}
+	want := describePermissions()
+	if *update {
+		if err := os.WriteFile(permissionsPage, []byte(head+generated+want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got != want {
+		t.Errorf("%s is not what the table says: go test ./pkg/bus -run TestPermissionsPage -update", permissionsPage)
+	}
+}
+
+func describePermissions() string {
+	var b strings.Builder
+	code := func(subjects []string) string {
+		quoted := make([]string, len(subjects))
+		for i, s := range subjects {
+			quoted[i] = "`" + s + "`"
+		}
+		return strings.Join(quoted, " ")
+	}
+	for _, role := range []Role{RoleAPI, RoleScheduler, RoleExchanger, RoleVault, RoleUpstream, RoleReader} {
+		fmt.Fprintf(&b, "\n## %s\n\n| to | publishes | listens to |\n|---|---|---|\n", role)
+		for _, p := range Permissions(role, "ORG") {
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", p.What, code(p.Publish), code(p.Subscribe))
+		}
+		if denied := Denied(role); denied != nil {
+			fmt.Fprintf(&b, "\nBut it does not publish %s.\n", code(denied))
+		}
+	}
+	return b.String()
 }
