@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -130,10 +131,14 @@ func newNATSSetup() *cobra.Command {
 		Long: "Declare the streams and consumers of the fleet, and those that readers read: what is\n" +
 			"missing is made, what an earlier version has declared is brought up to date. DIR is what\n" +
 			"rekindle nats init has written. Processes whose credentials are of one role declare\n" +
-			"nothing: run this before they start first, and before each upgrade.",
+			"nothing: run this before they start first, and before each upgrade.\n\n" +
+			"Its flags can be given as environment variables, as those of serve can.",
 		Example: "  rekindle nats setup deploy/nats --nats-url nats://nats:4222",
 		Args:    positional{1, 1, "one directory"}.check,
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := config.BindEnv(c.Flags(), envPrefix, os.LookupEnv); err != nil {
+				return &usageError{err}
+			}
 			return setUpNATS(c.Context(), args[0], f, c.ErrOrStderr())
 		},
 	}
