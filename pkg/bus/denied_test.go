@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/events/intake"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
@@ -71,14 +72,18 @@ func TestDenied(t *testing.T) {
 	everything := slices.Concat(
 		of(state.Main, append(sealedKeys(), "secret.SE1")...), of(state.Vault, "grant.SE1", "artifact.EN1.SE1"), of(state.Hosts, "endpoint.x"), of(state.Deliveries, "delivery.CB1.x"),
 		[]unreadable{
-			{streamLeases, prefixLeases + "scheduler"}, {streamJobs, events.JobSubject("SE1")}, {streamAudit, events.AuditSubject(orgA)},
-			{streamParked, events.ParkedSubject(laneJob, "SE1")}, {streamIntake, subjectIntake + events.Token(orgA) + ".SecretCreated.x"},
-			{streamEvents, eventsOf(orgA) + "SecretCreated.SE1"}, {streamStatus, prefixStatus + events.Token(orgA) + ".PR1.oauth2.SE1"},
+			{streamLeases, prefixLeases + "scheduler"},
+			{streamJobs, events.JobSubject("SE1")},
+			{streamAudit, events.AuditSubject(orgA)},
+			{streamParked, events.ParkedSubject(laneJob, "SE1")},
+			{streamIntake, intake.Subject(orgA, "SecretCreated", "x")},
+			{streamEvents, eventsOf(orgA) + "SecretCreated.SE1"},
+			{streamStatus, prefixStatus + events.Token(orgA) + ".PR1.oauth2.SE1"},
 		})
 	stranger := slices.Concat([]string{
 		"$KV.state.secret.SE1", "$KV.state.keyset.fleet", "$KV.vault.grant.SE1", "$KV.status.x", "$KV.leases.scheduler",
 		events.JobSubject("SE1"), events.AuditSubject(orgA), events.ParkedSubject(laneJob, "SE1"), events.NewAnswerSubject(),
-		eventsOf(orgA) + "SecretCreated.SE1", eventsOf(orgA) + "Accepted.x", subjectReply + events.Token(orgA) + ".x",
+		eventsOf(orgA) + "SecretCreated.SE1", eventsOf(orgA) + "Accepted.x", intake.NewReplySubject(orgA),
 		"$JS.ACK.JOBS.exchanger.1.1.1.1.1", copyAPI + ".CONSUMER.CREATE.EVENTS.x.>", copyDeliver(orgA) + ".x", "_INBOX.api.x", "_R_.x", "$SYS.REQ.SERVER.PING",
 	})
 	for name, tc := range map[string]struct {
@@ -92,31 +97,38 @@ func TestDenied(t *testing.T) {
 				[]unreadable{{streamJobs, events.JobSubject("SE1")}, {streamLeases, prefixLeases + "x"}}),
 			publish: []string{
 				"$KV.vault.grant.SE1", "$KV.state.keyset.fleet", "$KV.state.registration.x", "$KV.hosts.endpoint.x", "$KV.leases.scheduler", "$JS.ACK.JOBS.exchanger.1.1.1.1.1",
-				events.NewAnswerSubject(), events.ParkedSubject(laneJob, "SE1"), subjectIntake + events.Token(orgA) + ".SecretCreated.x", "_INBOX.exchanger.x",
+				events.NewAnswerSubject(), events.ParkedSubject(laneJob, "SE1"), intake.Subject(orgA, "SecretCreated", "x"), "_INBOX.exchanger.x",
 				"$JS.API.STREAM.MSG.DELETE." + streamOf(state.Main), "$JS.API.STREAM.MSG.DELETE." + streamAudit, "$JS.API.STREAM.MSG.DELETE." + streamEvents,
 			},
 			hear: []string{"_INBOX.exchanger.>", "_INBOX.>", "$KV.vault.>", "$KV.state.>", events.AllJobs, "$JS.ACK.>", "$JS.API.>"},
 		},
 		"scheduler": {
 			user: User{Role: RoleScheduler}, read: slices.Concat(of(state.Main, sealedKeys()...), of(state.Vault, "grant.SE1"), of(state.Deliveries, "delivery.CB1.x"), []unreadable{
-				{streamJobs, events.JobSubject("SE1")}, {streamEvents, eventsOf(orgA) + "SecretCreated.SE1"}, {streamAudit, events.AuditSubject(orgA)},
-				{streamParked, events.ParkedSubject(laneJob, "SE1")}, {streamIntake, subjectIntake + ">"}, {streamStatus, prefixStatus + ">"},
+				{streamJobs, events.JobSubject("SE1")},
+				{streamEvents, eventsOf(orgA) + "SecretCreated.SE1"},
+				{streamAudit, events.AuditSubject(orgA)},
+				{streamParked, events.ParkedSubject(laneJob, "SE1")},
+				{streamIntake, intake.AllIntake},
+				{streamStatus, prefixStatus + ">"},
 			}),
 			publish: []string{
 				"$KV.state.secret.SE1", "$KV.state.keyset.fleet", "$KV.vault.grant.SE1", "$KV.hosts.endpoint.x", "$KV.status.x", "$JS.ACK.JOBS.exchanger.1.1.1.1.1",
-				eventsOf(orgA) + "SecretCreated.SE1", events.AuditSubject(orgA), events.NewAnswerSubject(), subjectIntake + events.Token(orgA) + ".SecretCreated.x",
+				eventsOf(orgA) + "SecretCreated.SE1", events.AuditSubject(orgA), events.NewAnswerSubject(), intake.Subject(orgA, "SecretCreated", "x"),
 				"$JS.API.STREAM.MSG.DELETE." + streamLeases, "$JS.API.STREAM.MSG.DELETE." + streamJobs,
 			},
 			hear: []string{"_INBOX.api.>", "_INBOX.>", "$KV.state.>", "$KV.state.credential.*", events.AllJobs, events.Root + ".answer.*", subjectKeyset, "$JS.API.>"},
 		},
 		"exchanger": {
 			user: User{Role: RoleExchanger}, read: slices.Concat(of(state.Main, "outbox.x", "token.AT1", "callback.CB1", ">"), of(state.Deliveries, "delivery.CB1.x"), []unreadable{
-				{streamEvents, eventsOf(orgA) + "SecretCreated.SE1"}, {streamAudit, events.AuditSubject(orgA)},
-				{streamParked, events.ParkedSubject(laneJob, "SE1")}, {streamIntake, subjectIntake + ">"}, {streamStatus, prefixStatus + ">"},
+				{streamEvents, eventsOf(orgA) + "SecretCreated.SE1"},
+				{streamAudit, events.AuditSubject(orgA)},
+				{streamParked, events.ParkedSubject(laneJob, "SE1")},
+				{streamIntake, intake.AllIntake},
+				{streamStatus, prefixStatus + ">"},
 			}),
 			publish: []string{
 				"$KV.state.token.AT1", "$KV.state.outbox.x", "$KV.state.callback.CB1", "$KV.vault.grant.SE1", "$KV.leases.scheduler", "$KV.status.x", events.JobSubject("SE1"),
-				events.AuditSubject(orgA), subjectIntake + events.Token(orgA) + ".SecretCreated.x", subjectReply + events.Token(orgA) + ".x",
+				events.AuditSubject(orgA), intake.Subject(orgA, "SecretCreated", "x"), intake.NewReplySubject(orgA),
 				"$JS.API.STREAM.MSG.DELETE." + streamJobs,
 			},
 			hear: []string{"_INBOX.api.>", "_INBOX.>", "$KV.state.>", events.AllJobs, events.Root + ".answer.*", subjectKeyset, "$JS.API.>"},
@@ -127,18 +139,18 @@ func TestDenied(t *testing.T) {
 		},
 		"upstream": {
 			user: User{RoleUpstream, orgA, "billing"}, read: everything,
-			publish: append(slices.Clone(stranger), subjectIntake+events.Token(orgB)+".SecretCreated.x", subjectIntake+events.Token(orgA)+".SecretCreated",
+			publish: append(slices.Clone(stranger), intake.Subject(orgB, "SecretCreated", "x"), events.Root+".intake."+events.Token(orgA)+".SecretCreated",
 				"$JS.API.DIRECT.GET.EVENTS."+eventsOf(orgB)+"Accepted.x"),
 			hear: []string{
-				">", "$KV.>", "$JS.API.>", subjectKeyset, subjectIntake + ">", events.Root + ".answer.*", subjectReply + events.Token(orgB) + ".>", subjectReply + ">", eventsOf(orgA) + ">",
+				">", "$KV.>", "$JS.API.>", subjectKeyset, intake.AllIntake, events.Root + ".answer.*", intake.RepliesTo(orgB), allReplies, eventsOf(orgA) + ">",
 				eventsOf(orgB) + "Accepted.*", copyDeliver(orgA) + ".>",
 			},
 		},
 		"reader": {
 			user: User{RoleReader, orgA, ""}, read: everything,
 			publish: append(slices.Clone(stranger), slices.Concat(everyHarm(ReaderEvents)[:8], everyHarm("KV_" + ReaderStatus)[:8],
-				[]string{subjectIntake + events.Token(orgA) + ".SecretCreated.x", "$JS.FC.EVENTS.x.1"})...),
-			hear: []string{">", "$KV.>", "$JS.API.>", subjectKeyset, subjectIntake + ">", subjectReply + ">", events.AllEvents, copyDeliver(orgB) + ".>"},
+				[]string{intake.Subject(orgA, "SecretCreated", "x"), "$JS.FC.EVENTS.x.1"})...),
+			hear: []string{">", "$KV.>", "$JS.API.>", subjectKeyset, intake.AllIntake, allReplies, events.AllEvents, copyDeliver(orgB) + ".>"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -248,7 +260,7 @@ func TestDeputies(t *testing.T) {
 	if err != nil || string(m.Data) != "not for the api" {
 		t.Errorf("got %v, %v: if the server holds this against permissions now, the vault may do without its account", m, err)
 	}
-	if n, _, _ := loot.Pending(); n != 0 { //nolint:errcheck // it is subscribed
+	if n, _, err := loot.Pending(); n != 0 || err != nil {
 		t.Error("there is more than that")
 	}
 	vault, err := admin.vault.js.Stream(patient(t), "KV_vault")
@@ -272,7 +284,7 @@ func TestStrangersAreNoDeputies(t *testing.T) {
 	before := holdings(t, admin)
 	targets := []string{
 		"$KV.state.secret.SE1", "$JS.API.STREAM.PURGE.KV_state", "$JS.API.STREAM.PURGE.EVENTS", events.JobSubject("SE1"), eventsOf(orgB) + "Accepted.y",
-		subjectIntake + events.Token(orgB) + ".SecretCreated.x",
+		intake.Subject(orgB, "SecretCreated", "x"),
 	}
 	upstream, reader := g.client(t, User{RoleUpstream, orgA, "billing"}), g.client(t, User{RoleReader, orgA, ""})
 	copied := waitForCopy(t, reader)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/events/intake"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
@@ -30,15 +31,14 @@ const (
 	RoleReaderAdmin Role = "reader-admin"
 )
 
-// streams that the fleet does not declare here, and what they keep.
+// What is not declared here.
 const (
 	streamIntake = "INTAKE"
 	streamStatus = "KV_status"
 	prefixStatus = "$KV.status."
 
-	subjectIntake = events.Root + ".intake."
-	subjectReply  = events.Root + ".reply."
 	subjectKeyset = events.Root + ".keyset"
+	allReplies    = events.Root + ".reply.*.*"
 )
 
 // What a reader reads in its own account: copies, with names of their own, lest what the
@@ -125,7 +125,7 @@ func apiPermissions() []Permission {
 	}, {
 		What: "take in what upstream systems say, erase what is refused, and answer",
 		Publish: slices.Concat(tailing(streamIntake, ""), consumer(streamIntake, "*"),
-			[]string{"$JS.API.STREAM.MSG.DELETE." + streamIntake, subjectReply + ">"}),
+			[]string{"$JS.API.STREAM.MSG.DELETE." + streamIntake, allReplies}),
 	}, {
 		What:      "serve the public keyset",
 		Subscribe: []string{subjectKeyset},
@@ -193,11 +193,11 @@ func upstreamPermissions(org string) []Permission {
 	answers := answersOf(org)
 	return []Permission{{
 		What:    "say what is to be done in its organisation",
-		Publish: []string{subjectIntake + events.Token(org) + ".*.*"},
+		Publish: []string{intake.SubjectsOf(org)},
 	}, {
 		What:      "be told what became of it",
 		Publish:   lastOf(streamEvents, answers...),
-		Subscribe: append([]string{subjectReply + events.Token(org) + ".*"}, answers...),
+		Subscribe: append([]string{intake.RepliesTo(org)}, answers...),
 	}, {
 		What:    "ask for the public keyset",
 		Publish: []string{subjectKeyset},
@@ -225,8 +225,8 @@ func readerPermissions() []Permission {
 // answersOf are the subjects of the events that say what became of what upstream systems said.
 func answersOf(org string) []string {
 	return []string{
-		eventsOf(org) + "Accepted.*",
-		eventsOf(org) + "Rejected.*",
+		eventsOf(org) + string(events.TypeAccepted) + ".*",
+		eventsOf(org) + string(events.TypeRejected) + ".*",
 	}
 }
 

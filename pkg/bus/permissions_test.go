@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rekindle-dev/rekindle/events/intake"
 )
 
 var update = flag.Bool("update", false, "write the files of deploy/nats and the table of docs/permissions.md")
@@ -102,7 +104,7 @@ func (g *guarded) setUp(t *testing.T) *Bus {
 	t.Helper()
 	b := connect(t, g.config(t, RoleAdmin), usual())
 	for _, c := range []jetstream.StreamConfig{
-		{Name: streamIntake, Subjects: []string{subjectIntake + ">"}, Retention: jetstream.WorkQueuePolicy},
+		{Name: streamIntake, Subjects: []string{intake.AllIntake}, Retention: jetstream.WorkQueuePolicy},
 		{Name: streamStatus, Subjects: []string{prefixStatus + ">"}, MaxMsgsPerSubject: 1, AllowDirect: true},
 	} {
 		if _, err := b.js.CreateStream(patient(t), c); err != nil {

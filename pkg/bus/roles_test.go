@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/events/intake"
 	"github.com/rekindle-dev/rekindle/pkg/state"
 )
 
@@ -56,11 +57,11 @@ func TestUpstream(t *testing.T) {
 	g.setUp(t)
 	api, upstream := g.client(t, User{Role: RoleAPI}), g.client(t, User{RoleUpstream, orgA, "billing"})
 
-	stored, err := upstream.js.Publish(patient(t), subjectIntake+events.Token(orgA)+".SecretCreated.k", []byte("{}"))
+	stored, err := upstream.js.Publish(patient(t), intake.Subject(orgA, "SecretCreated", "k"), []byte("{}"))
 	if err != nil || stored.Stream != streamIntake {
 		t.Fatalf("stored in %v, %v", stored, err)
 	}
-	reply := subjectReply + events.Token(orgA) + ".ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	reply := intake.NewReplySubject(orgA)
 	for _, subject := range []string{reply, eventsOf(orgA) + "Accepted.x"} {
 		sub, err := upstream.SubscribeSync(subject)
 		if err != nil {
