@@ -135,7 +135,7 @@ func apiPermissions() []Permission {
 func schedulerPermissions() []Permission {
 	return []Permission{{
 		What:    "see that its streams are there, what time it is, and how much is waiting",
-		Publish: slices.Concat(infoOf(streamOf(state.Main), streamOf(state.Hosts), streamLeases, streamJobs, streamParked), []string{consumerInfo(streamJobs, consumerExchanger), consumerInfo(streamEvents, consumerAudit)}),
+		Publish: slices.Concat(infoOf(streamOf(state.Main), streamOf(state.Hosts), streamLeases, streamJobs, streamParked, streamIntake), []string{consumerInfo(streamJobs, consumerExchanger), consumerInfo(streamEvents, consumerAudit)}),
 	}, {
 		What:    "follow the records of secrets, which hold nothing sealed",
 		Publish: tailing(streamOf(state.Main), prefixOf(state.Main)+state.SecretKey("*")),

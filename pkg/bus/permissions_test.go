@@ -56,7 +56,12 @@ const (
 
 func newGuarded(t *testing.T) *guarded {
 	t.Helper()
-	g := &guarded{dir: t.TempDir()}
+	return newGuardedIn(t, t.TempDir())
+}
+
+func newGuardedIn(t *testing.T, dir string) *guarded {
+	t.Helper()
+	g := &guarded{dir: dir}
 	orgs := []Organisation{{orgA, []string{"billing", "crm"}}, {orgB, []string{"billing"}}}
 	if err := Admit(g.dir, orgs); err != nil {
 		t.Fatal(err)
@@ -69,11 +74,18 @@ func newGuarded(t *testing.T) *guarded {
 	if err := os.WriteFile(path, conf, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	g.start(t, path)
+	return g
+}
+
+// start starts the server with a configuration.
+func (g *guarded) start(t *testing.T, path string) {
+	t.Helper()
 	opts, err := server.ProcessConfigFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, "", 0, filepath.Join(g.dir, "js")
+	opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, "", 0, g.store()
 	opts.NoLog, opts.NoSigs = true, true
 	ns, err := server.NewServer(opts)
 	if err != nil {
@@ -85,8 +97,10 @@ func newGuarded(t *testing.T) *guarded {
 		t.Fatal("the server is not ready")
 	}
 	g.url = ns.ClientURL()
-	return g
 }
+
+// store is the directory of the server's streams.
+func (g *guarded) store() string { return filepath.Join(g.dir, "js") }
 
 func (g *guarded) config(t testing.TB, role Role) Config {
 	cfg := Config{

@@ -9,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/events/intake"
 	"github.com/rekindle-dev/rekindle/pkg/state"
+	"github.com/rekindle-dev/rekindle/pkg/work"
 )
 
 // TestRoles: each process of the fleet finds what it needs, and is refused nothing.
@@ -235,6 +237,11 @@ func TestNothingDeclaredAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	connect(t, g.config(t, RoleAdmin), usual())
+	cfg := g.config(t, RoleReaderAdmin)
+	cfg.Credentials = User{RoleReaderAdmin, orgA, ""}.SeedFile(g.dir)
+	if err := SetUpReader(patient(t), cfg, orgA); err != nil {
+		t.Error(err)
+	}
 	// What is announced then is this.
 	if err := admin.js.DeleteStream(patient(t), streamIntake); err != nil {
 		t.Fatal(err)
@@ -318,5 +325,66 @@ func TestKeysDiffer(t *testing.T) {
 			t.Errorf("%v and %v are both %s", u, other, u.Key())
 		}
 		seen[u.Key()] = u
+	}
+}
+
+// TestMoveIn: a fleet that was on a server without accounts goes on with them, once what the
+// server has stored is moved as docs/permissions.md says.
+func TestMoveIn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	old := newServer(t, func(o *server.Options) { o.StoreDir = filepath.Join(dir, "js") })
+	b := connect(t, old.config(t), usual())
+	st := openState(t, b)
+	commit(t, st, put(state.SecretKey("SE1"), "a secret"))
+	commit(t, st, put(state.GrantKey("SE1"), "a grant"))
+	if accepted, err := b.Offer(patient(t), due("SE1")); !accepted || err != nil {
+		t.Fatal(accepted, err)
+	}
+	b.Close()
+	old.stop()
+
+	streams := func(account string) string { return filepath.Join(dir, "js", "jetstream", account, "streams") }
+	for _, account := range []string{accountFleet, accountVault} {
+		if err := os.MkdirAll(streams(account), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := os.ReadDir(streams("$G"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, stream := range all {
+		account := accountFleet
+		if stream.Name() == streamOf(state.Vault) {
+			account = accountVault
+		}
+		if err := os.Rename(filepath.Join(streams("$G"), stream.Name()), filepath.Join(streams(account), stream.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	g := newGuardedIn(t, dir)
+	connect(t, g.config(t, RoleAdmin), usual())
+	b = connect(t, g.config(t, RoleExchanger), usual())
+	st, err = b.State(patient(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{state.SecretKey("SE1"): "a secret", state.GrantKey("SE1"): "a grant"} {
+		if got, _, err := st.Get(patient(t), key); string(got) != want {
+			t.Errorf("%s is %q, %v", key, got, err)
+		}
+	}
+	ctx, stop := context.WithCancel(patient(t))
+	err = b.Work(ctx, patient(t), 1, func(_ context.Context, m work.Message) error {
+		if m.Subject != "SE1" {
+			t.Errorf("given the job of %s", m.Subject)
+		}
+		stop()
+		return nil
+	}, nil)
+	if err != nil {
+		t.Error(err)
 	}
 }
