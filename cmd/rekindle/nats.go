@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -76,6 +75,7 @@ func newNATS() *cobra.Command {
 
 func newNATSInit() *cobra.Command {
 	var orgs, upstreams []string
+	var byJWT bool
 	c := &cobra.Command{
 		Use:   "init DIR",
 		Short: "Make credentials for all who connect to NATS, and what its configuration includes",
@@ -89,7 +89,11 @@ func newNATSInit() *cobra.Command {
 		Args: positional{1, 1, "one directory"}.check,
 		RunE: func(c *cobra.Command, args []string) error {
 			all := organisations(orgs, upstreams)
-			if err := bus.Admit(args[0], all); err != nil {
+			admit := bus.Admit
+			if byJWT {
+				admit = bus.AdmitByJWT
+			}
+			if err := admit(args[0], all); err != nil {
 				return err
 			}
 			tellUsers(c.OutOrStdout(), args[0], all)
@@ -97,6 +101,7 @@ func newNATSInit() *cobra.Command {
 		},
 	}
 	c.Flags().StringArrayVar(&orgs, "org", []string{api.DefaultOrg}, "organisation, once for each")
+	c.Flags().BoolVar(&byJWT, "jwt", false, "have the server admit by JWTs: make an operator, accounts and .creds files")
 	c.Flags().StringArrayVar(&upstreams, "upstream", []string{"upstream"}, "system that says what is to be done, once for each; every organisation has them all")
 	c.DisableFlagsInUseLine = true
 	return c
@@ -113,7 +118,7 @@ func organisations(names, upstreams []string) []bus.Organisation {
 // tellUsers lists who is admitted, and by which file.
 func tellUsers(out io.Writer, dir string, orgs []bus.Organisation) {
 	for _, u := range bus.Users(orgs) {
-		fmt.Fprintf(out, "%-13s %-24s %-12s %s\n", u.Role, oneLine(cmp.Or(u.Org, "-")), oneLine(cmp.Or(u.Name, "-")), u.SeedFile(dir))
+		fmt.Fprintf(out, "%-13s %-24s %-12s %s\n", u.Role, oneLine(cmp.Or(u.Org, "-")), oneLine(cmp.Or(u.Name, "-")), u.File(dir))
 	}
 }
 
@@ -179,7 +184,7 @@ func setUpNATS(ctx context.Context, dir string, f setupFlags, stderr io.Writer) 
 	}
 	defer b.Close()
 	for _, org := range f.orgs {
-		cfg.Credentials = bus.User{Role: bus.RoleReaderAdmin, Org: org}.SeedFile(dir)
+		cfg.Credentials = bus.User{Role: bus.RoleReaderAdmin, Org: org}.File(dir)
 		if err := bus.SetUpReader(ctx, cfg, org); err != nil {
 			return err
 		}
@@ -188,7 +193,7 @@ func setUpNATS(ctx context.Context, dir string, f setupFlags, stderr io.Writer) 
 }
 
 func seedOf(dir string, role bus.Role) string {
-	return filepath.Clean(bus.User{Role: role}.SeedFile(dir))
+	return bus.User{Role: role}.File(dir)
 }
 
 // auditKept is how much of the audit trail is to be kept.

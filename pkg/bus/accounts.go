@@ -16,6 +16,8 @@ import (
 const (
 	accountFleet = "FLEET"
 	accountVault = "VAULT"
+	// accountSystem is the server's own.
+	accountSystem = "SYS"
 )
 
 // Organisation is what the server admits for one organisation: systems that say what is to

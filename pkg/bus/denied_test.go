@@ -67,7 +67,11 @@ func sealedKeys() []string {
 // TestDenied tries, as each role, what that role may not.
 func TestDenied(t *testing.T) {
 	t.Parallel()
-	g := newGuarded(t)
+	byEach(t, testDenied)
+}
+
+func testDenied(t *testing.T, g *guarded) {
+	t.Helper()
 	g.setUp(t)
 	everything := slices.Concat(
 		of(state.Main, append(sealedKeys(), "secret.SE1")...), of(state.Vault, "grant.SE1", "artifact.EN1.SE1"), of(state.Hosts, "endpoint.x"), of(state.Deliveries, "delivery.CB1.x"),
@@ -227,7 +231,11 @@ func TestFilterIsInSubject(t *testing.T) {
 // account, into what is guarded.
 func TestDeputies(t *testing.T) {
 	t.Parallel()
-	g := newGuarded(t)
+	byEach(t, testDeputies)
+}
+
+func testDeputies(t *testing.T, g *guarded) {
+	t.Helper()
 	admin := g.setUp(t)
 	exchanger := g.client(t, User{Role: RoleVault})
 	if _, err := exchanger.RequestWithContext(patient(t), "$KV.vault.grant.SE1", []byte("sealed")); err != nil {
@@ -272,7 +280,11 @@ func TestDeputies(t *testing.T) {
 // TestStrangersAreNoDeputies: what strangers have the server send stays in their account.
 func TestStrangersAreNoDeputies(t *testing.T) {
 	t.Parallel()
-	g := newGuarded(t)
+	byEach(t, testStrangers)
+}
+
+func testStrangers(t *testing.T, g *guarded) {
+	t.Helper()
 	admin := g.setUp(t)
 	for _, org := range []string{orgA, orgB} {
 		for _, m := range []string{eventsOf(org) + "Accepted.x", prefixStatus + events.Token(org) + ".PR1.oauth2.SE1", "$KV.state.secret.SE1"} {

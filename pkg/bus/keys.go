@@ -22,6 +22,7 @@ const (
 	accountsFile = "accounts.conf"
 	adminDir     = "admin"
 	orgsDir      = "orgs"
+	seedSuffix   = ".nk"
 )
 
 // SeedFile is where the seed of a user is, in a directory that [Admit] has written.
@@ -30,7 +31,15 @@ func (u User) SeedFile(dir string) string {
 	if u.Name != "" {
 		name += "-" + events.Token(u.Name)
 	}
-	return filepath.Join(dir, u.holder(), name+".nk")
+	return filepath.Join(dir, u.holder(), name+seedSuffix)
+}
+
+// File is where the credentials of a user are: [User.CredsFile] or [User.SeedFile].
+func (u User) File(dir string) string {
+	if _, err := os.Stat(u.CredsFile(dir)); err == nil {
+		return u.CredsFile(dir)
+	}
+	return u.SeedFile(dir)
 }
 
 // holder is the directory of who is to have the seed of a user.
@@ -55,61 +64,68 @@ func (u User) holder() string {
 func Admit(dir string, orgs []Organisation) error {
 	var keys strings.Builder
 	for _, u := range Users(orgs) {
-		public, err := seed(u.SeedFile(dir))
+		pair, err := keyOf(u.SeedFile(dir), nkeys.CreateUser)
 		if err != nil {
-			return fmt.Errorf("%s: %w", u.SeedFile(dir), err)
+			return err
 		}
+		public, err := pair.PublicKey()
+		if err != nil {
+			return err
+		}
+		pair.Wipe()
 		fmt.Fprintf(&keys, "%s: %q\n", u.Key(), public)
+		if err := os.Remove(u.CredsFile(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) { // of another mode
+			return err
+		}
 	}
-	dir = filepath.Join(dir, serverDir)
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // nothing secret, for a server that runs as somebody else
+	if err := writeServer(dir, keysFile, keys.String()); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, keysFile), []byte(keys.String()), 0o644); err != nil { //nolint:gosec // public keys
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, accountsFile), []byte(Accounts(orgs)), 0o644) //nolint:gosec // as above
+	return writeServer(dir, accountsFile, Accounts(orgs))
 }
 
-// seed returns the public key of the seed in a file, which it makes if there is none.
-func seed(path string) (public string, err error) {
+// writeServer writes a file for the server, which runs as somebody else: nothing is secret.
+func writeServer(dir, name, text string) error {
+	dir = filepath.Join(dir, serverDir)
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // see above
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644) //nolint:gosec // see above
+}
+
+// keyOf returns the key pair of the seed in a file, which it makes if there is none.
+func keyOf(path string, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, error) {
 	data, err := readPrivate(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newSeed(path)
+		return newKey(path, create)
 	}
 	if err != nil {
-		return "", err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	defer clear(data)
 	pair, err := nkeys.ParseDecoratedNKey(data)
-	if err != nil {
-		return "", errCredentials
+	if err != nil { // which may quote it
+		return nil, fmt.Errorf("%s: %w", path, errCredentials)
 	}
-	defer pair.Wipe()
-	return pair.PublicKey()
+	return pair, nil
 }
 
-func newSeed(path string) (public string, err error) {
-	pair, err := nkeys.CreateUser()
+func newKey(path string, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, error) {
+	pair, err := create()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	defer pair.Wipe()
-	seed, err := pair.Seed()
+	seed, err := pair.Seed() // the pair's own copy, see Wipe
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	defer clear(seed)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return "", err
+		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	_, err = f.Write(append(seed, '\n'))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return "", err
-	}
-	return pair.PublicKey()
+	_, err = fmt.Fprintf(f, "%s\n", seed)
+	return pair, errors.Join(err, f.Close())
 }

@@ -56,14 +56,24 @@ const (
 
 func newGuarded(t *testing.T) *guarded {
 	t.Helper()
-	return newGuardedIn(t, t.TempDir())
+	return newGuardedIn(t, t.TempDir(), Admit)
 }
 
-func newGuardedIn(t *testing.T, dir string) *guarded {
+// byEach runs a test with servers that admit by nkeys and by JWTs.
+func byEach(t *testing.T, test func(t *testing.T, g *guarded)) {
+	for name, admit := range map[string]func(string, []Organisation) error{"nkeys": Admit, "JWTs": AdmitByJWT} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newGuardedIn(t, t.TempDir(), admit))
+		})
+	}
+}
+
+func newGuardedIn(t *testing.T, dir string, admit func(string, []Organisation) error) *guarded {
 	t.Helper()
 	g := &guarded{dir: dir}
 	orgs := []Organisation{{orgA, []string{"billing", "crm"}}, {orgB, []string{"billing"}}}
-	if err := Admit(g.dir, orgs); err != nil {
+	if err := admit(g.dir, orgs); err != nil {
 		t.Fatal(err)
 	}
 	conf, err := os.ReadFile(filepath.Join(deployed, "nats.conf"))
@@ -105,10 +115,10 @@ func (g *guarded) store() string { return filepath.Join(g.dir, "js") }
 func (g *guarded) config(t testing.TB, role Role) Config {
 	cfg := Config{
 		URL: g.url, Name: t.Name() + " " + string(role), Logger: slog.New(slog.DiscardHandler),
-		Role: role, Credentials: User{Role: role}.SeedFile(g.dir),
+		Role: role, Credentials: User{Role: role}.File(g.dir),
 	}
 	if vault := vaultOf(role); vault != role {
-		cfg.Vault = User{Role: vault}.SeedFile(g.dir)
+		cfg.Vault = User{Role: vault}.File(g.dir)
 	}
 	return cfg
 }
@@ -127,7 +137,7 @@ func (g *guarded) setUp(t *testing.T) *Bus {
 	}
 	for _, org := range []string{orgA, orgB} {
 		cfg := g.config(t, RoleReaderAdmin)
-		cfg.Credentials = User{RoleReaderAdmin, org, ""}.SeedFile(g.dir)
+		cfg.Credentials = User{RoleReaderAdmin, org, ""}.File(g.dir)
 		if err := SetUpReader(patient(t), cfg, org); err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +169,7 @@ type client struct {
 func (g *guarded) client(t *testing.T, u User) *client {
 	t.Helper()
 	c := &client{refused: make(chan string, 1000)}
-	proof, err := credentials(u.SeedFile(g.dir))
+	proof, err := credentials(u.File(g.dir))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,11 @@ import (
 // TestRoles: each process of the fleet finds what it needs, and is refused nothing.
 func TestRoles(t *testing.T) {
 	t.Parallel()
-	g := newGuarded(t)
+	byEach(t, testRoles)
+}
+
+func testRoles(t *testing.T, g *guarded) {
+	t.Helper()
 	g.setUp(t)
 	keys := map[Role][]string{
 		RoleAPI:       {state.SecretKey("SE1"), state.CredentialKey("SE1"), state.DeliveryKey("CB1", "x")},
@@ -55,7 +59,11 @@ func TestRoles(t *testing.T) {
 // TestUpstream is a system that says what is to be done, and hears what became of it.
 func TestUpstream(t *testing.T) {
 	t.Parallel()
-	g := newGuarded(t)
+	byEach(t, testUpstream)
+}
+
+func testUpstream(t *testing.T, g *guarded) {
+	t.Helper()
 	g.setUp(t)
 	api, upstream := g.client(t, User{Role: RoleAPI}), g.client(t, User{RoleUpstream, orgA, "billing"})
 
@@ -122,7 +130,11 @@ func nothingRefused(t *testing.T, clients ...*client) {
 // client of NATS has for that.
 func TestReader(t *testing.T) {
 	t.Parallel()
-	g := newGuarded(t)
+	byEach(t, testReader)
+}
+
+func testReader(t *testing.T, g *guarded) {
+	t.Helper()
 	admin := g.setUp(t)
 	say := func(subject, body string) {
 		t.Helper()
@@ -196,7 +208,7 @@ func TestNotSetUp(t *testing.T) {
 		}
 	}
 	cfg := g.config(t, RoleExchanger)
-	cfg.Credentials = User{Role: RoleScheduler}.SeedFile(g.dir)
+	cfg.Credentials = User{Role: RoleScheduler}.File(g.dir)
 	connect(t, g.config(t, RoleAdmin), usual())
 	if _, err := start(patient(t), cfg, usual()); err == nil || !strings.Contains(err.Error(), "the role exchanger needs") {
 		t.Errorf("with the credentials of another role: got error %v", err)
@@ -238,7 +250,7 @@ func TestNothingDeclaredAnew(t *testing.T) {
 	}
 	connect(t, g.config(t, RoleAdmin), usual())
 	cfg := g.config(t, RoleReaderAdmin)
-	cfg.Credentials = User{RoleReaderAdmin, orgA, ""}.SeedFile(g.dir)
+	cfg.Credentials = User{RoleReaderAdmin, orgA, ""}.File(g.dir)
 	if err := SetUpReader(patient(t), cfg, orgA); err != nil {
 		t.Error(err)
 	}
@@ -364,7 +376,7 @@ func TestMoveIn(t *testing.T) {
 		}
 	}
 
-	g := newGuardedIn(t, dir)
+	g := newGuardedIn(t, dir, Admit)
 	connect(t, g.config(t, RoleAdmin), usual())
 	b = connect(t, g.config(t, RoleExchanger), usual())
 	st, err = b.State(patient(t))
