@@ -140,7 +140,7 @@ func readerAccount(org string) account {
 	for _, s := range slices.Concat(flowOf(streamEvents), flowOf(streamStatus)) {
 		a.imports = append(a.imports, share{subject: s})
 	}
-	a.imports = append(a.imports, share{subject: copyDeliver(org) + ".>", messages: true}, share{subject: subjectKeyset})
+	a.imports = append(a.imports, share{subject: copyDeliver(org) + ".>", messages: true}, share{subject: events.KeysetSubject})
 	return a
 }
 

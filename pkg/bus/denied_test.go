@@ -120,7 +120,7 @@ func testDenied(t *testing.T, g *guarded) {
 				eventsOf(orgA) + "SecretCreated.SE1", events.AuditSubject(orgA), events.NewAnswerSubject(), intake.Subject(orgA, "SecretCreated", "x"),
 				"$JS.API.STREAM.MSG.DELETE." + streamLeases, "$JS.API.STREAM.MSG.DELETE." + streamJobs,
 			},
-			hear: []string{"_INBOX.api.>", "_INBOX.>", "$KV.state.>", "$KV.state.credential.*", events.AllJobs, events.Root + ".answer.*", subjectKeyset, "$JS.API.>"},
+			hear: []string{"_INBOX.api.>", "_INBOX.>", "$KV.state.>", "$KV.state.credential.*", events.AllJobs, events.Root + ".answer.*", events.KeysetSubject, "$JS.API.>"},
 		},
 		"exchanger": {
 			user: User{Role: RoleExchanger}, read: slices.Concat(of(state.Main, "outbox.x", "token.AT1", "callback.CB1", ">"), of(state.Deliveries, "delivery.CB1.x"), []unreadable{
@@ -135,7 +135,7 @@ func testDenied(t *testing.T, g *guarded) {
 				events.AuditSubject(orgA), intake.Subject(orgA, "SecretCreated", "x"), intake.NewReplySubject(orgA),
 				"$JS.API.STREAM.MSG.DELETE." + streamJobs,
 			},
-			hear: []string{"_INBOX.api.>", "_INBOX.>", "$KV.state.>", events.AllJobs, events.Root + ".answer.*", subjectKeyset, "$JS.API.>"},
+			hear: []string{"_INBOX.api.>", "_INBOX.>", "$KV.state.>", events.AllJobs, events.Root + ".answer.*", events.KeysetSubject, "$JS.API.>"},
 		},
 		"vault": {
 			user: User{Role: RoleVault}, publish: append(everyHarm(streamOf(state.Vault)), "$JS.API.STREAM.MSG.DELETE."+streamOf(state.Vault)),
@@ -146,7 +146,7 @@ func testDenied(t *testing.T, g *guarded) {
 			publish: append(slices.Clone(stranger), intake.Subject(orgB, "SecretCreated", "x"), events.Root+".intake."+events.Token(orgA)+".SecretCreated",
 				"$JS.API.DIRECT.GET.EVENTS."+eventsOf(orgB)+"Accepted.x"),
 			hear: []string{
-				">", "$KV.>", "$JS.API.>", subjectKeyset, intake.AllIntake, events.Root + ".answer.*", intake.RepliesTo(orgB), allReplies, eventsOf(orgA) + ">",
+				">", "$KV.>", "$JS.API.>", events.KeysetSubject, intake.AllIntake, events.Root + ".answer.*", intake.RepliesTo(orgB), allReplies, eventsOf(orgA) + ">",
 				eventsOf(orgB) + "Accepted.*", copyDeliver(orgA) + ".>",
 			},
 		},
@@ -154,7 +154,7 @@ func testDenied(t *testing.T, g *guarded) {
 			user: User{RoleReader, orgA, ""}, read: everything,
 			publish: append(slices.Clone(stranger), slices.Concat(everyHarm(ReaderEvents)[:8], everyHarm("KV_" + ReaderStatus)[:8],
 				[]string{intake.Subject(orgA, "SecretCreated", "x"), "$JS.FC.EVENTS.x.1"})...),
-			hear: []string{">", "$KV.>", "$JS.API.>", subjectKeyset, intake.AllIntake, allReplies, events.AllEvents, copyDeliver(orgB) + ".>"},
+			hear: []string{">", "$KV.>", "$JS.API.>", events.KeysetSubject, intake.AllIntake, allReplies, events.AllEvents, copyDeliver(orgB) + ".>"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

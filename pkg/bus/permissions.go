@@ -33,12 +33,10 @@ const (
 
 // What is not declared here.
 const (
-	streamIntake = "INTAKE"
 	streamStatus = "KV_status"
 	prefixStatus = "$KV.status."
 
-	subjectKeyset = events.Root + ".keyset"
-	allReplies    = events.Root + ".reply.*.*"
+	allReplies = events.Root + ".reply.*.*"
 )
 
 // What a reader reads in its own account: copies, with names of their own, lest what the
@@ -128,7 +126,7 @@ func apiPermissions() []Permission {
 			[]string{"$JS.API.STREAM.MSG.DELETE." + streamIntake, allReplies}),
 	}, {
 		What:      "serve the public keyset",
-		Subscribe: []string{subjectKeyset},
+		Subscribe: []string{events.KeysetSubject},
 	}}
 }
 
@@ -200,7 +198,7 @@ func upstreamPermissions(org string) []Permission {
 		Subscribe: append([]string{intake.RepliesTo(org)}, answers...),
 	}, {
 		What:    "ask for the public keyset",
-		Publish: []string{subjectKeyset},
+		Publish: []string{events.KeysetSubject},
 	}}
 }
 
@@ -218,7 +216,7 @@ func readerPermissions() []Permission {
 		Publish: append(every, "$JS.API.CONSUMER.CREATE."+ReaderEvents, "$JS.API.CONSUMER.CREATE."+status, "$JS.API.INFO"),
 	}, {
 		What:    "ask for the public keyset",
-		Publish: []string{subjectKeyset},
+		Publish: []string{events.KeysetSubject},
 	}}
 }
 
@@ -319,7 +317,7 @@ func (r Role) buckets() []state.Bucket {
 func (r Role) streams() []string {
 	switch r {
 	case RoleAPI:
-		return []string{streamEvents, streamJobs, streamAudit, streamParked}
+		return []string{streamEvents, streamJobs, streamAudit, streamParked, streamIntake}
 	case RoleScheduler:
 		return []string{streamLeases, streamJobs}
 	default:

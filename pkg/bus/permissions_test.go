@@ -13,8 +13,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/rekindle-dev/rekindle/events/intake"
 )
 
 var update = flag.Bool("update", false, "write the files of deploy/nats and the table of docs/permissions.md")
@@ -127,13 +125,10 @@ func (g *guarded) config(t testing.TB, role Role) Config {
 func (g *guarded) setUp(t *testing.T) *Bus {
 	t.Helper()
 	b := connect(t, g.config(t, RoleAdmin), usual())
-	for _, c := range []jetstream.StreamConfig{
-		{Name: streamIntake, Subjects: []string{intake.AllIntake}, Retention: jetstream.WorkQueuePolicy},
-		{Name: streamStatus, Subjects: []string{prefixStatus + ">"}, MaxMsgsPerSubject: 1, AllowDirect: true},
-	} {
-		if _, err := b.js.CreateStream(patient(t), c); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := b.js.CreateStream(patient(t), jetstream.StreamConfig{
+		Name: streamStatus, Subjects: []string{prefixStatus + ">"}, MaxMsgsPerSubject: 1, AllowDirect: true,
+	}); err != nil {
+		t.Fatal(err)
 	}
 	for _, org := range []string{orgA, orgB} {
 		cfg := g.config(t, RoleReaderAdmin)

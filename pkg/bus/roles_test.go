@@ -91,7 +91,7 @@ func testUpstream(t *testing.T, g *guarded) {
 		t.Errorf("asked later it is told %v %q", m.Header, m.Data)
 	}
 
-	keyset, err := api.SubscribeSync(subjectKeyset)
+	keyset, err := api.SubscribeSync(events.KeysetSubject)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func testUpstream(t *testing.T, g *guarded) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := upstream.PublishRequest(subjectKeyset, inbox.Subject, nil); err != nil {
+	if err := upstream.PublishRequest(events.KeysetSubject, inbox.Subject, nil); err != nil {
 		t.Fatal(err)
 	}
 	asked, err := keyset.NextMsgWithContext(patient(t))
