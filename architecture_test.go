@@ -47,7 +47,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"pkg/natsd":               {outside: []string{"github.com/nats-io/"}},
 	"pkg/bus": {
 		here:    []string{"events", "events/intake", "pkg/audit", "pkg/ledger", "pkg/state", "pkg/work"},
-		outside: []string{"github.com/nats-io/nats.go", "github.com/ThreeDotsLabs/watermill", "github.com/nats-io/nuid", "go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
+		outside: []string{"github.com/nats-io/nats.go", "github.com/nats-io/nkeys", "github.com/nats-io/jwt/v2", "github.com/ThreeDotsLabs/watermill", "github.com/nats-io/nuid", "go.opentelemetry.io/otel", "github.com/prometheus/client_golang"},
 	},
 	"services/scheduler": {
 		here:    []string{"events", "pkg/endpoint", "pkg/rendezvous", "pkg/secret", "pkg/state", "pkg/work"},

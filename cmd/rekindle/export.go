@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rekindle-dev/rekindle/pkg/bus"
+	"github.com/rekindle-dev/rekindle/pkg/config"
 	"github.com/rekindle-dev/rekindle/pkg/natsd"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -25,9 +26,10 @@ import (
 
 // exportFlags is what a person says of an export.
 type exportFlags struct {
-	to, property              string
-	handOver, yes             bool
-	natsURL, dataDir, keyring string
+	to, property     string
+	handOver, yes    bool
+	dataDir, keyring string
+	nats             natsFlags
 }
 
 func newExport() *cobra.Command {
@@ -52,7 +54,8 @@ func newExport() *cobra.Command {
 	fl.StringVar(&f.to, "to", "", "file with the public key that the rows are sealed to")
 	fl.StringVar(&f.property, "property", "", "id of the one property to export (default: all)")
 	fl.BoolVar(&f.handOver, "hand-over", false, "leave the secrets to another system from now on")
-	fl.StringVar(&f.natsURL, "nats-url", "", "NATS server of the fleet (default: the data directory of a fleet that is stopped)")
+	fl.StringVar(&f.nats.url, "nats-url", "", "NATS server of the fleet (default: the data directory of a fleet that is stopped)")
+	f.nats.bindIdentity(fl)
 	fl.StringVar(&f.dataDir, "data-dir", defaultDataDir, "directory of the fleet's data")
 	fl.StringVar(&f.keyring, "keyring", "", "file with the private keys of the exchangers (default: keyring.json in the data directory)")
 	bindYes(c, &f.yes)
@@ -66,6 +69,11 @@ func (s *session) export(ctx context.Context, f exportFlags) error {
 		return &usageError{errors.New("--to: name the file of a public key; rekindle keygen makes one")}
 	case f.property != "" && !secret.ValidID(secret.PrefixProperty, f.property):
 		return &usageError{errors.New("--property: not the id of a property")}
+	}
+	var errs config.Errors
+	f.nats.check(&errs)
+	if err := errs.Err(); err != nil {
+		return &usageError{err}
 	}
 	to, err := transfer.LoadRecipient(f.to)
 	if err != nil {
@@ -102,9 +110,10 @@ func (s *session) export(ctx context.Context, f exportFlags) error {
 // fleet has no other.
 func (s *session) connect(ctx context.Context, f exportFlags) (_ *bus.Bus, stop func(), err error) {
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelError}))
-	cfg := bus.Config{URL: f.natsURL, Name: "rekindle export", Logger: log}
+	cfg := f.nats.config(bus.RoleExchanger)
+	cfg.Name, cfg.Logger = "rekindle export", log
 	end := func() {}
-	if f.natsURL == "" {
+	if f.nats.url == "" {
 		nats, err := natsd.Start(ctx, natsd.Config{StoreDir: filepath.Join(f.dataDir, "nats"), Logger: log})
 		if err != nil {
 			return nil, nil, fmt.Errorf("%w: stop the fleet first, or name its NATS server with --nats-url", err)

@@ -46,7 +46,7 @@ type fleet struct {
 	// How what the fleet stands on is, beside its tasks.
 	stored, connected, sealing func(ok bool, why string)
 
-	nats  *natsd.Server // nil when another server is used
+	natsd *natsd.Server // nil when another server is used
 	bus   *bus.Bus
 	state *bus.State
 	api   *api.Service
@@ -100,23 +100,23 @@ func (f *fleet) watched(name string, do func(context.Context, func()) error) fun
 }
 
 func (f *fleet) runNATS(ctx context.Context, ready func()) (err error) {
-	f.nats, err = natsd.Start(ctx, natsd.Config{StoreDir: filepath.Join(f.dataDir, "nats"), Logger: f.ops.Logger})
+	f.natsd, err = natsd.Start(ctx, natsd.Config{StoreDir: filepath.Join(f.dataDir, "nats"), Logger: f.ops.Logger})
 	if err != nil {
 		return err
 	}
 	f.stored(true, "")
 	ready()
-	err = f.nats.Run(ctx, f.stored)
-	return errors.Join(err, f.nats.Stop())
+	err = f.natsd.Run(ctx, f.stored)
+	return errors.Join(err, f.natsd.Stop())
 }
 
 func (f *fleet) runBus(ctx context.Context, ready func()) (err error) {
-	cfg := bus.Config{URL: f.natsURL, Name: "rekindle " + f.target, Replicas: f.file.NATS.Replicas, Local: f.local, Logger: f.ops.Logger}
-	cfg.Audit = bus.AuditKept{Keep: time.Duration(f.file.Audit.Keep), Bytes: f.file.Audit.Bytes}
+	cfg := f.nats.config(f.role())
+	cfg.Name, cfg.Replicas, cfg.Audit, cfg.Local, cfg.Logger = "rekindle "+f.target, f.file.NATS.Replicas, f.auditKept(), f.local, f.ops.Logger
 	cfg.OnConnected = func(ok bool) { f.connected(ok, "not connected to NATS") }
-	if f.nats != nil {
-		cfg.URL = f.nats.URL()
-		cfg.User, cfg.Password = f.nats.Credentials()
+	if f.natsd != nil {
+		cfg.URL = f.natsd.URL()
+		cfg.User, cfg.Password = f.natsd.Credentials()
 	}
 	if f.bus, err = bus.Connect(ctx, cfg); err != nil {
 		return err
@@ -125,10 +125,25 @@ func (f *fleet) runBus(ctx context.Context, ready func()) (err error) {
 	if f.state, err = f.bus.State(ctx); err != nil {
 		return err
 	}
-	f.ops.Registry.MustRegister(f.bus.Clock())
+	f.ops.Registry.MustRegister(f.bus.Clock(), f.bus.Refused())
 	ready()
 	f.bus.KeepTime(ctx)
 	return nil
+}
+
+// role is what this process is to the NATS server: that of its target. Who runs all of
+// them needs credentials that are good for everything.
+func (f *fleet) role() bus.Role {
+	switch f.target {
+	case targetAPI:
+		return bus.RoleAPI
+	case targetScheduler:
+		return bus.RoleScheduler
+	case targetExchanger:
+		return bus.RoleExchanger
+	default:
+		return ""
+	}
 }
 
 func (f *fleet) runExchanger(ctx context.Context, ready func()) error {

@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 	})
 	root.AddCommand(newServe(), newSandbox(), newDemo(), newExitCodes())
 	root.AddCommand(newSecret(), newProperty(), newEnvironment(), newCompany(), newParked(), newToken(), newAudit(), newCallback(), newEvents())
-	root.AddCommand(newImport(), newExport(), newKeygen(), newSeal())
+	root.AddCommand(newImport(), newExport(), newKeygen(), newSeal(), newNATS())
 	return root
 }
 

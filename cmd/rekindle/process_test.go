@@ -42,6 +42,7 @@ type theFleet struct{}
 type testFleet struct {
 	topology  string
 	dir       string
+	shipped   string // the configuration of a NATS server that is shipped
 	flags     []string
 	processes map[string]*process
 	base      string

@@ -40,7 +40,7 @@ func resolveFile(t *testing.T, target, text string, files map[string]string) (s 
 	if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s = &settings{target: target, natsURL: "nats://localhost", listen: ":0", opsListen: ":0", logLevel: "info", dataDir: "data", configFile: path}
+	s = &settings{target: target, nats: natsFlags{url: "nats://localhost"}, listen: ":0", opsListen: ":0", logLevel: "info", dataDir: "data", configFile: path}
 	err := s.resolve()
 	if err == nil {
 		return s, nil

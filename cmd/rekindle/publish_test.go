@@ -23,7 +23,13 @@ func cmdPublish(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	nc, err := nats.Connect(server.wait(ts, "nats"))
+	var opts []nats.Option
+	if f.topology == "split" {
+		proof, err := nats.NkeyOptionFromSeed(filepath.Join(f.guard(), "admin", "admin.nk"))
+		ts.Check(err)
+		opts = append(opts, proof)
+	}
+	nc, err := nats.Connect(server.wait(ts, "nats"), opts...)
 	ts.Check(err)
 	defer nc.Close()
 	js, err := jetstream.New(nc)

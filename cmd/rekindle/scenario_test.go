@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -43,10 +44,14 @@ func natsServer() {
 
 // TestScenarios runs every scenario on each topology: all of the fleet in one
 // process on its embedded server, and a process for each service over a NATS
-// server of its own. One runs on the mixture, too: one process for all of the
+// server of its own, which admits each for what it does. One runs on the mixture, too: one process for all of the
 // fleet, over a NATS server outside of it. The commands of the scripts are in script_test.go.
 func TestScenarios(t *testing.T) {
 	everything, err := filepath.Glob("testdata/scenario/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shipped, err := filepath.Abs("../../deploy/nats/nats.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +65,13 @@ func TestScenarios(t *testing.T) {
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
 				Setup: func(env *testscript.Env) error {
-					env.Values[theFleet{}] = &testFleet{topology: topology, dir: env.WorkDir, processes: map[string]*process{}}
+					f := &testFleet{topology: topology, dir: env.WorkDir, shipped: shipped, processes: map[string]*process{}}
+					env.Values[theFleet{}] = f
+					env.Defer(func() {
+						if lines := f.refused(); lines != nil {
+							env.T().Fatal("a process lacks a permission:\n" + strings.Join(lines, ""))
+						}
+					})
 					return nil
 				},
 				Condition: func(name string) (bool, error) {

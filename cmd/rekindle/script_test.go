@@ -34,8 +34,7 @@ func cmdFleet(ts *testscript.TestScript, neg bool, args []string) {
 		f.serve(ts, "fleet")
 		return
 	}
-	f.processes["nats"] = f.launch(ts, "nats", "nats-server", "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", filepath.Join(f.dir, "nats"))
-	ts.Setenv("NATS", f.processes["nats"].wait(ts, "nats"))
+	f.startNATS(ts)
 	if f.topology == "outside" {
 		f.serve(ts, "fleet")
 		return
@@ -43,6 +42,50 @@ func cmdFleet(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range []string{"exchanger-1", "exchanger-2", "scheduler-1", "scheduler-2", "api"} {
 		f.serve(ts, name)
 	}
+}
+
+// startNATS starts the NATS server. In the split topology it is configured as it is shipped:
+// each process may do what its role may, and nothing else.
+func (f *testFleet) startNATS(ts *testscript.TestScript) {
+	store := filepath.Join(f.dir, "nats")
+	args := []string{"nats-server", "-a", "127.0.0.1", "-p", "-1"}
+	if f.topology == "split" {
+		ts.Check(ts.Exec("rekindle", "nats", "init", f.guard()))
+		shipped, err := os.ReadFile(f.shipped)
+		ts.Check(err)
+		conf := filepath.Join(f.guard(), "nats.conf")
+		ts.Check(os.WriteFile(conf, bytes.Replace(shipped, []byte("store_dir: /data"), []byte("store_dir: "+strconv.Quote(store)), 1), 0o600))
+		args = append(args, "-c", conf, "-m", "-1")
+		ts.Setenv("SEEDS", filepath.Join(f.guard(), targetExchanger))
+	} else {
+		args = append(args, "-js", "-sd", store)
+	}
+	f.processes["nats"] = f.launch(ts, "nats", args...)
+	ts.Setenv("NATS", f.processes["nats"].wait(ts, "nats"))
+	if f.topology == "split" {
+		ts.Check(ts.Exec("rekindle", "nats", "setup", f.guard(), "--nats-url", f.processes["nats"].has("nats")))
+	}
+}
+
+// guard is the directory of what the NATS server admits its clients by.
+func (f *testFleet) guard() string { return filepath.Join(f.dir, "admitted") }
+
+// refused returns what a fleet that is split was refused for lack of permission: by the logs
+// of its processes, and of the server.
+func (f *testFleet) refused() []string {
+	var lines []string
+	for name := range f.processes {
+		log, err := os.ReadFile(filepath.Join(f.dir, "log", name+".log"))
+		if err != nil {
+			return []string{err.Error()}
+		}
+		for line := range bytes.Lines(log) {
+			if bytes.Contains(line, []byte("NATS refuses")) || bytes.Contains(line, []byte("Violation")) {
+				lines = append(lines, name+": "+string(line))
+			}
+		}
+	}
+	return lines
 }
 
 // serve starts one process of the fleet and waits until it is ready. Its name
@@ -55,7 +98,10 @@ func (f *testFleet) serve(ts *testscript.TestScript, name string) {
 	last := targetAPI
 	if f.topology == "split" {
 		last, _, _ = strings.Cut(name, "-")
-		args = append(args, "--target", last)
+		args = append(args, "--target", last, "--nats-creds", filepath.Join(f.guard(), last, last+".nk"))
+		if last == targetExchanger {
+			args = append(args, "--nats-vault-creds", filepath.Join(f.guard(), last, "vault.nk"))
+		}
 	}
 	if f.topology != "all" {
 		args = append(args, "--nats-url", f.processes["nats"].has("nats"))

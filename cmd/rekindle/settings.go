@@ -35,7 +35,7 @@ type settings struct {
 	listen      string
 	opsListen   string
 	dataDir     string
-	natsURL     string
+	nats        natsFlags
 	publicURL   string
 	configFile  string
 	keyring     string
@@ -135,7 +135,8 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.listen, "listen", "127.0.0.1:8080", "address of the HTTP API")
 	f.StringVar(&s.opsListen, "ops-listen", "127.0.0.1:9090", "address for health, readiness, metrics and profiles")
 	f.StringVar(&s.dataDir, "data-dir", defaultDataDir, "directory for the embedded NATS server, the keyring and the bootstrap token")
-	f.StringVar(&s.natsURL, "nats-url", "", "NATS server to use instead of the embedded one, e.g. nats://user:password@host:4222")
+	f.StringVar(&s.nats.url, "nats-url", "", "NATS server to use instead of the embedded one, e.g. nats://user:password@host:4222")
+	s.nats.bindIdentity(f)
 	f.StringVar(&s.publicURL, "public-url", "", "base URL of the links in answers (default: http:// and the address of --listen)")
 	f.StringVar(&s.configFile, "config", "", "configuration file (YAML)")
 	f.StringVar(&s.keyring, "keyring", "", "file with the private keys of the exchangers (default: keyring.json in the data directory)")
@@ -155,9 +156,8 @@ func (s *settings) resolve() error {
 		errs.At, unread = config.Load(s.configFile, &s.file)
 	}
 	errs.Check(slices.Contains(targets, s.target), "--target", "there is no such target", "use "+strings.Join(targets, ", "))
-	errs.Check(s.natsURL != "" || s.target == targetAll, "--nats-url", "a single target needs a NATS server to share with the others", "name one, or run --target all")
-	errs.Check(s.natsURL == "" || bus.CheckURL(s.natsURL) == nil, "--nats-url", "not the URL of a NATS server",
-		"use one like nats://host:4222, with special letters of a password percent-encoded")
+	errs.Check(s.nats.url != "" || s.target == targetAll, "--nats-url", "a single target needs a NATS server to share with the others", "name one, or run --target all")
+	s.nats.check(&errs)
 	errs.Check(s.dataDir != "", "--data-dir", "empty", "name a directory")
 	errs.Check(s.bootstrap == "" || isToken(s.bootstrap), envBootstrap, "not a bearer token", "use "+tokenForm)
 	s.checkListeners(&errs)
@@ -169,8 +169,7 @@ func (s *settings) resolve() error {
 	s.checkAccess(&errs)
 	s.checkBudgets(&errs)
 	s.checkProviders(&errs)
-	errs.Check(slices.Contains([]int{0, 1, 3, 5}, s.file.NATS.Replicas), "nats.replicas", "no such number of replicas", "use 1, 3 or 5")
-	s.checkAudit(&errs)
+	s.checkStreams(&errs)
 	errs.Check(s.file.Exchanger.Workers >= 0 && s.file.Exchanger.Workers <= maxWorkers, "exchanger.workers", "out of bounds",
 		fmt.Sprintf("use 1 to %d, or leave it out for %d", maxWorkers, exchanger.DefaultWorkers))
 	errs.Check(time.Duration(s.file.Exchanger.Timeout) <= time.Minute, "exchanger.timeout", "too long", "use at most 1m, or leave it out for 10s")
@@ -192,7 +191,8 @@ func (s *settings) resolve() error {
 // minAuditBytes is room for some hundred thousand entries.
 const minAuditBytes = 64 << 20
 
-func (s *settings) checkAudit(errs *config.Errors) {
+func (s *settings) checkStreams(errs *config.Errors) {
+	errs.Check(slices.Contains([]int{0, 1, 3, 5}, s.file.NATS.Replicas), "nats.replicas", "no such number of replicas", "use 1, 3 or 5")
 	keep, bytes := time.Duration(s.file.Audit.Keep), s.file.Audit.Bytes
 	errs.Check(keep == 0 || keep >= 24*time.Hour, "audit.keep", "too short", "use at least 1d, or leave it out for 400d")
 	errs.Check(bytes == 0 || bytes >= minAuditBytes, "audit.bytes", "too little",
@@ -203,7 +203,7 @@ const maxWorkers = 4096
 
 func (s *settings) runs(target string) bool { return s.target == targetAll || s.target == target }
 
-func (s *settings) embedded() bool { return s.natsURL == "" }
+func (s *settings) embedded() bool { return s.nats.url == "" }
 
 func (s *settings) checkListeners(errs *config.Errors) {
 	checkAddress(errs, "--listen", s.listen)

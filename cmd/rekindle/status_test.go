@@ -44,7 +44,7 @@ func serveAll(t *testing.T) *served {
 	at.User = url.UserPassword(server.Credentials())
 	base := make(chan string, 1)
 	s := &settings{
-		target: targetAll, natsURL: at.String(), listen: "127.0.0.1:0", opsListen: "127.0.0.1:0", dataDir: t.TempDir(),
+		target: targetAll, nats: natsFlags{url: at.String()}, listen: "127.0.0.1:0", opsListen: "127.0.0.1:0", dataDir: t.TempDir(),
 		logLevel: "error", bootstrap: scenarioToken, serving: func(url string) { base <- url },
 	}
 	serving, stop := context.WithCancel(t.Context())

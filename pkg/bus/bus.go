@@ -3,7 +3,6 @@ package bus
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +19,17 @@ type Config struct {
 	URL string
 	// User and Password are used when the URL holds none.
 	User, Password string
+	// Role is what the client does in the fleet, where the server admits each client for
+	// what it does. Zero is for who may do everything, and declares the streams.
+	Role Role
+	// Credentials is a file that proves who the client is: the seed of an nkey, or a JWT
+	// and the seed of its key. Empty means that nothing does, or that the URL does.
+	Credentials string
+	// Vault is the same for the account that the vault is in, where that is another.
+	Vault string
+	// CA is a file with the certificates that vouch for the server, if not those that the
+	// machine trusts.
+	CA string
 	// Name is how this client shows in the server's lists.
 	Name string
 	// Replicas of every stream: 1, or 3 or 5 on a cluster.
@@ -47,6 +57,8 @@ type AuditKept struct {
 type Bus struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
+	role     Role
+	vault    *Bus // to the account of the vault: itself, or one that has no more than a connection
 	log      *slog.Logger
 	replicas int
 	audit    AuditKept
@@ -56,6 +68,8 @@ type Bus struct {
 	clock    clock
 	said     atomic.Int64  // how bad the clock of this machine was said to be, as a level
 	restored chan struct{} // filled when the connection stands again
+	links    *links
+	refusals *refusals
 }
 
 const (
@@ -85,79 +99,23 @@ func start(ctx context.Context, cfg Config, lane limits) (*Bus, error) {
 		cfg.Local = time.Now
 	}
 	b := &Bus{
-		log: cfg.Logger, replicas: max(1, cfg.Replicas), audit: cfg.Audit, lane: lane, batches: make(chan struct{}, maxBatches),
-		clock: clock{local: cfg.Local}, restored: make(chan struct{}, 1),
+		log: cfg.Logger, role: cfg.Role, replicas: max(1, cfg.Replicas), audit: cfg.Audit, lane: lane, batches: make(chan struct{}, maxBatches),
+		clock: clock{local: cfg.Local}, restored: make(chan struct{}, 1), links: &links{needed: 1}, refusals: newRefusals(),
 	}
-	if err := b.dial(ctx, cfg, addr); err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", addr, err)
-	}
-	if err := b.prepare(ctx); err != nil {
-		b.nc.Close()
-		return nil, fmt.Errorf("NATS at %s: %w", addr, err)
-	}
-	return b, nil
-}
-
-// dial connects; addr is the URL as it may be shown.
-func (b *Bus) dial(ctx context.Context, cfg Config, addr string) error {
-	for {
-		nc, err := nats.Connect(cfg.URL, b.options(cfg)...)
-		if err == nil {
-			b.nc = nc
-			b.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(requestTimeout))
-			return err
-		}
-		if final(err) {
-			return err
-		}
-		b.log.InfoContext(ctx, "waiting for NATS", "addr", addr, "error", err)
-		if pause(ctx, connectPause) != nil {
-			return err
-		}
-	}
-}
-
-// final tells errors that waiting does not cure.
-func final(err error) bool {
-	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
-	return certificate || errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) ||
-		errors.Is(err, nats.ErrSecureConnRequired) || errors.Is(err, nats.ErrSecureConnWanted)
-}
-
-func (b *Bus) options(cfg Config) []nats.Option {
-	tell := func(connected bool) {
+	b.links.tell = func(connected bool) {
 		b.steady.connected(connected)
 		if cfg.OnConnected != nil {
 			cfg.OnConnected(connected)
 		}
 	}
-	opts := []nats.Option{
-		nats.Name(cfg.Name), nats.MaxReconnects(-1), nats.ReconnectWait(retryPause),
-		nats.PingInterval(pingInterval),
-		nats.ReconnectBufSize(-1), // what cannot be sent must fail, not be kept and forgotten
-		nats.ConnectHandler(func(*nats.Conn) { tell(true) }),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			tell(false)
-			if err != nil {
-				b.log.Warn("connection to NATS lost", "error", err)
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) {
-			tell(true)
-			select {
-			case b.restored <- struct{}{}:
-			default: // somebody is told already
-			}
-			b.log.Info("connection to NATS restored")
-		}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			b.log.Warn("NATS reports a problem", "error", err)
-		}),
+	if err := b.connect(ctx, cfg, addr); err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s: %w", addr, err)
 	}
-	if cfg.User != "" {
-		opts = append(opts, nats.UserInfo(cfg.User, cfg.Password))
+	if err := b.prepare(ctx); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("NATS at %s: %w", addr, err)
 	}
-	return opts
+	return b, nil
 }
 
 // prepare checks the server, declares the streams and asks for the time. It waits for
@@ -166,10 +124,15 @@ func (b *Bus) prepare(ctx context.Context) error {
 	if v := b.nc.ConnectedServerVersion(); older(v, MinServer) {
 		return fmt.Errorf("the server has version %s, but at least %s is needed: upgrade it", v, MinServer)
 	}
+	asking, stop := b.refusals.end(ctx)
+	defer stop()
 	for {
-		err := translate(b.declare(ctx))
+		err := translate(b.stand(asking))
 		for i := 0; err == nil && i < measurements; i++ {
-			err = b.measure(ctx)
+			err = b.measure(asking)
+		}
+		if what := b.refusals.first(); err != nil && what != "" {
+			return fmt.Errorf("the server refuses this client what %s: %s", b.role.needs(), what)
 		}
 		if !errors.Is(err, ErrUnavailable) {
 			return err
@@ -181,15 +144,25 @@ func (b *Bus) prepare(ctx context.Context) error {
 	}
 }
 
+// stand makes sure that the streams are there.
+func (b *Bus) stand(ctx context.Context) error {
+	if b.role.declares() {
+		return b.declare(ctx)
+	}
+	return b.check(ctx)
+}
+
 // Connected reports whether the connection stands at this moment.
-func (b *Bus) Connected() bool { return b.nc.IsConnected() }
+func (b *Bus) Connected() bool { return b.nc.IsConnected() && b.vault.nc.IsConnected() }
 
 // closed returns why the connection is closed, or nil when it is not.
 func (b *Bus) closed() error {
-	if !b.nc.IsClosed() {
-		return nil
+	for _, nc := range []*nats.Conn{b.nc, b.vault.nc} {
+		if nc.IsClosed() {
+			return fmt.Errorf("the connection to NATS is closed: %w", cmp.Or(nc.LastError(), nats.ErrConnectionClosed))
+		}
 	}
-	return fmt.Errorf("the connection to NATS is closed: %w", cmp.Or(b.nc.LastError(), nats.ErrConnectionClosed))
+	return nil
 }
 
 // Close sends what is buffered and closes the connection.
@@ -198,6 +171,7 @@ func (b *Bus) Close() {
 		_ = b.nc.FlushTimeout(time.Second) //nolint:errcheck // nothing is lost that was acknowledged
 	}
 	b.nc.Close()
+	b.vault.nc.Close()
 }
 
 func pause(ctx context.Context, d time.Duration) error {

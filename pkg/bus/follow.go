@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -39,7 +40,11 @@ func (s *State) Follow(ctx context.Context, patterns []string, apply func(state.
 	if err := state.CheckPatterns(patterns); err != nil {
 		return err
 	}
-	f := &follower{stream: s.of(patterns[0]), apply: apply, caughtUp: caughtUp}
+	kept, err := s.of(patterns[0])
+	if err != nil {
+		return err
+	}
+	f := &follower{stream: kept, apply: apply, caughtUp: caughtUp}
 	for _, p := range patterns {
 		f.subjects = append(f.subjects, f.prefix+p)
 	}
@@ -147,11 +152,18 @@ func (f *follower) open(ctx context.Context) (pending uint64, p *puller, err err
 	case !f.heard.IsZero() && time.Since(f.heard) > maxAway:
 		return 0, nil, errAway
 	}
-	c, err := f.b.js.CreateConsumer(ctx, f.name, jetstream.ConsumerConfig{
-		FilterSubjects: f.subjects, AckPolicy: jetstream.AckNonePolicy, HeadersOnly: f.stamps,
+	cfg := jetstream.ConsumerConfig{
+		// Whoever knows a name may take what is delivered: nobody guesses this one.
+		Name: rand.Text(), FilterSubjects: f.subjects, AckPolicy: jetstream.AckNonePolicy, HeadersOnly: f.stamps,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.last + 1,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: followIdle,
-	})
+	}
+	if len(f.subjects) == 1 {
+		// What is asked for stands in the subject of the request then, for permissions
+		// to see.
+		cfg.FilterSubject, cfg.FilterSubjects = f.subjects[0], nil
+	}
+	c, err := f.b.js.CreateConsumer(ctx, f.name, cfg)
 	if err != nil {
 		return 0, nil, err
 	}

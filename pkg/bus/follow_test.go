@@ -222,7 +222,7 @@ func TestBatchRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := st.b.tryBatch(patient(t), []*nats.Msg{
-		st.message(put("a.1", "v")), st.message(put("a.2", "v")),
+		st.streams[state.Main].write(put("a.1", "v")), st.streams[state.Main].write(put("a.2", "v")),
 	}); !hasCode(err, codeIncompleteBatch) {
 		t.Fatalf("got error %v, want that of an incomplete batch", err)
 	}

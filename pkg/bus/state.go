@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -22,12 +23,12 @@ type State struct {
 
 var _ state.Store = (*State)(nil)
 
-// State returns the fleet's state.
+// State returns the fleet's state, as far as the client's role has to do with it.
 func (b *Bus) State(ctx context.Context) (*State, error) {
 	s := &State{b, map[state.Bucket]stream{}}
-	for _, bucket := range state.Buckets() {
+	for _, bucket := range b.role.buckets() {
 		var err error
-		if s.streams[bucket], err = b.open(ctx, streamOf(bucket), prefixOf(bucket)); err != nil {
+		if s.streams[bucket], err = b.keeper(streamOf(bucket)).open(ctx, streamOf(bucket), prefixOf(bucket)); err != nil {
 			return nil, err
 		}
 	}
@@ -35,15 +36,26 @@ func (b *Bus) State(ctx context.Context) (*State, error) {
 }
 
 // of returns where what is under the key, or the pattern, is.
-func (s *State) of(key string) stream { return s.streams[state.BucketOf(key)] }
+func (s *State) of(key string) (stream, error) {
+	bucket := state.BucketOf(key)
+	found, ok := s.streams[bucket]
+	if !ok {
+		return stream{}, fmt.Errorf("the bucket %s is not for the role %s", bucket, s.b.role)
+	}
+	return found, nil
+}
 
 // Get implements state.Store.
 func (s *State) Get(ctx context.Context, key string) ([]byte, state.Revision, error) {
 	if err := state.CheckKey(key); err != nil {
 		return nil, 0, err
 	}
+	kept, err := s.of(key)
+	if err != nil {
+		return nil, 0, err
+	}
 	began := time.Now()
-	m, sequence, err := s.of(key).last(ctx, key)
+	m, sequence, err := kept.last(ctx, key)
 	s.b.steady.asked(began, err)
 	if err != nil {
 		return nil, 0, err
@@ -60,16 +72,20 @@ func (s *State) Commit(ctx context.Context, writes ...state.Write) (state.Revisi
 	if err := state.CheckWrites(writes); err != nil {
 		return 0, err
 	}
+	kept, err := s.of(writes[0].Key) // and so are the others
+	if err != nil {
+		return 0, err
+	}
 	msgs := make([]*nats.Msg, len(writes))
 	for i, w := range writes {
-		msgs[i] = s.message(w)
+		msgs[i] = kept.write(w)
 	}
 	for {
-		rev, err := s.publish(ctx, msgs)
+		rev, err := s.publish(ctx, kept, msgs)
 		if !errors.Is(err, state.ErrConflict) {
 			return rev, err
 		}
-		if changed, err := s.expectMarkers(ctx, writes, msgs); err != nil {
+		if changed, err := kept.expectMarkers(ctx, writes, msgs); err != nil {
 			return 0, err
 		} else if !changed {
 			return 0, state.ErrConflict
@@ -77,13 +93,13 @@ func (s *State) Commit(ctx context.Context, writes ...state.Write) (state.Revisi
 	}
 }
 
-func (s *State) publish(ctx context.Context, msgs []*nats.Msg) (rev state.Revision, err error) {
+func (s *State) publish(ctx context.Context, kept stream, msgs []*nats.Msg) (rev state.Revision, err error) {
 	began := time.Now()
 	defer func() { s.b.steady.asked(began, err) }()
 	if len(msgs) == 1 {
-		return s.streams[state.Main].put(ctx, msgs[0]) // its subject says where it goes
+		return kept.put(ctx, msgs[0])
 	}
-	return s.b.commitBatch(ctx, msgs)
+	return kept.b.commitBatch(ctx, msgs)
 }
 
 // markerTTL is how long the marker of a removed record stays, so that whoever
@@ -94,8 +110,8 @@ const markerTTL = time.Hour
 // least the server has.
 const passingTTL = time.Second
 
-func (s *State) message(w state.Write) *nats.Msg {
-	m := s.of(w.Key).message(w.Key, w.Value, uint64(w.Expect))
+func (s stream) write(w state.Write) *nats.Msg {
+	m := s.message(w.Key, w.Value, uint64(w.Expect))
 	if w.Life > 0 {
 		m.Header.Set(jetstream.MsgTTLHeader, w.Life.String())
 	}
@@ -114,13 +130,13 @@ func (s *State) message(w state.Write) *nats.Msg {
 // earlier record left under their key, because to the server that is what is
 // there. It reports whether anything changed, so that another attempt is worth
 // making.
-func (s *State) expectMarkers(ctx context.Context, writes []state.Write, msgs []*nats.Msg) (changed bool, err error) {
+func (s stream) expectMarkers(ctx context.Context, writes []state.Write, msgs []*nats.Msg) (changed bool, err error) {
 	for i, w := range writes {
 		if w.Expect != 0 {
 			continue
 		}
 		expect := "0"
-		last, sequence, err := s.of(w.Key).last(ctx, w.Key)
+		last, sequence, err := s.last(ctx, w.Key)
 		switch {
 		case errors.Is(err, state.ErrNotFound):
 		case err != nil:

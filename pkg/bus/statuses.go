@@ -23,7 +23,7 @@ type Statuses struct{ stream }
 
 // Statuses returns the fleet's statuses.
 func (b *Bus) Statuses() *Statuses {
-	return &Statuses{b.named(streamOf(bucketStatus), prefixOf(bucketStatus))}
+	return &Statuses{b.named(streamStatus, prefixStatus)}
 }
 
 func (b *Bus) statusStream() jetstream.StreamConfig {
@@ -36,11 +36,13 @@ func (b *Bus) statusStream() jetstream.StreamConfig {
 // Follow calls apply for every status, then caughtUp once, then apply for every change,
 // until ctx ends; it then returns ctx's error. The value of a change is the stamp of the
 // status and its revision the bucket's. Removals are told that were before, too, as long
-// as there are traces of them. It makes the bucket if it is gone. Another error means that
+// as there are traces of them. It makes the bucket if it is gone, and this process may. Another error means that
 // what was told may not be so any more: whoever follows has to begin anew.
 func (s *Statuses) Follow(ctx context.Context, apply func(state.Change), caughtUp func()) error {
-	if err := s.b.declareOne(ctx, s.b.statusStream()); err != nil {
-		return translate(err)
+	if s.b.role.declares() {
+		if err := s.b.declareOne(ctx, s.b.statusStream()); err != nil {
+			return translate(err)
+		}
 	}
 	in, err := s.b.open(ctx, s.name, s.prefix)
 	if err != nil {

@@ -16,16 +16,16 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/ledger"
 )
 
-// tailing is one running Tail, which ends with the test.
-type tailing struct {
+// followed is one running Tail, which ends with the test.
+type followed struct {
 	parts chan ledger.Part
 	err   chan error
 	stop  context.CancelFunc
 }
 
-func tailFrom(t testing.TB, b *Bus, which ledger.Selection, from ledger.Start) *tailing {
+func tailFrom(t testing.TB, b *Bus, which ledger.Selection, from ledger.Start) *followed {
 	t.Helper()
-	f := &tailing{parts: make(chan ledger.Part, 10_000), err: make(chan error, 1)}
+	f := &followed{parts: make(chan ledger.Part, 10_000), err: make(chan error, 1)}
 	var ctx context.Context
 	ctx, f.stop = context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -45,7 +45,7 @@ func tailFrom(t testing.TB, b *Bus, which ledger.Selection, from ledger.Start) *
 
 // read returns the ids of the events that come until there are n, what is missing before
 // them, and the position behind them.
-func (f *tailing) read(t testing.TB, n int) (ids []string, gaps []ledger.Gap, position uint64) {
+func (f *followed) read(t testing.TB, n int) (ids []string, gaps []ledger.Gap, position uint64) {
 	t.Helper()
 	for len(ids) < n {
 		p := next(t, f.parts)
@@ -59,7 +59,7 @@ func (f *tailing) read(t testing.TB, n int) (ids []string, gaps []ledger.Gap, po
 }
 
 // upToNow returns what comes until all there was has been handed over.
-func (f *tailing) upToNow(t testing.TB) (ids []string, gaps []ledger.Gap, position uint64) {
+func (f *followed) upToNow(t testing.TB) (ids []string, gaps []ledger.Gap, position uint64) {
 	t.Helper()
 	for {
 		p := next(t, f.parts)
@@ -85,7 +85,7 @@ func idsOf(entries []events.Entry) (ids []string) {
 }
 
 // started is the position of one who follows, once it does.
-func (f *tailing) started(t testing.TB) uint64 {
+func (f *followed) started(t testing.TB) uint64 {
 	t.Helper()
 	return next(t, f.parts).Position
 }

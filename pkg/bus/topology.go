@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,6 +22,7 @@ import (
 // Names of the streams and of the durable consumer.
 const (
 	streamLeases = "KV_leases"
+	streamStatus = "KV_" + events.StatusBucket
 	streamEvents = "EVENTS"
 	streamJobs   = "JOBS"
 	streamParked = "PARKED"
@@ -29,6 +33,7 @@ const (
 	consumerAudit     = "audit"
 
 	prefixLeases = "$KV.leases."
+	prefixStatus = "$KV." + events.StatusBucket + "."
 )
 
 // Limits of the streams, all in one place. What is only told must never take the
@@ -138,8 +143,8 @@ const (
 	topologyKey     = "rekindle-topology"
 )
 
-// declare creates what is missing and brings what is there up to date. Several
-// processes may do so at once.
+// declare creates what is missing and brings what is there up to date. What is as it
+// should be it does not touch. Several processes may do so at once.
 func (b *Bus) declare(ctx context.Context) error {
 	for _, cfg := range b.streams() {
 		if err := b.declareOne(ctx, cfg); err != nil {
@@ -159,28 +164,32 @@ func (b *Bus) declare(ctx context.Context) error {
 func (b *Bus) declareOne(ctx context.Context, cfg jetstream.StreamConfig) error {
 	cfg.Replicas = b.replicas
 	cfg.Metadata = map[string]string{topologyKey: strconv.Itoa(topologyVersion)}
-	if err := b.declareStream(ctx, cfg); err != nil {
+	if err := b.declareStream(ctx, b.keeper(cfg.Name).js, cfg); err != nil {
 		return fmt.Errorf("stream %s: %w", cfg.Name, err)
 	}
 	return nil
 }
 
-func (b *Bus) declareStream(ctx context.Context, want jetstream.StreamConfig) error {
-	s, err := b.js.Stream(ctx, want.Name)
+// keeper is the connection to the account that a stream is in.
+func (b *Bus) keeper(stream string) *Bus {
+	if stream == streamOf(state.Vault) {
+		return b.vault
+	}
+	return b
+}
+
+func (b *Bus) declareStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
+	s, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = b.js.CreateStream(ctx, want)
+		_, err = js.CreateStream(ctx, want)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return err
 		}
 		// Another process was first, and wanted something else.
-		s, err = b.js.Stream(ctx, want.Name)
+		s, err = js.Stream(ctx, want.Name)
 	}
-	switch {
-	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled),
-		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return errNoJetStream
-	case err != nil:
-		return err
+	if err != nil {
+		return missing(err)
 	}
 	have := s.CachedInfo().Config
 	if newer(have.Metadata) {
@@ -189,9 +198,66 @@ func (b *Bus) declareStream(ctx context.Context, want jetstream.StreamConfig) er
 	// Where and how large a stream is, is the operator's to change.
 	want.Replicas, want.Placement = have.Replicas, have.Placement
 	b.keepSize(&want, have)
-	_, err = b.js.UpdateStream(ctx, want)
+	if declared(want, have) {
+		return nil
+	}
+	_, err = js.UpdateStream(ctx, want)
 	return err
 }
+
+// missing says why there is no stream to be had.
+func missing(err error) error {
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
+		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		return errNoJetStream
+	}
+	return err
+}
+
+// declared reports whether a stream is as it is wanted, with what the server makes of what
+// is left open. Where it makes something else of it one day, streams are declared anew at
+// each start, which does no harm.
+func declared(want, have jetstream.StreamConfig) bool {
+	for _, limit := range []*int64{&want.MaxMsgs, &want.MaxMsgsPerSubject, &want.MaxBytes} {
+		*limit = cmp.Or(*limit, -1)
+	}
+	want.MaxConsumers = cmp.Or(want.MaxConsumers, -1)
+	want.MaxMsgSize = cmp.Or(want.MaxMsgSize, -1)
+	want.Duplicates = cmp.Or(want.Duplicates, eventsDuplicates)
+	want.Metadata, have.Metadata = ours(want.Metadata), ours(have.Metadata)
+	return reflect.DeepEqual(want, have)
+}
+
+// ours are the metadata without those of the server.
+func ours(metadata map[string]string) map[string]string {
+	metadata = maps.Clone(metadata)
+	maps.DeleteFunc(metadata, func(key, _ string) bool { return strings.HasPrefix(key, "_nats.") })
+	return metadata
+}
+
+// check makes sure that what the role needs is there, as this version or a later one
+// declares it.
+func (b *Bus) check(ctx context.Context) error {
+	var names []string
+	for _, bucket := range b.role.buckets() {
+		names = append(names, streamOf(bucket))
+	}
+	for _, name := range append(names, b.role.streams()...) {
+		s, err := b.keeper(name).js.Stream(ctx, name)
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			return fmt.Errorf("there is no stream %s: %w", name, errSetup)
+		case err != nil:
+			return fmt.Errorf("stream %s: %w", name, missing(err))
+		case declaredBy(s.CachedInfo().Config.Metadata) < topologyVersion:
+			return fmt.Errorf("the stream %s is as an earlier version declared it: %w", name, errSetup)
+		}
+	}
+	return nil
+}
+
+// errSetup says what helps whoever may not declare a stream.
+var errSetup = errors.New("run rekindle nats setup with the credentials of the role admin, and start this process again")
 
 // keepSize lets a stream keep what it keeps, but for the audit trail as far as this process is
 // told how much: not all are.
@@ -232,22 +298,73 @@ func (b *Bus) declareConsumer(ctx context.Context) error {
 // declareDurable makes a consumer, or brings it up to date unless a later version of the
 // program has declared it.
 func (b *Bus) declareDurable(ctx context.Context, stream string, want jetstream.ConsumerConfig) error {
+	want.Metadata = map[string]string{topologyKey: strconv.Itoa(topologyVersion)}
 	c, err := b.js.Consumer(ctx, stream, want.Durable)
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
 	case err != nil:
 		return err
-	case newer(c.CachedInfo().Config.Metadata):
+	case newer(c.CachedInfo().Config.Metadata), asWanted(want, c.CachedInfo().Config):
 		return nil
 	}
-	want.Metadata = map[string]string{topologyKey: strconv.Itoa(topologyVersion)}
 	_, err = b.js.CreateOrUpdateConsumer(ctx, stream, want)
 	return err
 }
 
-// newer reports whether a later version of the program declared what carries
-// the metadata.
-func newer(metadata map[string]string) bool {
+// asWanted is declared of a consumer.
+func asWanted(want, have jetstream.ConsumerConfig) bool {
+	want.Name, want.MaxWaiting = want.Durable, have.MaxWaiting
+	want.Metadata, have.Metadata = ours(want.Metadata), ours(have.Metadata)
+	return reflect.DeepEqual(want, have)
+}
+
+// newer reports whether a later version of the program declared what carries the metadata.
+func newer(metadata map[string]string) bool { return declaredBy(metadata) > topologyVersion }
+
+// declaredBy is the version of what carries the metadata, 0 when they name none.
+func declaredBy(metadata map[string]string) int {
 	v, err := strconv.Atoi(metadata[topologyKey])
-	return err == nil && v > topologyVersion
+	if err != nil {
+		return 0
+	}
+	return v
+}
+
+// SetUpReader declares the copies that the readers of an organisation read. The streams that
+// are copied have to be there. It needs the role reader-admin.
+func SetUpReader(ctx context.Context, cfg Config, org string) error {
+	b := &Bus{log: cfg.Logger, links: &links{needed: 1, tell: func(bool) {}}, refusals: newRefusals(), restored: make(chan struct{}, 1)}
+	addr, err := address(cfg.URL)
+	if err != nil {
+		return err
+	}
+	cfg.Role, cfg.Vault = RoleReaderAdmin, ""
+	if err := b.connect(ctx, cfg, addr); err != nil {
+		return fmt.Errorf("connect to NATS at %s: %w", addr, err)
+	}
+	defer b.Close()
+	for _, c := range copies(org) {
+		if err := b.declareStream(ctx, b.js, c.stream(org)); err != nil {
+			return fmt.Errorf("NATS at %s: stream %s of the readers of %s: %w", addr, c.name, org, translate(err))
+		}
+	}
+	return nil
+}
+
+// stream is the copy: it keeps what the other has kept, and what comes.
+func (c copied) stream(org string) jetstream.StreamConfig {
+	cfg := jetstream.StreamConfig{
+		Name: c.name, Description: "a copy of " + c.of + " for readers", AllowDirect: true, MirrorDirect: true,
+		Metadata: map[string]string{topologyKey: strconv.Itoa(topologyVersion)},
+		Mirror: &jetstream.StreamSource{
+			Name: c.of, FilterSubject: c.subjects,
+			External: &jetstream.ExternalStream{APIPrefix: copyAPI, DeliverPrefix: copyDeliver(org)},
+		},
+	}
+	if c.of == streamStatus {
+		cfg.MaxMsgsPerSubject, cfg.AllowRollup, cfg.DenyDelete, cfg.AllowMsgTTL = 1, true, true, true
+	} else {
+		cfg.MaxAge, cfg.MaxBytes = keepEvents, maxEvents
+	}
+	return cfg
 }

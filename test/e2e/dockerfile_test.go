@@ -91,7 +91,11 @@ func understands(t *testing.T, args []string) (help string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code != 0 || len(args) == 0 || !strings.Contains(help, "\n  rekindle "+args[0]+" [flags]") {
+	command := slices.Clone(args)
+	if end := slices.IndexFunc(args, func(arg string) bool { return strings.ContainsAny(arg[:1], "-/") }); end >= 0 {
+		command = args[:end]
+	}
+	if code != 0 || len(args) == 0 || !strings.Contains(help, "\n  rekindle "+strings.Join(command, " ")+" ") {
 		t.Errorf("rekindle %s: not understood: %s", strings.Join(args, " "), help)
 	}
 	return help

@@ -41,9 +41,14 @@ func startFleet(t *testing.T, replace map[string]string) *fleet {
 		compose: loadCompose(t), dir: t.TempDir(), replace: replace,
 		addresses: map[string]string{}, ops: map[string][]string{},
 	}
+	f.runOnce(t, "admit")
 	f.startNATS(t)
+	f.runOnce(t, "setup")
 	var serving []*process
 	for name, s := range f.ours() {
+		if s.Restart == types.RestartPolicyNo {
+			continue
+		}
 		for i := range replicas(s) {
 			p := f.startOurs(t, fmt.Sprintf("%s-%d", name, i+1), s)
 			if s.Command[0] == "sandbox" {
@@ -66,6 +71,18 @@ func replicas(s types.ServiceConfig) int {
 		return 1
 	}
 	return *s.Deploy.Replicas
+}
+
+// runOnce runs a service that others wait for, to its end.
+func (f *fleet) runOnce(t *testing.T, name string) {
+	t.Helper()
+	s := f.Services[name]
+	if s.Restart != types.RestartPolicyNo {
+		t.Fatalf("%s is started again when it has ended", name)
+	}
+	if out, err := f.command(t, name, s).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", name, err, out)
+	}
 }
 
 // startNATS starts a NATS server and waits as the others do: until its health
@@ -97,6 +114,11 @@ func (f *fleet) natsConfig(t *testing.T, s types.ServiceConfig) string {
 		m := directory.FindStringSubmatch(line)
 		return m[1] + strconv.Quote(f.path(s, "nats", m[2]))
 	})
+	included := regexp.MustCompile(`(?m)^include "(.*)"$`)
+	text = included.ReplaceAllStringFunc(text, func(line string) string {
+		path := f.path(s, "nats", "/etc/nats/"+included.FindStringSubmatch(line)[1])
+		return "include " + strconv.Quote(must(filepath.Rel(f.dir, path))(t)) // no other will do
+	})
 	path := filepath.Join(f.dir, "nats.conf")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -106,6 +128,13 @@ func (f *fleet) natsConfig(t *testing.T, s types.ServiceConfig) string {
 
 // startOurs starts the program of the image as a service.
 func (f *fleet) startOurs(t *testing.T, name string, s types.ServiceConfig) *process {
+	t.Helper()
+	p := startProcess(t, name, f.command(t, name, s))
+	f.processes = append(f.processes, p)
+	return p
+}
+
+func (f *fleet) command(t *testing.T, name string, s types.ServiceConfig) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(rekindle.program(), f.onThisMachine(s, name, slices.Concat(rekindle.entrypoint[1:], s.Command))...)
 	env := environment(s)
@@ -117,9 +146,7 @@ func (f *fleet) startOurs(t *testing.T, name string, s types.ServiceConfig) *pro
 	if err := os.Mkdir(cmd.Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	p := startProcess(t, name, cmd)
-	f.processes = append(f.processes, p)
-	return p
+	return cmd
 }
 
 func values(m map[string]string, keys []string) []string {
@@ -165,6 +192,9 @@ func (f *fleet) path(s types.ServiceConfig, process, path string) string {
 		for _, v := range s.Volumes {
 			if v.Target == target && v.Source != "" {
 				source = filepath.Join(f.dir, "volume-"+v.Source)
+				if v.Volume != nil {
+					source = filepath.Join(source, v.Volume.Subpath)
+				}
 			}
 		}
 	}
