@@ -29,8 +29,9 @@ const (
 	rememberRefused = time.Minute
 )
 
-// ErrRepeated is returned for what was done, or refused, already: ask what is remembered of it.
-var ErrRepeated = errors.New("the event was dealt with before")
+// ErrRepeated is returned when what is remembered of an event is not what was found: most likely
+// it was done, or refused, already. Ask again what is remembered of it.
+var ErrRepeated = errors.New("what is remembered of the event has changed")
 
 // Event is an event of an upstream system that a use case is carried out for, which is
 // done once. It is for one attempt.
@@ -89,8 +90,8 @@ func (s *Service) Recall(ctx context.Context, org string, e *Event) (*events.Acc
 	return found.Accepted, nil
 }
 
-// Refuse notes that an event is refused. It returns ErrRepeated if something is remembered
-// of it that the last Recall has not found, and ErrUnavailable.
+// Refuse notes that an event is refused. It returns ErrRepeated if what is remembered of it is
+// not what the last Recall has found, and ErrUnavailable.
 func (s *Service) Refuse(ctx context.Context, org string, e *Event) error {
 	w, err := e.remembered(org, memory{At: s.now()}, rememberRefused)
 	if err != nil {
@@ -157,12 +158,15 @@ func (s *Service) answered(ctx context.Context, d deed, p *parcel) ([]state.Writ
 	return []state.Write{w}, err
 }
 
-// repeated tells a commit that failed because another has done the same from one that
-// failed for its own sake.
+// repeated tells a commit that failed because what is remembered of the caller's event is not
+// what was found any more from one that failed for its own sake, which is tried again.
 func (s *Service) repeated(ctx context.Context, who Caller) bool {
 	if who.Event == nil {
 		return false
 	}
 	_, rev, err := s.deps.State.Get(ctx, state.IntakeKey(who.Org, who.Event.Source, who.Event.ID))
+	if errors.Is(err, state.ErrNotFound) {
+		rev, err = 0, nil // a refusal that was found may be gone by now
+	}
 	return err == nil && rev != who.Event.known
 }

@@ -310,3 +310,38 @@ func TestDamaged(t *testing.T) {
 		}
 	}
 }
+
+// forgetful lets the note of a refusal end its life right after it was found.
+type forgetful struct {
+	intake.UseCases
+	state state.Store
+}
+
+func (f *forgetful) Recall(ctx context.Context, org string, e *api.Event) (*events.Accepted, error) {
+	accepted, err := f.UseCases.Recall(ctx, org, e)
+	key := state.IntakeKey(org, e.Source, e.ID)
+	if _, rev, there := f.state.Get(ctx, key); there == nil && accepted == nil {
+		_, err = f.state.Commit(ctx, state.Write{Key: key, Expect: rev})
+	}
+	return accepted, err
+}
+
+// TestRefusalForgotten: what is noted of a refusal may go between the moment when it is looked
+// for and the commit that is to write over it.
+func TestRefusalForgotten(t *testing.T) {
+	t.Parallel()
+	first := newSite(t)
+	first.Stop()
+	s := start(t, first.State, newQueue(), wiring{use: func(u intake.UseCases) intake.UseCases { return &forgetful{u, first.State} }})
+	s.property = first.property
+	s.ask(t, upstream.TypeSecretUpdated, "e1", fmt.Sprintf(`{"property":%q,"name":"crm"}`, s.property))
+	if _, ok := s.ask(t, upstream.TypeSecretCreated, "e1", s.create("crm")).(events.Accepted); !ok {
+		t.Errorf("the reply is %#v", s.lastReply(t))
+	}
+	if _, ok := s.ask(t, upstream.TypeSecretUpdated, "e2", fmt.Sprintf(`{"property":%q,"name":"erp"}`, s.property)).(events.Rejected); !ok {
+		t.Errorf("the reply is %#v", s.lastReply(t))
+	}
+	if _, ok := s.ask(t, upstream.TypeSecretDeleted, "e2", fmt.Sprintf(`{"property":%q,"name":"crm"}`, s.property)).(events.Accepted); !ok {
+		t.Errorf("the reply is %#v", s.lastReply(t))
+	}
+}
