@@ -10,7 +10,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/rekindle-dev/rekindle/events/sealing"
 	"github.com/rekindle-dev/rekindle/pkg/provider"
 	"github.com/rekindle-dev/rekindle/pkg/seal"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -35,15 +34,13 @@ const (
 // with it is noted; of what is sealed, that is what can be seen from outside.
 func (s *Service) readHidden(c *Object, kind secret.Kind, about string) hiddenFields {
 	hidden := make(hiddenFields)
-	for _, name := range sealing.Fields() {
-		switch {
-		case name == kind.Hidden():
-			if f, ok := s.readField(c, name, about); ok {
-				hidden[name] = f
-			}
-		case c.report.sealedOnly && !c.isObject(name):
-			c.hidden(name, maxHidden) // nobody asked for it, and it must not go unsaid
+	if name := kind.Hidden(); name != "" {
+		if f, ok := s.readField(c, name, about); ok {
+			hidden[name] = f
 		}
+	}
+	if c.report.sealedOnly {
+		c.onlySealed()
 	}
 	switch kind.Canonical() {
 	case secret.SimpleHTTP:

@@ -297,7 +297,9 @@ func (o *Object) hidden(name string, most int) (seal.Plaintext, bool) {
 	}
 	if o.report.sealedOnly {
 		clear(raw)
-		o.fault(name, "must be sealed to the fleet's keyset, not plain text: what was sent is erased, and should be replaced")
+		if !o.faulty(name) { // else it was looked at before
+			o.fault(name, `must be sealed to the fleet's keyset, as {"sealed": "<base64>"}: what was sent is erased, and should be replaced if it was plain text`)
+		}
 		return seal.Plaintext{}, false
 	}
 	var p seal.Plaintext

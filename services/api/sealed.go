@@ -38,7 +38,7 @@ func (o *Object) SealedOnly(about string) { o.report.sealedOnly, o.report.about 
 // readField reads a hidden credential, once. Sealed it must be for what about says,
 // unless the door it came through says something else.
 func (s *Service) readField(c *Object, name, about string) (hiddenField, bool) {
-	if !c.isObject(name) {
+	if !c.isObject(name) || c.report.sealedOnly && !c.isSealed(name) {
 		text, ok := c.hidden(name, maxHidden)
 		return hiddenField{text: text}, ok
 	}
@@ -73,6 +73,27 @@ func (s *Service) readSealed(c *Object, name string) (value sealing.Value, ok bo
 func (o *Object) isObject(name string) bool {
 	raw, ok := o.member(name)
 	return ok && raw[0] == '{'
+}
+
+// isSealed reports whether a member is a sealed value, as far as that can be seen.
+func (o *Object) isSealed(name string) bool {
+	var value sealing.Value
+	raw, ok := o.member(name)
+	if !ok || value.UnmarshalJSON(raw) != nil {
+		return false
+	}
+	_, err := value.Header()
+	return err == nil
+}
+
+// onlySealed notes what is called as what hides something, and is not sealed, whether it is
+// asked for or not: it must not go unsaid.
+func (o *Object) onlySealed() {
+	for _, name := range sealing.Fields() {
+		if !o.isSealed(name) {
+			o.hidden(name, maxHidden)
+		}
+	}
 }
 
 // keyset returns the fleet's public keyset, if it is known.

@@ -208,7 +208,7 @@ func TestSealedOnly(t *testing.T) {
 		return made, err
 	}
 	_, err := create(withSealed(publisherSecret))
-	refusedFor(t, err, "must be sealed to the fleet's keyset, not plain text: what was sent is erased, and should be replaced")
+	refusedFor(t, err, `must be sealed to the fleet's keyset, as {"sealed": "<base64>"}: what was sent is erased, and should be replaced if it was plain text`)
 
 	for _, kind := range []string{"token", "oauth2", "oauth2-google", "unheard-of"} {
 		_, err := create(fmt.Sprintf(`{"name":"n","type_of":%q,"credentials":{"token":%[2]q,"password":%[2]q,"client_secret":%[2]q,"private_key":[%[2]q]}}`, kind, publisherSecret))

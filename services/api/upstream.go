@@ -65,6 +65,7 @@ func readWish(t intake.Type, subject string, body []byte) (*wish, error) {
 		data.report.problems = append(data.report.problems, Problem{InvalidSecret, "", "the header ce-subject is not what the data is about"})
 	}
 	data.SealedOnly(about)
+	data.onlySealed() // beside the credentials, too
 	data.onlyCredentials()
 	return w, nil
 }
@@ -72,10 +73,11 @@ func readWish(t intake.Type, subject string, body []byte) (*wish, error) {
 // maxID bounds what may be an id.
 const maxID = 64
 
-// onlyCredentials notes what is no member of any credentials: it may be a hidden one under
-// another name, in plain text.
+// onlyCredentials notes what of the credentials is not sealed and must be, also of an event
+// that takes none; and what is no member of any: it may be a hidden one under another name.
 func (o *Object) onlyCredentials() {
 	credentials, _ := o.object("credentials")
+	credentials.onlySealed()
 	known := map[string]bool{"authorization_url": true} // what token_url was called in 2021
 	for f := range reflect.TypeFor[intake.Credentials]().Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
