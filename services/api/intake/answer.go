@@ -27,6 +27,17 @@ func (d *Door) accept(ctx context.Context, r *request, changed *api.Changed) err
 	return d.reply(ctx, r, accepted)
 }
 
+// repeat answers an event that was carried out before. Then it is erased: nobody looks into
+// it, and it may hold what the first did not.
+func (d *Door) repeat(ctx context.Context, r *request, accepted *events.Accepted) error {
+	accepted.Duplicate = true
+	d.settled(r, resultRepeated)
+	if err := d.reply(ctx, r, *accepted); err != nil {
+		return err
+	}
+	return d.erase(ctx, r)
+}
+
 // refuse is reject for what depends on what is stored: the refusal is noted first.
 func (d *Door) refuse(ctx context.Context, r *request, problems []events.Problem) error {
 	if err := d.deps.Service.Refuse(ctx, r.Org, r.event); err != nil {

@@ -8,8 +8,8 @@
 //     for as long as what came of it is remembered;
 //   - that those of one key are carried out in the order in which they were stored;
 //   - that none holds up those behind it: what no repetition cures is refused;
-//   - that what is refused is erased before its publisher is told. Nothing of it is
-//     logged, quoted or kept.
+//   - that what is refused is erased before its publisher is told, and so is, after that,
+//     what comes again and is not looked into. Nothing of it is logged, quoted or kept.
 //
 // The order of effects, with what a crash leaves, is in docs/intake.md.
 package intake
@@ -154,9 +154,7 @@ func (d *Door) deal(ctx context.Context, r *request, problems []events.Problem) 
 		return err
 	}
 	if accepted != nil {
-		accepted.Duplicate = true
-		d.settled(r, resultRepeated)
-		return d.reply(ctx, r, *accepted)
+		return d.repeat(ctx, r, accepted)
 	}
 	changed, err := d.carryOut(ctx, r)
 	if refused, wrong := errors.AsType[*api.RefusedError](err); wrong {

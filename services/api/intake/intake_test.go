@@ -87,6 +87,9 @@ func TestRepeated(t *testing.T) {
 	if n := len(s.answers()["e1"]); n != 1 {
 		t.Errorf("%d answers among the facts", n)
 	}
+	if !s.queue.erased[s.queue.last] {
+		t.Error("a repeat, which nobody has looked into, is not erased")
+	}
 	// The id is that of its source: another's is another event.
 	other := s.ask(t, upstream.TypeSecretCreated, "e1", s.create("erp"), "ce-source: /erp").(events.Accepted)
 	if other.Duplicate || other.Secret == first.Secret {
