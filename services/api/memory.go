@@ -91,17 +91,21 @@ func (s *Service) Recall(ctx context.Context, org string, e *Event) (*events.Acc
 }
 
 // Refuse notes that an event is refused. It returns ErrRepeated if what is remembered of it is
-// not what the last Recall has found, and ErrUnavailable.
+// not what the last Recall has found, or the last Refuse has noted, and ErrUnavailable.
 func (s *Service) Refuse(ctx context.Context, org string, e *Event) error {
 	w, err := e.remembered(org, memory{At: s.now()}, rememberRefused)
 	if err != nil {
 		return err
 	}
-	_, err = s.quietly(ctx, w)
-	if errors.Is(err, state.ErrConflict) {
+	rev, err := s.quietly(ctx, w)
+	switch {
+	case errors.Is(err, state.ErrConflict):
 		return ErrRepeated
+	case err != nil:
+		return unavailable(err)
 	}
-	return unavailable(err)
+	e.known = rev
+	return nil
 }
 
 // remembered is the write that remembers the event.
