@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -98,6 +99,9 @@ func (d *Door) reply(ctx context.Context, r *request, data events.Data) error {
 const (
 	maxProblems = 50
 	maxText     = 512
+	// maxSaid leaves room for what else a refusal says. In bytes of JSON, where a
+	// character of what was sent may take six.
+	maxSaid = events.MaxBody - 8<<10
 )
 
 // codeInternal is the code of what is no fault of the publisher.
@@ -122,8 +126,14 @@ func problemsOf(refused *api.RefusedError) []events.Problem {
 // bound keeps an answer to what an event can hold.
 func bound(problems []events.Problem) []events.Problem {
 	problems = problems[:min(len(problems), maxProblems)]
-	for i, p := range problems {
-		problems[i].Pointer, problems[i].Detail = cut(p.Pointer), cut(p.Detail)
+	said := 0
+	for i := range problems {
+		p := &problems[i]
+		p.Pointer, p.Detail = cut(p.Pointer), cut(p.Detail)
+		body, err := json.Marshal(p)
+		if said += len(body) + 1; err != nil || said > maxSaid {
+			return problems[:i]
+		}
 	}
 	return problems
 }

@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -205,6 +206,43 @@ func TestRejected(t *testing.T) {
 		if _, body, err := events.Encode(e); err != nil || strings.Contains(string(body), "hunter2") {
 			t.Errorf("an answer quotes what was refused: %v", err)
 		}
+	}
+}
+
+// TestRejectedAtLength: a refusal is bounded by what an event can hold, as it is written.
+func TestRejectedAtLength(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	var members []string
+	for i := range 60 {
+		members = append(members, fmt.Sprintf(`"%d%s":1`, i, strings.Repeat("<", 900))) // six bytes each in JSON
+	}
+	body := fmt.Sprintf(`{"property":%q,"name":"x","type_of":"oauth2-acme","credentials":{%s}}`, s.property, strings.Join(members, ","))
+	got, ok := s.ask(t, upstream.TypeSecretCreated, "e1", body).(events.Rejected)
+	if !ok || len(got.Problems) < 10 || got.Problems[0].Code != "invalid-secret" {
+		t.Errorf("the reply is %.200v", s.lastReply(t))
+	}
+	if strings.Contains(s.Log.String(), "fault") {
+		t.Error("it is taken for a fault of the program")
+	}
+}
+
+// TestRefusedOverAgain: a door that could not answer a refusal refuses once more, for another
+// reason; another process may not.
+func TestRefusedOverAgain(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	e := &api.Event{Source: "/crm", ID: "e1"}
+	if found, err := s.Service.Recall(t.Context(), api.DefaultOrg, e); found != nil || err != nil {
+		t.Fatal(found, err)
+	}
+	for range 2 {
+		if err := s.Service.Refuse(t.Context(), api.DefaultOrg, e); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Service.Refuse(t.Context(), api.DefaultOrg, &api.Event{Source: "/crm", ID: "e1"}); !errors.Is(err, api.ErrRepeated) {
+		t.Error(err)
 	}
 }
 
