@@ -40,6 +40,7 @@ func TestReadEnvelope(t *testing.T) {
 		"no key":                  {subject("rekindle.v1.intake.o.SecretCreated."), "Org Type Reply", []string{"the subject is not"}},
 		"no organisation":         {subject("rekindle.v1.intake.=.SecretCreated.x"), "Org Type Reply", []string{"the subject is not"}},
 		"another spelling of it":  {subject("rekindle.v1.intake.=61.SecretCreated.x"), "Org Type Reply", []string{"the subject is not"}},
+		"too long for an answer":  {subject("rekindle.v1.intake." + strings.Repeat("o", 257) + ".SecretCreated.x"), "Org Type Reply", []string{"the subject is not"}},
 		"an unknown type":         {subject("rekindle.v1.intake.0123456789ABCDEF=40TestOrg.SecretForgotten.x"), "Type", []string{"a type that is not known: there are SecretCreated, "}},
 		"the type of another":     {header("ce-type", "dev.rekindle.intake.v1.SecretDeleted"), "", []string{"header ce-type is not dev.rekindle.intake.v1.SecretCreated"}},
 		"the type of a fact":      {header("ce-type", "dev.rekindle.v1.SecretCreated"), "", []string{"header ce-type is not dev.rekindle.intake.v1.SecretCreated"}},

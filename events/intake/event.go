@@ -37,7 +37,7 @@ type Event struct {
 	Data  Data
 }
 
-// MaxText bounds id and source of an event, in bytes.
+// MaxText bounds id, source and organisation of an event, in bytes.
 const MaxText = 256
 
 // check reports what keeps e from being an event.
@@ -50,8 +50,8 @@ func (e Event) check() error {
 		return fmt.Errorf("%s names a secret by its id and otherwise: one of both", e.Data.Type())
 	case e.Data.About() == "":
 		return fmt.Errorf("%s names no secret: it takes an id, or a property and a name", e.Data.Type())
-	case e.Org == "" || !utf8.ValidString(e.Org+e.Data.About()):
-		return fmt.Errorf("%s needs an organisation, and texts in UTF-8", e.Data.Type())
+	case e.Org == "" || len(e.Org) > MaxText || !utf8.ValidString(e.Org+e.Data.About()):
+		return fmt.Errorf("%s needs an organisation of at most %d bytes, and texts in UTF-8", e.Data.Type(), MaxText)
 	case !isText(e.ID) || !isText(e.Source):
 		return fmt.Errorf("%s needs %s and %s, %s", e.Data.Type(), events.HeaderID, events.HeaderSource, textForm)
 	case e.Time.IsZero() || e.Time.UTC().Year() < 0 || e.Time.UTC().Year() > 9999:

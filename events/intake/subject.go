@@ -24,8 +24,9 @@ func Subject(org string, t Type, key string) string {
 // organisation: what its publishers may publish on.
 func SubjectsOf(org string) string { return prefix + subject.Token(org) + ".*.*" }
 
-// parse returns what a subject says, false when it is none of [Subject]. The key
-// may be any token; it is of no more meaning.
+// parse returns what a subject says, false when it is none of [Subject], or of an organisation
+// too long for the subject of an answer: a server closes the connection of who publishes on one
+// of 4 KiB. The key may be any token; it is of no more meaning.
 func parse(s string) (org, t string, ok bool) {
 	rest, ok := strings.CutPrefix(s, prefix)
 	parts := strings.Split(rest, ".")
@@ -33,7 +34,7 @@ func parse(s string) (org, t string, ok bool) {
 		return "", "", false
 	}
 	org, ok = subject.Untoken(parts[0])
-	return org, parts[1], ok && org != ""
+	return org, parts[1], ok && org != "" && len(org) <= MaxText
 }
 
 // NewReplySubject makes up the subject where the answer to one event is awaited.
