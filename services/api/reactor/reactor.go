@@ -205,15 +205,15 @@ func (d *door) routes() []route {
 // (contract A15.8).
 func heartbeat(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 
-// keyset sends the fleet's public keyset, to anybody: what publishers seal to. They may
-// keep it for an hour, for what is sealed to a key that was replaced opens still.
+// keyset sends the fleet's public keyset, to anybody: what publishers seal to. A cache in
+// between asks whether it is the same still: who is told to fetch it again must not get the old one.
 func (d *door) keyset(w http.ResponseWriter, r *http.Request) {
 	body, tag, err := d.service.PublicKeyset()
 	if err != nil {
 		d.refuse(w, r, err)
 		return
 	}
-	w.Header().Set("Cache-Control", "public, max-age=3600")
+	w.Header().Set("Cache-Control", "public, no-cache")
 	w.Header().Set("ETag", `"`+tag+`"`)
 	if strings.Contains(r.Header.Get("If-None-Match"), `"`+tag+`"`) {
 		w.WriteHeader(http.StatusNotModified)
