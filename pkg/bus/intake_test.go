@@ -196,6 +196,38 @@ func TestIntakeRefusesToHoldMore(t *testing.T) {
 	}
 }
 
+// TestIntakeTakesNoOrders: no header that a publisher sends has the server do something to what
+// others have published, or take what it publishes elsewhere.
+func TestIntakeTakesNoOrders(t *testing.T) {
+	t.Parallel()
+	b := connect(t, newServer(t, nil).config(t), usual())
+	upstream(t, b, "org.SecretCreated.key", "another's")
+	orders := []nats.Header{
+		{jetstream.MsgRollup: {jetstream.MsgRollupAll}},
+		{jetstream.MsgRollup: {jetstream.MsgRollupSubject}},
+		{jetstream.MsgTTLHeader: {"1s"}},
+		{headerBatchID: {"b"}, headerBatchSeq: {"1"}, headerBatchCommit: {"1"}},
+		{"Nats-Schedule": {"@at 2027-01-01T00:00:00Z"}, "Nats-Schedule-Target": {events.EventSubject("org", events.TypeAccepted, "e1")}},
+		{"Nats-Scheduler": {"s"}, "Nats-Schedule-Next": {"purge"}},
+		{"Nats-Incr": {"+1"}},
+	}
+	for _, h := range orders {
+		m := nats.NewMsg(events.Root + ".intake.org.SecretCreated.key")
+		m.Header = h
+		if _, err := b.js.PublishMsg(t.Context(), m, jetstream.WithRetryAttempts(0)); err == nil {
+			t.Errorf("%v was stored", h)
+		}
+	}
+	bodies := make(chan string, len(orders)+1)
+	takeIntake(t, b, func(_ context.Context, l work.Letter) error {
+		bodies <- string(l.Body)
+		return nil
+	})
+	if body := <-bodies; body != "another's" {
+		t.Errorf("got %q", body)
+	}
+}
+
 // TestReply sends answers to replies of their organisation, and to nothing else.
 func TestReply(t *testing.T) {
 	t.Parallel()
