@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/rekindle-dev/rekindle/events/intake"
@@ -211,13 +210,14 @@ func inData(t intake.Type, err error) error {
 		return err
 	}
 	var there []Problem
+	seen := make(map[Problem]bool, len(refused.Problems))
 	for _, p := range refused.Problems {
 		p.Pointer = pointerInData(t, p.Pointer)
 		if p.Pointer == "/new_name" && strings.HasPrefix(p.Detail, "name ") {
 			p.Detail = "new_" + p.Detail
 		}
-		if !slices.Contains(there, p) { // what the data and the resource of it have in common
-			there = append(there, p)
+		if !seen[p] { // what the data and the resource of it have in common
+			seen[p], there = true, append(there, p)
 		}
 	}
 	return &RefusedError{there}
