@@ -144,8 +144,16 @@ func passing(err error) bool {
 		(errors.Is(err, api.ErrUnavailable) || errors.Is(err, api.ErrNotReady) || errors.Is(err, api.ErrRepeated))
 }
 
-// deal carries out what an event asks for, and answers it.
-func (d *Door) deal(ctx context.Context, r *request, problems []events.Problem) error {
+// errPanic stands for what something panicked with, which may hold anything.
+var errPanic = errors.New("panic")
+
+// deal carries out what an event asks for, and answers it. A panic is an error of it.
+func (d *Door) deal(ctx context.Context, r *request, problems []events.Problem) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errPanic
+		}
+	}()
 	if len(problems) > 0 {
 		return d.reject(ctx, r, problems)
 	}
@@ -156,7 +164,7 @@ func (d *Door) deal(ctx context.Context, r *request, problems []events.Problem) 
 	if accepted != nil {
 		return d.repeat(ctx, r, accepted)
 	}
-	changed, err := d.carryOut(ctx, r)
+	changed, err := d.deps.Service.CarryOut(ctx, r.who, r.Type, r.About, r.Body)
 	if refused, wrong := errors.AsType[*api.RefusedError](err); wrong {
 		return d.refuse(ctx, r, problemsOf(refused))
 	}
@@ -164,19 +172,6 @@ func (d *Door) deal(ctx context.Context, r *request, problems []events.Problem) 
 		return err
 	}
 	return d.accept(ctx, r, changed)
-}
-
-// errPanic stands for what a use case panicked with, which may hold anything.
-var errPanic = errors.New("panic")
-
-// carryOut runs the use case. A panic is an error of it.
-func (d *Door) carryOut(ctx context.Context, r *request) (changed *api.Changed, err error) {
-	defer func() {
-		if recover() != nil {
-			err = errPanic
-		}
-	}()
-	return d.deps.Service.CarryOut(ctx, r.who, r.Type, r.About, r.Body)
 }
 
 // fault counts a fault of the program. An event that has met too many is refused, lest it

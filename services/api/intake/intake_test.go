@@ -283,6 +283,13 @@ type faulty struct {
 	away atomic.Int64
 }
 
+func (f *faulty) Recall(ctx context.Context, org string, e *api.Event) (*events.Accepted, error) {
+	if e.ID == "poison" {
+		panic("poison")
+	}
+	return f.UseCases.Recall(ctx, org, e)
+}
+
 func (f *faulty) CarryOut(ctx context.Context, who api.Caller, t upstream.Type, subject string, body []byte) (*api.Changed, error) {
 	if strings.Contains(string(body), "poison") {
 		panic("poison")
@@ -301,14 +308,17 @@ func TestPoison(t *testing.T) {
 	s := start(t, first.State, newQueue(), wiring{use: func(u intake.UseCases) intake.UseCases { return &faulty{UseCases: u} }})
 	s.property = first.property
 	s.queue.put(letter(upstream.TypeSecretCreated, "bad", s.create("poison")))
+	s.queue.put(letter(upstream.TypeSecretCreated, "poison", s.create("erp")))
 	s.queue.put(letter(upstream.TypeSecretCreated, "good", s.create("crm")))
 	s.queue.settled(t)
 	if len(s.secrets(t)) != 1 {
 		t.Errorf("the secrets are %v", s.secrets(t))
 	}
-	answer, ok := s.answers()["bad"][0].(events.Rejected)
-	if !ok || answer.Problems[0].Code != "internal-error" || !s.queue.erased[1] {
-		t.Errorf("the answer is %#v, erased: %v", answer, s.queue.erased)
+	for place, id := range map[uint64]string{1: "bad", 2: "poison"} {
+		answer, ok := s.answers()[id][0].(events.Rejected)
+		if !ok || answer.Problems[0].Code != "internal-error" || !s.queue.erased[place] {
+			t.Errorf("the answer is %#v, erased: %v", answer, s.queue.erased)
+		}
 	}
 	if strings.Contains(s.Log.String(), "poison") {
 		t.Error("the log quotes it")
