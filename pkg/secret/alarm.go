@@ -82,13 +82,14 @@ func (s *Secret) inUse() bool {
 		s.Environment != "" && s.Deployed == s.Environment && !s.ActivatedAt.IsZero()
 }
 
-// LastFailure is why the value in use was not renewed when that was tried last; nil
-// when it was not tried.
+// LastFailure is why the last exchange or refresh failed, whichever was later; nil when
+// none has failed since the value in use was made.
 func (s *Secret) LastFailure() *Failure {
-	if s.StatusDetails != nil {
-		return s.StatusDetails
+	asked, due := s.StatusDetails, s.RefreshStatusDetails
+	if asked == nil || due != nil && due.At.After(asked.At) {
+		return due
 	}
-	return s.RefreshStatusDetails
+	return asked
 }
 
 // givenUpAt is since when nothing tries again, because the refresh has failed or was set

@@ -33,10 +33,7 @@ func statusOf(s *secret.Secret, revision state.Revision) *events.Status {
 
 // failureOf is why the last exchange failed, nil when it did not.
 func failureOf(s *secret.Secret) *events.Failure {
-	f := s.StatusDetails
-	if r := s.RefreshStatusDetails; f == nil || r != nil && r.At.After(f.At) {
-		f = r
-	}
+	f := s.LastFailure()
 	if f == nil {
 		return nil
 	}
