@@ -30,19 +30,3 @@ func TestStructured(t *testing.T) {
 		t.Error("of nothing: no error")
 	}
 }
-
-// TestSubjectsIn spells patterns that select as they say, whatever an organisation is called.
-func TestSubjectsIn(t *testing.T) {
-	t.Parallel()
-	for want, got := range map[string]string{
-		"rekindle.v1.event.o=40x.*.*":                SubjectsIn("o@x", "", ""),
-		"rekindle.v1.event.o.RetryRequested.*":       SubjectsIn("o", TypeRetryRequested, ""),
-		"rekindle.v1.event.o.*.SE1":                  SubjectsIn("o", "", "SE1"),
-		"rekindle.v1.event.=3E.RetryRequested.=2A":   SubjectsIn(">", TypeRetryRequested, "*"),
-		"rekindle.v1.event.=.RegistrationExpiring.*": SubjectsIn("", TypeRegistrationExpiring, ""),
-	} {
-		if got != want {
-			t.Errorf("got %s, want %s", got, want)
-		}
-	}
-}

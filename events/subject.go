@@ -29,27 +29,21 @@ func EventSubject(org string, t Type, about string) string {
 	return strings.Join([]string{Root, "event", Token(org), string(t), Token(about)}, ".")
 }
 
-// SubjectsAbout is the pattern of the subjects of all events about a secret of an
-// organisation, or about a provider, as in [EventSubject].
-func SubjectsAbout(org, about string) string { return EventSubject(org, anyType, about) }
-
 // SubjectsIn is the pattern of the subjects of an organisation's events of a type about a
-// secret; an empty type stands for each, and so does an empty secret.
+// secret, or whatever else [EventSubject] names. An empty type is any, and so is an empty
+// about.
 func SubjectsIn(org string, t Type, about string) string {
 	last := "*"
 	if about != "" {
 		last = Token(about)
 	}
-	return strings.Join([]string{Root, "event", Token(org), string(cmp.Or(t, anyType)), last}, ".")
+	return strings.Join([]string{Root, "event", Token(org), cmp.Or(string(t), "*"), last}, ".")
 }
 
 // SubjectsOf is the pattern of the subjects of all events of a type.
 func SubjectsOf(t Type) string {
 	return strings.Join([]string{Root, "event", "*", string(t), "*"}, ".")
 }
-
-// anyType stands for every type in a pattern.
-const anyType Type = "*"
 
 // JobSubject is where jobs for a secret travel. There is one subject for each
 // secret because the stream keeps at most one job per subject.
@@ -82,7 +76,3 @@ func IsAnswerSubject(s string) bool {
 // every other byte, "=" included, becomes "=" and two hex digits, so different
 // texts never share a token. The empty text becomes "=".
 func Token(s string) string { return subject.Token(s) }
-
-// Untoken returns the text that [Token] has made a token of, and false for what it
-// has not made.
-func Untoken(token string) (string, bool) { return subject.Untoken(token) }

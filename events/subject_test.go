@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/events/internal/subject"
 )
 
 func TestSubjects(t *testing.T) {
@@ -21,8 +22,11 @@ func TestSubjects(t *testing.T) {
 		events.EventSubject("ORG@TestOrg", events.TypeSecretCreated, "SE1"): "rekindle.v1.event.ORG=40TestOrg.SecretCreated.SE1",
 		events.EventSubject("", events.TypeExchangeFailed, "SE1"):           "rekindle.v1.event.=.ExchangeFailed.SE1",
 		events.EventSubject("", events.TypeRegistrationExpiring, "a.b"):     "rekindle.v1.event.=.RegistrationExpiring.a=2Eb",
-		events.SubjectsAbout("ORG@TestOrg", "SE1"):                          "rekindle.v1.event.ORG=40TestOrg.*.SE1",
-		events.SubjectsAbout("*", ">"):                                      "rekindle.v1.event.=2A.*.=3E",
+		events.SubjectsIn("ORG@TestOrg", "", "SE1"):                         "rekindle.v1.event.ORG=40TestOrg.*.SE1",
+		events.SubjectsIn("*", "", ">"):                                     "rekindle.v1.event.=2A.*.=3E",
+		events.SubjectsIn("o@x", "", ""):                                    "rekindle.v1.event.o=40x.*.*",
+		events.SubjectsIn("o", events.TypeRetryRequested, ""):               "rekindle.v1.event.o.RetryRequested.*",
+		events.SubjectsIn("", events.TypeRegistrationExpiring, ""):          "rekindle.v1.event.=.RegistrationExpiring.*",
 		events.JobSubject("SE1"):                                            "rekindle.v1.job.SE1",
 		events.JobSubject("SE1.>"):                                          "rekindle.v1.job.SE1=2E=3E",
 		events.ParkedSubject("job", "SE1"):                                  "rekindle.v1.parked.job.SE1",
@@ -133,20 +137,10 @@ func FuzzToken(f *testing.F) {
 		if !regexp.MustCompile(`^[A-Za-z0-9=_-]+$`).MatchString(token) {
 			t.Fatalf("Token(%q) = %q", text, token)
 		}
-		if back, ok := events.Untoken(token); !ok || back != text {
+		if back, ok := subject.Untoken(token); !ok || back != text {
 			t.Fatalf("Token(%q) = %q, which stands for %q", text, token, back)
 		}
 	})
-}
-
-// What Token does not write is no token: each text has one.
-func TestUntoken(t *testing.T) {
-	t.Parallel()
-	for _, token := range []string{"", "==", "=4", "=41", "a=", "=zz", "=3d", "=3", "a.b", "é", "*", "=-1", "=+1"} {
-		if text, ok := events.Untoken(token); ok {
-			t.Errorf("%q stands for %q", token, text)
-		}
-	}
 }
 
 // TestClosedSets reads the constants from the source, so that none is added

@@ -34,6 +34,21 @@ const (
 	TypeTestRequested Type = "TestRequested"
 )
 
+// EventTypes lists the types of events: what a subject of [EventSubject] may name. Jobs are
+// not among them.
+func EventTypes() []Type {
+	return []Type{
+		TypeSecretCreated, TypeSecretUpdated, TypeSecretDeleted, TypeExchangeSucceeded, TypeExchangeFailed,
+		TypeExchangeInterrupted, TypeJobParked, TypeRetryRequested, TypeSecretTested, TypeSecretTakenOver,
+		TypeSecretExported, TypeReauthorizeRequested, TypeConsentReceived, TypeConsentHeld,
+		TypeReauthorizationDue, TypeRegistrationExpiring, TypeCredentialExpiring, TypeCredentialExpired,
+		TypeAccepted, TypeRejected,
+	}
+}
+
+// JobTypes lists the types of jobs.
+func JobTypes() []Type { return []Type{TypeRefreshDue, TypeTestRequested} }
+
 // TypePrefix makes a CloudEvents type of a Type, as CloudEvents 1.0 advises
 // (reverse-DNS name, version in front of the type).
 const TypePrefix = "dev.rekindle.v1."

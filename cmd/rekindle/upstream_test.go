@@ -49,7 +49,7 @@ func newPublisher(t *testing.T, d *doors) *publisher {
 		p.keyset, err = sealing.Parse(records[state.KeysetKey])
 		return err == nil
 	})
-	if p.answers, err = p.nc.SubscribeSync(events.SubjectsAbout(api.DefaultOrg, "x")[:len(events.SubjectsAbout(api.DefaultOrg, "x"))-1] + "*"); err != nil {
+	if p.answers, err = p.nc.SubscribeSync(events.SubjectsIn(api.DefaultOrg, "", "")); err != nil {
 		t.Fatal(err)
 	}
 	if p.replies, err = p.nc.SubscribeSync(intake.RepliesTo(api.DefaultOrg)); err != nil {

@@ -58,7 +58,7 @@ func (b *Bus) History(ctx context.Context, org, secret string, after uint64, mos
 		return nil, false, nil
 	}
 	ask, err := json.Marshal(direct{
-		Seq: after + 1, NextFor: events.SubjectsAbout(org, secret),
+		Seq: after + 1, NextFor: events.SubjectsIn(org, "", secret),
 		Batch: min(max(most, 1), maxHistory), MaxBytes: maxHistoryBytes,
 	})
 	if err != nil {
