@@ -56,7 +56,7 @@ func about(property, name string) string {
 	if property == "" || name == "" {
 		return ""
 	}
-	return property + "/" + name
+	return sealing.AboutName(property, name)
 }
 
 // SecretCreated asks for a secret to be made, and kept fresh from then on.

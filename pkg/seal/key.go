@@ -31,9 +31,6 @@ const (
 	MaxKeys      = sealing.MaxKeys
 )
 
-// ParseKeyID reads what [KeyID.String] wrote. The error does not quote s.
-func ParseKeyID(s string) (KeyID, error) { return sealing.ParseKeyID(s) }
-
 func hybridKEM() hpke.KEM { return hpke.MLKEM768X25519() }
 func x25519KEM() hpke.KEM { return hpke.DHKEM(ecdh.X25519()) }
 

@@ -313,19 +313,6 @@ func TestUnclampedPrivateKey(t *testing.T) {
 	}
 }
 
-func TestParseKeyID(t *testing.T) {
-	t.Parallel()
-	id := newRing(t).Keyset().Primary()
-	if got, err := seal.ParseKeyID(id.String()); err != nil || got != id {
-		t.Errorf("%s: %s, %v", id, got, err)
-	}
-	for _, bad := range []string{"", "00", id.String()[1:], id.String() + "00", "0123456789abcdeg"} {
-		if _, err := seal.ParseKeyID(bad); err == nil || (bad != "" && strings.Contains(err.Error(), bad+" ")) {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-}
-
 func FuzzParseKeyring(f *testing.F) {
 	ring, _, err := newRing(f).Prepare(testTime)
 	if err != nil {
