@@ -31,25 +31,14 @@ func (c *Courier) sweep(ctx context.Context) {
 
 // orphans returns the callbacks that this process does not know and of which there is
 // something.
-func (c *Courier) orphans() (ids []string) {
+func (c *Courier) orphans() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id := range c.lines {
-		if c.callbacks[id] == nil {
-			ids = append(ids, id)
-		}
-	}
-	for id := range c.histories {
-		if c.callbacks[id] == nil && !slices.Contains(ids, id) {
-			ids = append(ids, id)
-		}
-	}
-	for id := range c.standings {
-		if c.callbacks[id] == nil && !slices.Contains(ids, id) {
-			ids = append(ids, id)
-		}
-	}
-	return ids
+	ids := slices.Collect(maps.Keys(c.lines))
+	ids = slices.AppendSeq(ids, maps.Keys(c.histories))
+	ids = slices.AppendSeq(ids, maps.Keys(c.standings))
+	slices.Sort(ids)
+	return slices.DeleteFunc(slices.Compact(ids), func(id string) bool { return c.callbacks[id] != nil })
 }
 
 // clear removes what there is of a callback that is gone, as the state says: this process may

@@ -14,9 +14,9 @@ import (
 // organisation must not hold up those of others behind it for long.
 const tellAtOnce = 16
 
-// takePage makes deliveries of the entries of a page. What nobody can read is passed over: it would hold up all behind it. What
-// cannot be stored is tried again here until ctx ends, so that nothing ahead of it is made
-// twice.
+// takePage makes deliveries of the entries of a page. What nobody can read is passed over: it
+// would hold up all behind it. What cannot be stored is tried again here until ctx ends, so
+// that nothing ahead of it is made twice.
 func (c *Courier) takePage(ctx context.Context, body []byte) error {
 	page, err := audit.ReadPage(body)
 	if err != nil {
