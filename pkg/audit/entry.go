@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -77,6 +78,24 @@ type Entity struct {
 
 // Type is what the API calls an entry: the resource, a dot and the verb.
 func (e Entry) Type() string { return e.Resource + "." + string(e.Verb) }
+
+// EntityType is what the API calls things of its kind: "secrets".
+func (e Entry) EntityType() string {
+	if stem, ok := strings.CutSuffix(e.Resource, "y"); ok {
+		return stem + "ies"
+	}
+	return e.Resource + "s"
+}
+
+// EntityDocument is what it is about as the API has it in an entry: a resource, in JSON. It
+// fails if somebody has written into the trail what is no JSON.
+func (e Entry) EntityDocument() ([]byte, error) {
+	return json.Marshal(struct {
+		ID         string          `json:"id"`
+		Type       string          `json:"type"`
+		Attributes json.RawMessage `json:"attributes,omitempty"`
+	}{e.Entity.ID, e.EntityType(), e.Entity.Public})
+}
 
 // NewID returns the id of the entry that source, the id of what it was made from,
 // has in an organisation: "AE" and 32 hex digits of the form of a version 4 UUID

@@ -2,7 +2,6 @@ package courier
 
 import (
 	"encoding/json"
-	"strings"
 
 	"github.com/rekindle-dev/rekindle/pkg/audit"
 	"github.com/rekindle-dev/rekindle/pkg/webhook"
@@ -57,11 +56,7 @@ const timeLayout = "2006-01-02T15:04:05.000Z"
 
 // document writes what is sent.
 func document(e *audit.Entry, d *webhook.Delivery) (json.RawMessage, error) {
-	entity, err := json.Marshal(struct {
-		ID         string          `json:"id"`
-		Type       string          `json:"type"`
-		Attributes json.RawMessage `json:"attributes,omitempty"`
-	}{e.Entity.ID, plural(e.Resource), e.Entity.Public})
+	entity, err := e.EntityDocument()
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +65,7 @@ func document(e *audit.Entry, d *webhook.Delivery) (json.RawMessage, error) {
 			ID: e.ID, Type: "audit_events",
 			Attributes: messageAttributes{e.At.UTC().Format(timeLayout), e.Entity.Name, string(entity), e.Type()},
 			Relationships: map[string]messageRelation{
-				"entity":   {messageIdentifier{e.Entity.ID, plural(e.Resource)}},
+				"entity":   {messageIdentifier{e.Entity.ID, e.EntityType()}},
 				"property": {messageIdentifier{e.Entity.Property, "properties"}},
 			},
 		},
@@ -80,12 +75,4 @@ func document(e *audit.Entry, d *webhook.Delivery) (json.RawMessage, error) {
 		m.Data.Meta = &detail
 	}
 	return json.Marshal(m)
-}
-
-// plural is what the API calls resources of a kind.
-func plural(kind string) string {
-	if stem, ok := strings.CutSuffix(kind, "y"); ok {
-		return stem + "ies"
-	}
-	return kind + "s"
 }

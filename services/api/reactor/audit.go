@@ -2,10 +2,8 @@ package reactor
 
 import (
 	"context"
-	"encoding/json"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rekindle-dev/rekindle/pkg/audit"
@@ -76,7 +74,7 @@ func (d *door) auditEvent(r *request, n audit.Noted) auditEvent {
 		v.Attributes.AttributedToDisplayName = n.Name
 	}
 	v.Relationships.Property = d.auditRelation(r, "properties", n.Entity.Property)
-	v.Relationships.Entity = d.auditRelation(r, plural(n.Resource), n.Entity.ID)
+	v.Relationships.Entity = d.auditRelation(r, n.EntityType(), n.Entity.ID)
 	return v
 }
 
@@ -93,23 +91,11 @@ func (d *door) auditRelation(r *request, kind, id string) auditRelation {
 
 // entityText is what was done something to, as a resource in a string.
 func entityText(e audit.Entry) string {
-	body, err := json.Marshal(struct {
-		ID         string          `json:"id"`
-		Type       string          `json:"type"`
-		Attributes json.RawMessage `json:"attributes,omitempty"`
-	}{e.Entity.ID, plural(e.Resource), e.Entity.Public})
+	body, err := e.EntityDocument()
 	if err != nil {
-		return "{}" // somebody has written into the trail what is no JSON
+		return "{}"
 	}
 	return string(body)
-}
-
-// plural is what the API calls resources of a kind.
-func plural(kind string) string {
-	if stem, ok := strings.CutSuffix(kind, "y"); ok {
-		return stem + "ies"
-	}
-	return kind + "s"
 }
 
 func filterableAuditEvents() fields[audit.Noted] {
