@@ -83,7 +83,7 @@ type Board struct {
 	metrics *metrics
 
 	mu sync.Mutex
-	ledger
+	index
 }
 
 // New returns a Board that writes nothing until Run.
@@ -91,7 +91,7 @@ func New(deps Deps) *Board {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	b := &Board{deps: deps, ledger: newLedger()}
+	b := &Board{deps: deps, index: newIndex()}
 	b.metrics = newMetrics(deps.Metrics, b)
 	return b
 }

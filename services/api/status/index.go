@@ -55,9 +55,9 @@ const parts = 1 << 12
 
 func partOf(id uid) int { return int(id[0])<<4 | int(id[1])>>4 }
 
-// ledger is what is known of all secrets, and which of them wait. It is pure memory: not
+// index is what is known of all secrets, and which of them wait. It is pure memory: not
 // safe for concurrent use, and never asking for the time.
-type ledger struct {
+type index struct {
 	// entries are in order of their ids, which takes half of what maps do.
 	entries [][]entry
 	places  places
@@ -74,22 +74,22 @@ type ledger struct {
 	later map[uid]time.Time
 }
 
-func newLedger() ledger {
-	return ledger{
+func newIndex() index {
+	return index{
 		entries: make([][]entry, parts), places: places{numbers: map[place]uint32{}},
 		waiting: map[uid]time.Time{}, wake: make(chan struct{}, 1), later: map[uid]time.Time{},
 	}
 }
 
 // find returns in which part an entry is, or belongs, and where in it.
-func (l *ledger) find(id uid) (part *[]entry, at int, ok bool) {
+func (l *index) find(id uid) (part *[]entry, at int, ok bool) {
 	part = &l.entries[partOf(id)]
 	at, ok = slices.BinarySearchFunc(*part, id, func(e entry, id uid) int { return bytes.Compare(e.id[:], id[:]) })
 	return part, at, ok
 }
 
 // entry returns what is known of a secret.
-func (l *ledger) entry(id uid) (entry, bool) {
+func (l *index) entry(id uid) (entry, bool) {
 	part, at, ok := l.find(id)
 	if !ok {
 		return entry{id: id}, false
@@ -98,7 +98,7 @@ func (l *ledger) entry(id uid) (entry, bool) {
 }
 
 // set keeps an entry, unless it is of a secret that is gone for good.
-func (l *ledger) set(e entry, now time.Time) {
+func (l *index) set(e entry, now time.Time) {
 	part, at, known := l.find(e.id)
 	switch keep := e.stamp != 0 || !e.gone && e.record != 0; {
 	case keep && known:
@@ -112,14 +112,14 @@ func (l *ledger) set(e entry, now time.Time) {
 }
 
 // want notes a change of the record.
-func (l *ledger) want(id uid, revision state.Revision, shown bool, now time.Time) {
+func (l *index) want(id uid, revision state.Revision, shown bool, now time.Time) {
 	e, _ := l.entry(id)
 	e.record, e.gone = revision, !shown
 	l.set(e, now)
 }
 
 // have notes a change of the bucket, unless a later one is noted.
-func (l *ledger) have(id uid, at place, stamp, slot state.Revision, now time.Time) {
+func (l *index) have(id uid, at place, stamp, slot state.Revision, now time.Time) {
 	e, _ := l.entry(id)
 	if slot <= e.slot {
 		return
@@ -129,7 +129,7 @@ func (l *ledger) have(id uid, at place, stamp, slot state.Revision, now time.Tim
 }
 
 // lost notes that there is no trace of a status in the bucket.
-func (l *ledger) lost(id uid, now time.Time) {
+func (l *index) lost(id uid, now time.Time) {
 	e, _ := l.entry(id)
 	e.stamp, e.slot = 0, 0
 	l.set(e, now)
@@ -137,7 +137,7 @@ func (l *ledger) lost(id uid, now time.Time) {
 
 // distrust notes that a status that is ahead was made of a record that never was, and
 // whether there is none at all.
-func (l *ledger) distrust(id uid, gone bool, now time.Time) {
+func (l *index) distrust(id uid, gone bool, now time.Time) {
 	e, ok := l.entry(id)
 	switch {
 	case !ok || e.standing() != ahead:
@@ -151,7 +151,7 @@ func (l *ledger) distrust(id uid, gone bool, now time.Time) {
 }
 
 // forget forgets what is in the bucket.
-func (l *ledger) forget() {
+func (l *index) forget() {
 	l.known = false
 	l.epoch++
 	for i, part := range l.entries {
@@ -163,20 +163,20 @@ func (l *ledger) forget() {
 }
 
 // reshare notes what this process's share is.
-func (l *ledger) reshare(me string, all []string) { l.share = rendezvous.Of(me, all) }
+func (l *index) reshare(me string, all []string) { l.share = rendezvous.Of(me, all) }
 
 // look goes through one part of the entries.
-func (l *ledger) look(part int, now time.Time) {
+func (l *index) look(part int, now time.Time) {
 	for at := range l.entries[part] {
 		l.consider(&l.entries[part][at], now)
 	}
 }
 
 // ours reports whether a status is this process's to write, as far as it can tell now.
-func (l *ledger) ours(id uid) bool { return l.known && l.share.Has(binary.BigEndian.Uint64(id[:])) }
+func (l *index) ours(id uid) bool { return l.known && l.share.Has(binary.BigEndian.Uint64(id[:])) }
 
 // consider puts into the queue what is to be written.
-func (l *ledger) consider(e *entry, now time.Time) {
+func (l *index) consider(e *entry, now time.Time) {
 	switch s := e.standing(); {
 	case s == settled, !l.ours(e.id):
 	case s == ahead:
@@ -186,7 +186,7 @@ func (l *ledger) consider(e *entry, now time.Time) {
 	}
 }
 
-func (l *ledger) enqueue(id uid, since time.Time) {
+func (l *index) enqueue(id uid, since time.Time) {
 	if _, waits := l.waiting[id]; waits {
 		return
 	}
@@ -195,7 +195,7 @@ func (l *ledger) enqueue(id uid, since time.Time) {
 	l.stir()
 }
 
-func (l *ledger) stir() {
+func (l *index) stir() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -203,7 +203,7 @@ func (l *ledger) stir() {
 }
 
 // take takes the first out of the queue that is still to be written.
-func (l *ledger) take() (e entry, ok bool) {
+func (l *index) take() (e entry, ok bool) {
 	for len(l.queue) > 0 {
 		id := l.queue[0]
 		l.queue = l.queue[1:]
@@ -221,7 +221,7 @@ func (l *ledger) take() (e entry, ok bool) {
 }
 
 // drop ends the wait of a status.
-func (l *ledger) drop(id uid) {
+func (l *index) drop(id uid) {
 	delete(l.waiting, id)
 	if len(l.waiting) == 0 {
 		l.waiting = map[uid]time.Time{} // a map keeps what it took at its largest
@@ -230,7 +230,7 @@ func (l *ledger) drop(id uid) {
 
 // done ends the wait of a status that was taken, and begins another if it has fallen behind
 // meanwhile; or, when it could not be written, puts it off.
-func (l *ledger) done(id uid, written bool, now time.Time) {
+func (l *index) done(id uid, written bool, now time.Time) {
 	since := l.waiting[id]
 	l.drop(id)
 	if !written {
@@ -240,14 +240,14 @@ func (l *ledger) done(id uid, written bool, now time.Time) {
 	}
 }
 
-func (l *ledger) putOff(id uid, since time.Time) {
+func (l *index) putOff(id uid, since time.Time) {
 	if earlier, waits := l.later[id]; !waits || since.Before(earlier) {
 		l.later[id] = since
 	}
 }
 
 // resume puts back into the queue what could not be written, and returns what is ahead.
-func (l *ledger) resume() (doubtful []uid) {
+func (l *index) resume() (doubtful []uid) {
 	for id, since := range l.later {
 		switch e, _ := l.entry(id); {
 		case !l.ours(id) || e.standing() == settled:
@@ -263,7 +263,7 @@ func (l *ledger) resume() (doubtful []uid) {
 }
 
 // wait returns how many statuses wait, and since when the first does.
-func (l *ledger) wait() (n int, since time.Time) {
+func (l *index) wait() (n int, since time.Time) {
 	if len(l.queue) > 0 {
 		since = l.waiting[l.queue[0]]
 	}
