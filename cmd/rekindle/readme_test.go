@@ -71,7 +71,7 @@ func TestREADMEWalk(t *testing.T) {
 	checkWalk(t, "before the exchange", before, `"name":"crm"`, `"status":"pending"`)
 	checkWalk(t, "after the exchange", after, `"status":"succeeded"`, `"refresh_at":"2`, `"total_count":1`,
 		`rekindle_exchanges_total{action="exchange",kind="oauth2",outcome="succeeded"} 1`)
-	checkWalk(t, "of the commands", commands, "status           succeeded", "in 6 h", "access_token   sand****", `"name": "billing"`)
+	checkWalk(t, "of the commands", commands, "status           succeeded", "in 6 h", "access_token   sand****", `"name": "billing"`, "secret tested            billing")
 	if strings.Contains(out.String(), "s3cr3t") {
 		t.Error("an answer holds the client secret")
 	}
