@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// ContentStructured is the media type of what [Structured] returns.
-const ContentStructured = "application/cloudevents+json"
-
 // structured is an event in the JSON format of CloudEvents 1.0.
 type structured struct {
 	SpecVersion     string          `json:"specversion"`
@@ -24,9 +21,10 @@ type structured struct {
 }
 
 // Structured returns the event of an entry as one JSON document, which is how CloudEvents
-// travel where there are no headers: its context attributes, and beneath data its body as
-// it was published, with the members that this version of the package does not know. There
-// is no line break in it. It fails for an entry that could not be read.
+// travel where there are no headers (application/cloudevents+json): its context attributes,
+// and beneath data its body as it was published, with the members that this version of the
+// package does not know. There is no line break in it. It fails for an entry that could not
+// be read.
 func Structured(e Entry) ([]byte, error) {
 	switch {
 	case e.Err != nil:

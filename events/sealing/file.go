@@ -80,7 +80,7 @@ func ReadKeyFile(typ string, data []byte) (KeyFile, KeyID, error) {
 	if f.Type != typ {
 		return KeyFile{}, KeyID{}, malformed("type is not %s", typ)
 	}
-	primary, err := ParseKeyID(f.Primary)
+	primary, err := parseKeyID(f.Primary)
 	if err != nil {
 		return KeyFile{}, KeyID{}, malformed("primary is not a key id")
 	}

@@ -94,8 +94,8 @@ type KeyID [8]byte
 // String returns the id as 16 lower-case hexadecimal digits.
 func (id KeyID) String() string { return hex.EncodeToString(id[:]) }
 
-// ParseKeyID reads what [KeyID.String] wrote. The error does not quote s.
-func ParseKeyID(s string) (KeyID, error) {
+// parseKeyID reads what [KeyID.String] wrote. The error does not quote s.
+func parseKeyID(s string) (KeyID, error) {
 	var id KeyID
 	b, err := hex.DecodeString(s)
 	if err != nil || len(b) != len(id) {

@@ -290,16 +290,3 @@ func FuzzValue(f *testing.F) {
 		}
 	})
 }
-
-func TestParseKeyID(t *testing.T) {
-	t.Parallel()
-	id := newFleet(t, 1).set.Primary()
-	if got, err := sealing.ParseKeyID(id.String()); err != nil || got != id {
-		t.Errorf("%s: %s, %v", id, got, err)
-	}
-	for _, bad := range []string{"", "00", id.String()[1:], id.String() + "00", "0123456789abcdeg"} {
-		if _, err := sealing.ParseKeyID(bad); err == nil || (bad != "" && strings.Contains(err.Error(), bad+" ")) {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-}

@@ -10,8 +10,8 @@ import (
 	"github.com/rekindle-dev/rekindle/pkg/webhook"
 )
 
-// TypePing is what the message of a test is of.
-const TypePing = "callback.test"
+// typePing is what the message of a test is of.
+const typePing = "callback.test"
 
 // Send makes one try at once and returns what came of it: of a message that was sent before, by
 // its id, or with none of one that is about nothing. It passes by whatever waits. A message
@@ -49,7 +49,7 @@ func (c *Courier) Send(ctx context.Context, to *webhook.Callback, message string
 func (c *Courier) ping(to *webhook.Callback) (*webhook.Delivery, state.Revision, error) {
 	now := c.deps.Now()
 	d := &webhook.Delivery{
-		ID: webhook.NewDeliveryID(to.ID, now.Format(time.RFC3339Nano)+c.deps.Name), Callback: to.ID, Type: TypePing, Entity: to.ID,
+		ID: webhook.NewDeliveryID(to.ID, now.Format(time.RFC3339Nano)+c.deps.Name), Callback: to.ID, Type: typePing, Entity: to.ID,
 	}
 	e := &audit.Entry{ID: audit.NewID(to.Org, d.ID, now), At: now, Resource: "callback", Verb: "test", Entity: audit.Entity{ID: to.ID, Property: to.Property}}
 	var err error
