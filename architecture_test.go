@@ -26,6 +26,7 @@ var imports = map[string]struct{ here, outside []string }{
 	"events/intake":           {here: []string{"events", "events/internal/", "events/sealing"}},
 	"events/sealing":          {},
 	"events/internal/body":    {},
+	"events/internal/golden":  {},
 	"events/internal/subject": {},
 	"events/schema":           {},
 	"pkg/work":                {},

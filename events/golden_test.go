@@ -1,7 +1,6 @@
 package events_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
 	"maps"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/events/internal/golden"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -199,20 +199,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		path := filepath.Join("testdata", name+".golden")
-		got := format(h, body)
-		if *update {
-			if err := os.WriteFile(path, got, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(got, want) {
-			t.Errorf("%s:\ngot\n%s\nwant\n%s", path, got, want)
-		}
+		golden.Check(t, filepath.Join("testdata", name+".golden"), golden.Format(h, body), *update)
 	}
 }
 
@@ -243,36 +230,13 @@ func TestGoldenFiles(t *testing.T) {
 	}
 }
 
-// format writes a message as text: the headers in order, a blank line, the body.
-func format(h events.Header, body []byte) []byte {
-	var b bytes.Buffer
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		for _, value := range h[name] {
-			b.WriteString(name + ": " + value + "\n")
-		}
-	}
-	b.WriteString("\n")
-	b.Write(body)
-	b.WriteString("\n")
-	return b.Bytes()
-}
-
 func readGolden(t testing.TB, path string) (events.Header, []byte) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, body, ok := strings.Cut(string(text), "\n\n")
-	if !ok {
-		t.Fatalf("%s has no blank line", path)
-	}
-	h := events.Header{}
-	for line := range strings.Lines(head) {
-		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
-		h[name] = append(h[name], value)
-	}
-	return h, []byte(strings.TrimSuffix(body, "\n"))
+	return golden.Parse(t, string(text))
 }
 
 // TestUnknownMembers reads what later versions may write: members and headers

@@ -1,14 +1,13 @@
 package events_test
 
 import (
-	"bytes"
 	"encoding/json"
-	"os"
 	"reflect"
 	"testing"
 	"time"
 
 	"github.com/rekindle-dev/rekindle/events"
+	"github.com/rekindle-dev/rekindle/events/internal/golden"
 )
 
 func TestStatusKeys(t *testing.T) {
@@ -57,23 +56,10 @@ func TestStatusGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		path := "testdata/" + name + ".json"
-		got = append(got, '\n')
-		if *update {
-			if err := os.WriteFile(path, got, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(got, want) {
-			t.Errorf("%s:\ngot\n%s\nwant\n%s", path, got, want)
-		}
+		golden.Check(t, "testdata/"+name+".json", append(got, '\n'), *update)
 		var read events.Status
-		if err := json.Unmarshal(want, &read); err != nil || !reflect.DeepEqual(read, s) {
-			t.Errorf("%s: read as %+v, error %v", path, read, err)
+		if err := json.Unmarshal(got, &read); err != nil || !reflect.DeepEqual(read, s) {
+			t.Errorf("%s: read as %+v, error %v", name, read, err)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/events/intake"
+	"github.com/rekindle-dev/rekindle/events/internal/golden"
 	"github.com/rekindle-dev/rekindle/events/sealing"
 )
 
@@ -117,20 +118,9 @@ func encoded(t testing.TB, e intake.Event) message {
 
 func (m message) decode() (intake.Event, error) { return intake.Decode(m.subject, m.header, m.body) }
 
-// format writes a message as text: the subject, the headers in order, a blank line,
-// the body.
+// format writes a message as text: the subject on a line, and what follows.
 func (m message) format() []byte {
-	var b bytes.Buffer
-	b.WriteString(m.subject + "\n")
-	for _, name := range slices.Sorted(maps.Keys(m.header)) {
-		for _, value := range m.header[name] {
-			b.WriteString(name + ": " + value + "\n")
-		}
-	}
-	b.WriteString("\n")
-	b.Write(m.body)
-	b.WriteString("\n")
-	return b.Bytes()
+	return append([]byte(m.subject+"\n"), golden.Format(m.header, m.body)...)
 }
 
 func readGolden(t testing.TB, path string) message {
@@ -139,37 +129,16 @@ func readGolden(t testing.TB, path string) message {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, body, ok := strings.Cut(string(text), "\n\n")
-	subject, head, ok2 := strings.Cut(head, "\n")
-	if !ok || !ok2 {
-		t.Fatalf("%s has no blank line", path)
-	}
-	m := message{subject, events.Header{}, []byte(strings.TrimSuffix(body, "\n"))}
-	for line := range strings.Lines(head) {
-		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
-		m.header[name] = append(m.header[name], value)
-	}
-	return m
+	subject, rest, _ := strings.Cut(string(text), "\n")
+	header, body := golden.Parse(t, rest)
+	return message{subject, header, body}
 }
 
 // TestGolden holds the form of every event still: programs of others write it. It
 // does not run in parallel, because -update writes what other tests read.
 func TestGolden(t *testing.T) {
 	for name, e := range samples() {
-		path := filepath.Join("testdata", name+".golden")
-		got := encoded(t, e).format()
-		if *update {
-			if err := os.WriteFile(path, got, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(got, want) {
-			t.Errorf("%s:\ngot\n%s\nwant\n%s", path, got, want)
-		}
+		golden.Check(t, filepath.Join("testdata", name+".golden"), encoded(t, e).format(), *update)
 	}
 }
 
