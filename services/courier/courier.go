@@ -7,8 +7,11 @@
 //     between. A repeat has the id of the first;
 //   - that no receiver holds up another: each callback has a line of its own;
 //   - that first tries about one entity are made one after the other, in the order of the
-//     trail. One that waits for another try does not hold up later ones: each tells when it
-//     was done, so that receivers can tell what is older;
+//     trail. One that waits for another try does not hold up later ones, unless the callback
+//     asks for strict order: each tells when it was done, so that receivers can tell what is
+//     older;
+//   - that the trail is told again to who asks for a replay, each message under its id, and
+//     goes on so after a death where it was;
 //   - that what waits is bounded: see the constants of package webhook.
 //
 // Any number of processes share the work. Who makes a delivery, or made its last try, goes
