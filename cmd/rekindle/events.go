@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,6 +83,9 @@ func (s *session) eventQuery(ctx context.Context, f tailFlags) (client.EventQuer
 		return q, &usageError{errors.New("--until-now goes with --since or --from: without them it begins now")}
 	case f.since != "" && f.from != "":
 		return q, &usageError{errors.New("use either --since or --from")}
+	}
+	if _, err := strconv.ParseUint(f.from, 10, 64); f.from != "" && err != nil {
+		return q, &usageError{errors.New("--from: the place of an event is a whole number, as -o id prints it")}
 	}
 	for _, ref := range f.secrets {
 		id, err := s.secretID(ctx, ref)
