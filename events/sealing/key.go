@@ -84,8 +84,17 @@ func (f Format) overhead() int {
 	}
 }
 
-func hybridKEM() hpke.KEM { return hpke.MLKEM768X25519() }
-func x25519KEM() hpke.KEM { return hpke.DHKEM(ecdh.X25519()) }
+// KEM returns how a key is encapsulated in values of f (RFC 9180, section 4); nil where none is.
+func (f Format) KEM() hpke.KEM {
+	switch f {
+	case FormatHybrid:
+		return hpke.MLKEM768X25519()
+	case FormatX25519:
+		return hpke.DHKEM(ecdh.X25519())
+	default:
+		return nil
+	}
+}
 
 // KeyID names a key pair. It is derived from the pair's public keys; see the
 // package comment.

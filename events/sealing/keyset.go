@@ -158,11 +158,11 @@ func (s *Keyset) UnmarshalJSON(data []byte) error {
 }
 
 func decodePublicKey(f FileKey) (PublicKey, error) {
-	hybrid, err := hybridKEM().NewPublicKey(f.Hybrid)
+	hybrid, err := FormatHybrid.KEM().NewPublicKey(f.Hybrid)
 	if err != nil {
 		return PublicKey{}, malformed("mlkem768_x25519 is not a public key")
 	}
-	x25519, err := x25519KEM().NewPublicKey(f.X25519)
+	x25519, err := FormatX25519.KEM().NewPublicKey(f.X25519)
 	if err != nil {
 		return PublicKey{}, malformed("x25519 is not a public key")
 	}

@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"crypto/ecdh"
 	"crypto/hpke"
 	"fmt"
 	"time"
@@ -31,9 +30,6 @@ const (
 	MaxKeys      = sealing.MaxKeys
 )
 
-func hybridKEM() hpke.KEM { return hpke.MLKEM768X25519() }
-func x25519KEM() hpke.KEM { return hpke.DHKEM(ecdh.X25519()) }
-
 // privateKey is one key of a keyring.
 type privateKey struct {
 	public         sealing.PublicKey
@@ -51,11 +47,11 @@ func (k privateKey) named(public sealing.PublicKey) (privateKey, error) {
 // generateKey makes a key from the system's randomness. Its two private keys
 // are independent: the X25519 one, once broken, says nothing of the hybrid.
 func generateKey(now time.Time) (privateKey, error) {
-	hybrid, err := hybridKEM().GenerateKey()
+	hybrid, err := sealing.FormatHybrid.KEM().GenerateKey()
 	if err != nil {
 		return privateKey{}, fmt.Errorf("seal: generate ML-KEM-768 + X25519 key: %w", err)
 	}
-	x25519, err := x25519KEM().GenerateKey()
+	x25519, err := sealing.FormatX25519.KEM().GenerateKey()
 	if err != nil {
 		return privateKey{}, fmt.Errorf("seal: generate X25519 key: %w", err)
 	}

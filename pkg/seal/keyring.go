@@ -172,11 +172,11 @@ func ParseKeyring(data []byte) (*Keyring, error) {
 }
 
 func decodePrivateKey(w sealing.FileKey) (privateKey, error) {
-	hybrid, err := hybridKEM().NewPrivateKey(w.Hybrid)
+	hybrid, err := sealing.FormatHybrid.KEM().NewPrivateKey(w.Hybrid)
 	if err != nil {
 		return privateKey{}, fmt.Errorf("%w: mlkem768_x25519 is not a private key", ErrMalformed)
 	}
-	x25519, err := x25519KEM().NewPrivateKey(w.X25519)
+	x25519, err := sealing.FormatX25519.KEM().NewPrivateKey(w.X25519)
 	if err != nil {
 		return privateKey{}, fmt.Errorf("%w: x25519 is not a private key", ErrMalformed)
 	}
