@@ -15,8 +15,6 @@ const (
 	// HeaderReply is where its answer is to go, "" for nowhere. (A stream takes the
 	// reply subject of NATS itself for its own acknowledgement.)
 	HeaderReply = "Rekindle-Reply"
-	// headerMessageID lets a stream know a message again that was published twice.
-	headerMessageID = "Nats-Msg-Id"
 )
 
 // Event is an upstream event with its context. All but Trace and Reply is required.
@@ -63,7 +61,9 @@ func (e Event) check() error {
 	}
 }
 
-// Encode returns the message that e is published as. Its key is what e is about.
+// Encode returns the message that e is published as. Its key is what e is about. It has no
+// Nats-Msg-Id: the server would drop an event that comes again, and nobody would answer
+// whoever published that.
 func Encode(e Event) (subject string, h events.Header, raw []byte, err error) {
 	if err := e.check(); err != nil {
 		return "", nil, nil, err
@@ -74,7 +74,6 @@ func Encode(e Event) (subject string, h events.Header, raw []byte, err error) {
 	h = events.Attributes{
 		ID: e.ID, Source: e.Source, Type: TypePrefix + string(e.Data.Type()), Subject: e.Data.About(), Org: e.Org, Time: e.Time, Trace: e.Trace,
 	}.Header()
-	h[headerMessageID] = []string{h.Get(events.HeaderOrg) + "/" + h.Get(events.HeaderSource) + "/" + h.Get(events.HeaderID)}
 	if e.Reply != "" {
 		h[HeaderReply] = []string{e.Reply}
 	}

@@ -132,7 +132,6 @@ func (a *author) write(typ intake.Type, property, name string) (*letter, error) 
 		return nil, err
 	}
 	l := &letter{id: e.ID, typ: typ, name: property + "/" + name, msg: &nats.Msg{Subject: subject, Header: nats.Header(header), Data: body}}
-	l.msg.Header.Del("Nats-Msg-Id") // so that nothing but the fleet knows an event that comes again
 	a.letters = append(a.letters, l)
 	return l, nil
 }
