@@ -4,7 +4,7 @@
 
 # The modules of go.work. test/e2e and tools stand outside of it: heavy test
 # dependencies and linters must not move the versions of the product.
-modules := . ./events
+modules := . ./events ./examples
 e2e     := $(patsubst %/go.mod,%,$(wildcard test/e2e/go.mod))
 version  = $(shell git describe --tags --match 'v*' --always --dirty 2>/dev/null || echo devel)
 
@@ -15,7 +15,7 @@ export CGO_ENABLED = 0
 rounds ?= 5
 
 .NOTPARALLEL:
-.PHONY: help run demo build test check chaos sim bench bench-short race fuzz lint fmt tools tidy tidied generated clean $(e2e)
+.PHONY: help run demo build test check chaos sim bench soak bench-short race fuzz lint fmt tools tidy tidied generated clean $(e2e)
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ sim: ## Simulate a fleet of many cells, and put the tables into docs/scale.md
 BENCH ?=
 bench: build ## Measure a fleet: memory, lateness, throughput, lists, and what kills cost: minutes
 	go run ./test/bench -rekindle bin/rekindle $(BENCH)
+
+soak: build ## Publish 100,000 upstream events, good and bad, while api processes are killed, and count: minutes
+	go run ./test/bench -rekindle bin/rekindle -parts intake -upstream 100000
 
 bench-short: ## See that the bench runs and its counts come out, in seconds
 	go test -count=1 -timeout 2m -v ./test/bench

@@ -62,7 +62,7 @@ type author struct {
 
 func newAuthor(keys sealing.Keyset, properties []string) *author {
 	return &author{
-		random: rand.New(rand.NewPCG(7, 11)), //nolint:gosec // the same story each time
+		random: rand.New(rand.NewPCG(7, 11)), // the same story each time
 		keys:   keys, properties: properties,
 		taken: map[string]bool{}, verdicts: map[string]*verdict{}, kinds: map[string]int{},
 	}
@@ -212,7 +212,7 @@ func flaws() []flaw {
 		{"noise", "invalid-json", "", func(a *author, l *letter) {
 			noise := make([]byte, 1+a.random.IntN(2000))
 			for i := range noise {
-				noise[i] = byte(a.random.Uint32()) //nolint:gosec // the lowest bits are wanted
+				noise[i] = byte(a.random.Uint32())
 			}
 			l.msg.Data = append([]byte{0xff}, noise...)
 		}},

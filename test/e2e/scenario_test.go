@@ -49,6 +49,7 @@ func TestFleet(t *testing.T) {
 	s := &scenario{f, client.New("http://"+f.api, bootstrapToken), "http://" + f.addresses["sandbox:8089"]}
 
 	t.Run("secrets are kept fresh", s.keepsSecretsFresh)
+	t.Run("strangers publish and subscribe", s.servesStrangers)
 	t.Run("what is exposed is what is asked for", s.exposesWhatIsAskedFor)
 	t.Run("nothing is written but to volumes", s.writesToVolumesOnly)
 	t.Run("every process stops when asked to", s.stops)
