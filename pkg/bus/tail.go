@@ -211,11 +211,11 @@ func (t *tail) take(ctx context.Context, p *puller, most int, delivered uint64) 
 			return 0, false, err
 		}
 	}
-	before := t.position
 	var part ledger.Part
+	var pending uint64
 	for {
-		entry, err := t.entry(m, delivered+uint64(len(part.Entries))+1)
-		if err != nil {
+		var entry events.Entry
+		if entry, pending, err = numbered(m, delivered+uint64(len(part.Entries))+1); err != nil {
 			return 0, false, err
 		}
 		part.Entries = append(part.Entries, entry)
@@ -230,26 +230,25 @@ func (t *tail) take(ctx context.Context, p *puller, most int, delivered uint64) 
 			break
 		}
 	}
-	if part.Gap, err = t.lost(ctx, before, part.Entries[len(part.Entries)-1]); err != nil {
+	last := part.Entries[len(part.Entries)-1]
+	if part.Gap, err = t.lost(ctx, last); err != nil {
 		return 0, false, err
 	}
+	// Only now: what was read before an error is read again.
+	t.position, t.present = last.Sequence, t.present || pending == 0
 	return len(part.Entries), over, t.hand(part)
 }
 
-// entry reads a message, the consumer's number delivered.
-func (t *tail) entry(m *nats.Msg, delivered uint64) (events.Entry, error) {
+// numbered reads a message, the consumer's number delivered, and how many were there behind it.
+func numbered(m *nats.Msg, delivered uint64) (e events.Entry, pending uint64, err error) {
 	meta, err := m.Metadata()
 	if err != nil {
-		return events.Entry{}, err
+		return e, 0, err
 	}
 	if meta.Sequence.Consumer != delivered {
-		return events.Entry{}, errGap
+		return e, 0, errGap
 	}
-	t.position = meta.Sequence.Stream
-	if meta.NumPending == 0 {
-		t.present = true
-	}
-	return events.ReadEntry(meta.Sequence.Stream, meta.Timestamp, m.Subject, events.Header(m.Header), m.Data), nil
+	return events.ReadEntry(meta.Sequence.Stream, meta.Timestamp, m.Subject, events.Header(m.Header), m.Data), meta.NumPending, nil
 }
 
 // idle checks that what the server says it delivered has arrived, and notes how far it has
@@ -263,9 +262,9 @@ func (t *tail) idle(m *nats.Msg, arrived uint64) error {
 	return t.hand(ledger.Part{})
 }
 
-// lost says what may be missing behind the position before: where old events are read, the
+// lost says what may be missing behind what was handed over: where old events are read, the
 // log may have removed some that were not read yet.
-func (t *tail) lost(ctx context.Context, before uint64, last events.Entry) (*ledger.Gap, error) {
+func (t *tail) lost(ctx context.Context, last events.Entry) (*ledger.Gap, error) {
 	if t.b.Now().Sub(last.Stored) < tailOld {
 		return nil, nil
 	}
@@ -273,8 +272,8 @@ func (t *tail) lost(ctx context.Context, before uint64, last events.Entry) (*led
 	if err != nil {
 		return nil, fmt.Errorf("look whether an event was removed: %w", err)
 	}
-	if log := info.State; log.FirstSeq > before+1 {
-		return &ledger.Gap{AtMost: log.FirstSeq - 1 - before, OldestAt: log.FirstTime}, nil
+	if log := info.State; log.FirstSeq > t.position+1 {
+		return &ledger.Gap{AtMost: log.FirstSeq - 1 - t.position, OldestAt: log.FirstTime}, nil
 	}
 	return nil, nil
 }

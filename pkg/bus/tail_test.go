@@ -363,3 +363,35 @@ func TestTailWaitsForItsReader(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 }
+
+// What was read before following is interrupted, and not handed over, is read again.
+func TestTailReadsAgainWhatItDidNotHandOver(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	for n := range 8 {
+		happened(t, b, historyOrg, "SE1", n)
+	}
+	f := &tail{b: b, subjects: []string{"rekindle.v1.event.>"}, from: ledger.Start{After: new(uint64)}, tell: func(p ledger.Part) error {
+		if len(p.Entries) > 0 {
+			t.Error("a part was handed over")
+		}
+		return nil
+	}}
+	p, _, err := f.open(patient(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := newPuller(b.nc, streamEvents, p.subject[strings.LastIndexByte(p.subject, '.')+1:]) // who takes one away
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, who := range []*puller{p, p, other, p} {
+		if err := who.askFor(1, tailBytes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "the events have come", func() bool { return p.arrived() >= 3 })
+	if _, _, err := f.take(t.Context(), p, tailBatch, 0); !errors.Is(err, errGap) || f.position != 0 {
+		t.Errorf("%v; goes on behind %d", err, f.position)
+	}
+}
