@@ -22,14 +22,15 @@ type line struct {
 	freed        chan struct{} // holds a token when something does not wait any more
 	stop         context.CancelFunc
 
-	mu       sync.Mutex
-	items    map[string]*item
-	about    map[string][]*item // by entity, in the order of the trail
-	bytes    int                // of what waits
-	replayed int                // of what waits was made by a replay
-	flying   int
-	busy     map[string]bool // entities about which something is being sent here
-	failing  bool            // the last try has failed
+	mu    sync.Mutex
+	items map[string]*item
+	about map[string][]*item // by entity, in the order of the trail
+	bytes int                // of what waits
+	// replayed of what waits, and replayedBytes, were made by a replay.
+	replayed, replayedBytes int
+	flying                  int
+	busy                    map[string]bool // entities about which something is being sent here
+	failing                 bool            // the last try has failed
 }
 
 // rules say which deliveries of a line may be sent.
@@ -122,8 +123,10 @@ func (l *line) count(it *item, replayed bool) {
 	switch {
 	case replayed && !it.replayed:
 		l.replayed++
+		l.replayedBytes += it.size
 	case !replayed && it.replayed:
 		l.replayed--
+		l.replayedBytes -= it.size
 	}
 	it.replayed = replayed
 }
@@ -186,20 +189,22 @@ func (l *line) soonest() (at time.Time) {
 	return at
 }
 
-// full reports whether more waits than may.
+// full reports whether more waits than may. What a replay has made does not count, for there is
+// little of it, and what waits in strict order waits for it.
 func (l *line) full() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.items) > webhook.MaxWaiting || l.bytes > webhook.MaxWaitingBytes
+	return len(l.items)-l.replayed > webhook.MaxWaiting || l.bytes-l.replayedBytes > webhook.MaxWaitingBytes
 }
 
-// oldest returns the delivery that is to be dropped for another.
-func (l *line) oldest() (id string, rev state.Revision, ok bool) {
+// oldest returns the first delivery in the order of the trail that nobody is sending, and that
+// no replay has made unless those may be taken, too.
+func (l *line) oldest(replayed bool) (id string, rev state.Revision, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var first *item
 	for _, it := range l.items {
-		if !it.flying && (first == nil || it.position < first.position) {
+		if !it.flying && (replayed || !it.replayed) && (first == nil || it.position < first.position) {
 			first = it
 		}
 	}

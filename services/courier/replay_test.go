@@ -1,8 +1,10 @@
 package courier_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -377,6 +379,56 @@ func TestSentAgain(t *testing.T) {
 		time.Sleep(webhook.KeepTries + time.Hour)
 		if tries := c.Log(shop).Tries; len(tries) != 0 {
 			t.Errorf("%d tries are told of for ever", len(tries))
+		}
+	})
+}
+
+// TestReplayInStrictOrderOfAFullLine: what was dropped because too much was waiting comes with the
+// replay, and drops nothing of what waits for it.
+func TestReplayInStrictOrderOfAFullLine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var up atomic.Bool
+		to := &receivers{answer: func(post) (int, webhook.Problem) {
+			if !up.Load() {
+				time.Sleep(10 * time.Second)
+				return 0, webhook.ProblemTimeout
+			}
+			return 200, ""
+		}}
+		c, _ := w.process(t, "one", to)
+		cb := w.subscribeTo(t, &webhook.Callback{ID: shop, URL: "https://shop.test/hook", Subscriptions: []string{webhook.Everything}, Ordering: webhook.Strict})
+		var large []audit.Entry
+		for _, e := range entities(0, 20) {
+			e.Entity.Public = json.RawMessage(`{"name":"` + strings.Repeat("n", 128<<10) + `"}`)
+			large = append(large, e)
+		}
+		const pages = webhook.MaxWaitingBytes/(20*128<<10) + 2
+		for range pages {
+			w.happen(t, large...)
+		}
+		dropped := func() (n int) {
+			for _, try := range c.Log(shop).Tries {
+				n += try.Count
+			}
+			return n
+		}
+		before := dropped()
+		up.Store(true)
+		w.ask(t, cb, webhook.Replay{From: 1})
+		time.Sleep(time.Hour)
+		got := map[uint64]bool{}
+		for _, p := range to.posts() {
+			got[p.position(t)] = true
+		}
+		for n := range uint64(pages * 20) {
+			if !got[n+1] {
+				t.Errorf("position %d has not come", n+1)
+			}
+		}
+		if left := w.left(t); before == 0 || dropped() != before || len(left) > 0 {
+			t.Errorf("%d were dropped, and %d before; %d are left", dropped(), before, len(left))
 		}
 	})
 }

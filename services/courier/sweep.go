@@ -61,7 +61,7 @@ func (c *Courier) clear(ctx context.Context, id string) {
 		}
 	}
 	for ctx.Err() == nil && l != nil {
-		delivery, rev, ok := l.oldest()
+		delivery, rev, ok := l.oldest(true)
 		if !ok {
 			c.forget(l)
 			return

@@ -152,7 +152,7 @@ func (c *Courier) waits(ctx context.Context, d *webhook.Delivery) (rev state.Rev
 // removed now is dropped with the next.
 func (c *Courier) trim(ctx context.Context, l *line) (dropped int) {
 	for l.full() {
-		id, rev, ok := l.oldest()
+		id, rev, ok := l.oldest(false)
 		if !ok {
 			return dropped
 		}
