@@ -323,6 +323,28 @@ func TestMeddling(t *testing.T) {
 	w.settled()
 }
 
+// What somebody else has put under the id of a secret in a wrong place does not last, nor keep
+// the secret's own status from being written.
+func TestMeddlingElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one, two := newSecret("org", "PR1", secret.Token), newSecret("org", "PR1", secret.Token)
+	w.commit(newSecret("org", "PR1", secret.Token), one, two) // what has no stamp is as good as the first record
+	p := w.post()
+	w.settled()
+	for _, s := range []*secret.Secret{one, two} {
+		_, err := w.bucket().Put(w.ctx, events.StatusKey("other", "PR1", string(secret.Token), s.ID), []byte(`{}`))
+		w.check(err)
+	}
+	w.settled()
+	one.Name = "renamed"
+	w.commit(one)
+	w.settled()
+	if n := p.gauge("rekindle_status_waiting"); n > 0 {
+		t.Errorf("%v statuses wait", n)
+	}
+}
+
 // A status that was made of a newer record than this process has seen is left alone, until
 // it has seen that. One that no record bears out makes way.
 func TestAhead(t *testing.T) {

@@ -28,7 +28,7 @@ func (b *Board) write(ctx context.Context, read func(id string) (*secret.Secret,
 		slot, at, err := b.put(ctx, e, read)
 		b.finish(e, epoch, at, slot, err)
 		if err != nil {
-			b.failed(ctx, e, err)
+			b.failed(ctx, e, at, err)
 		}
 		if ctx.Err() != nil {
 			return
@@ -39,7 +39,8 @@ func (b *Board) write(ctx context.Context, read func(id string) (*secret.Secret,
 // errUnseen: a secret is not shown, and that has yet to be told. It will be.
 var errUnseen = errors.New("the secret is not shown any more")
 
-// put writes or removes a status and returns what the bucket has now, and where.
+// put writes or removes a status and returns what the bucket has now, and where; or where it
+// could not be done.
 func (b *Board) put(ctx context.Context, e entry, read func(id string) (*secret.Secret, bool)) (state.Revision, place, error) {
 	was := b.place(e.place)
 	if e.gone {
@@ -52,17 +53,20 @@ func (b *Board) put(ctx context.Context, e entry, read func(id string) (*secret.
 	}
 	at := placeOf(s)
 	if e.slot != 0 && was != at {
-		// An earlier version of the program had another place for it.
+		// An earlier version of the program had another place for it, or somebody else has.
 		if e.stamp != 0 {
 			if _, err := b.deps.Bucket.Put(ctx, state.Write{Key: was.key(e.id), Expect: e.slot}, ""); err != nil {
-				return 0, "", err
+				return 0, was, err
 			}
 		}
-		e.slot = 0
+		var err error
+		if _, e.slot, err = b.deps.Bucket.Last(ctx, at.key(e.id)); err != nil && !errors.Is(err, state.ErrNotFound) {
+			return 0, at, err
+		}
 	}
 	body, err := json.Marshal(statusOf(s, e.record))
 	if err != nil {
-		return 0, "", err
+		return 0, at, err
 	}
 	slot, err := b.deps.Bucket.Put(ctx, state.Write{Key: at.key(e.id), Value: body, Expect: e.slot}, stamp(e.record))
 	return slot, at, err
@@ -94,11 +98,11 @@ func (b *Board) finish(e entry, epoch int, at place, slot state.Revision, err er
 }
 
 // failed looks why a status could not be written.
-func (b *Board) failed(ctx context.Context, e entry, err error) {
+func (b *Board) failed(ctx context.Context, e entry, at place, err error) {
 	switch {
 	case ctx.Err() != nil, errors.Is(err, errUnseen):
 	case errors.Is(err, state.ErrConflict):
-		b.reread(ctx, e)
+		b.reread(ctx, e.id, at)
 	default:
 		b.metrics.failures.Inc()
 		b.deps.Logger.WarnContext(ctx, "a status could not be written and is tried again", "secret", e.id.String(), "error", err)
@@ -108,16 +112,15 @@ func (b *Board) failed(ctx context.Context, e entry, err error) {
 
 // reread looks what is in the bucket under the key of a secret, when that is not what was
 // thought. As long as nothing tells of it, it is found out here.
-func (b *Board) reread(ctx context.Context, e entry) {
-	at := b.place(e.place)
-	found, slot, err := b.deps.Bucket.Last(ctx, at.key(e.id))
+func (b *Board) reread(ctx context.Context, id uid, at place) {
+	found, slot, err := b.deps.Bucket.Last(ctx, at.key(id))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case errors.Is(err, state.ErrNotFound):
-		b.lost(e.id, b.deps.Now())
+		b.lost(id, b.deps.Now())
 	case err == nil:
-		b.have(e.id, at, stampOf(found), slot, b.deps.Now())
+		b.have(id, at, stampOf(found), slot, b.deps.Now())
 	}
 }
 
