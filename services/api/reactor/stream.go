@@ -167,7 +167,11 @@ func (s *stream) tell(p api.EventPart) error {
 	if err := s.stillGood(); err != nil {
 		return err
 	}
-	if p.Gap != nil {
+	switch {
+	case p.Gap != nil && p.Gap.SetBack: // the client is to forget the place it has: all comes again
+		s.id = 0
+		s.block("0", "gap", gapOf(p.Gap))
+	case p.Gap != nil:
 		s.block("", "gap", gapOf(p.Gap))
 	}
 	for _, e := range p.Events {

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rekindle-dev/rekindle/pkg/ledger"
+	"github.com/rekindle-dev/rekindle/services/api"
 )
 
 // TestStreamsOfAProcessAreCounted, whoever's they are.
@@ -34,6 +35,29 @@ func TestStreamsOfAProcessAreCounted(t *testing.T) {
 	}
 	if len(s.of) != maxStreams {
 		t.Errorf("%d principals are remembered, want %d", len(s.of), maxStreams)
+	}
+}
+
+// TestStreamOfALogThatIsSetBack: a client does not keep a place that the log has not come to
+// again, for by then it is another event's.
+func TestStreamOfALogThatIsSetBack(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	to := httptest.NewRecorder()
+	s := &stream{door: &door{now: func() time.Time { return now }}, to: to, control: http.NewResponseController(to), said: now, checked: now}
+	for _, part := range []api.EventPart{
+		{Position: 41, Present: true},
+		{Position: 3, Present: true, Gap: &ledger.Gap{SetBack: true}},
+		{Position: 3, Present: true},
+	} {
+		if err := s.tell(part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "id: 41\nevent: present\ndata: {}\n\n" +
+		"id: 0\nevent: gap\ndata: {\"reason\":\"set_back\",\"missing_at_most\":null,\"oldest_at\":null}\n\n"
+	if got := to.Body.String(); got != want {
+		t.Errorf("it says\n%s, want\n%s", got, want)
 	}
 }
 
