@@ -118,6 +118,7 @@ func (s *session) tailEvents(ctx context.Context, f tailFlags) error {
 // run tells what happens until there is no more to tell, ctx has ended, or a question
 // fails that it would be no use to repeat.
 func (t *eventTail) run(ctx context.Context) error {
+	began := time.Now()
 	for pause := followPause; ; {
 		reached := t.query.After
 		err := t.ask(ctx, t.query, func(m client.Message) error { return t.tell(ctx, m) })
@@ -138,6 +139,9 @@ func (t *eventTail) run(ctx context.Context) error {
 			return nil
 		}
 		pause = min(2*pause, mostFollowPause)
+		if t.flags.since == "" && t.query.After == "" {
+			t.query.Since = time.Since(began).String() // what happens meanwhile, by whichever clock
+		}
 	}
 }
 

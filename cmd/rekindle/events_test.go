@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/rekindle-dev/rekindle/services/api/client"
 )
 
@@ -104,6 +106,42 @@ func TestTailEnds(t *testing.T) {
 		defer stop()
 		if _, asked, err := run(ctx, tailFlags{}, away, away, away, away, away); err != nil || asked != 4 {
 			t.Errorf("interrupted: %v after %d questions", err, asked)
+		}
+	})
+}
+
+// TestTailBeginsWhenItWasBegun, though no server answers then: what happens meanwhile is told.
+func TestTailBeginsWhenItWasBegun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, row := range []struct {
+			query client.EventQuery
+			want  []client.EventQuery
+		}{
+			{client.EventQuery{}, []client.EventQuery{{}, {Since: "1s"}, {Since: "3s"}, {Since: "3s", After: "8"}}},
+			{client.EventQuery{Since: "2h"}, []client.EventQuery{{Since: "2h"}, {Since: "2h"}, {Since: "2h"}, {Since: "2h", After: "8"}}},
+			{client.EventQuery{After: "7"}, []client.EventQuery{{After: "7"}, {After: "7"}, {After: "7"}, {After: "8"}}},
+		} {
+			var asked []client.EventQuery
+			tail := &eventTail{
+				session: &session{remote: &remote{}, out: io.Discard, err: io.Discard}, names: map[string]string{},
+				query: row.query, flags: tailFlags{since: row.query.Since, from: row.query.After},
+			}
+			tail.ask = func(_ context.Context, q client.EventQuery, tell func(client.Message) error) error {
+				switch asked = append(asked, q); len(asked) {
+				case 3:
+					return tell(event(8))
+				case 4:
+					return errTold
+				}
+				return &client.Error{Status: http.StatusServiceUnavailable}
+			}
+			if err := tail.run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(row.want, asked); diff != "" {
+				t.Errorf("%+v (-want +got):\n%s", row.query, diff)
+			}
 		}
 	})
 }
