@@ -77,7 +77,7 @@ var imports = map[string]struct{ here, outside []string }{
 	},
 	"services/api/reactor": {
 		here:    []string{"events", "events/schema", "services/api", "services/api/auth", "pkg/audit", "pkg/ledger", "pkg/secret", "pkg/state", "pkg/seal", "pkg/webhook", "pkg/work"},
-		outside: []string{"go.opentelemetry.io/", "github.com/prometheus/client_golang"},
+		outside: []string{"go.opentelemetry.io/", "github.com/prometheus/client_golang", "golang.org/x/time/rate"},
 	},
 	"services/api/apitest":         {here: []string{"events", "pkg/audit/audittest", "pkg/ledger", "pkg/provider", "pkg/seal", "pkg/secret", "pkg/state", "pkg/state/statetest", "pkg/webhook", "pkg/work", "services/api", "services/api/auth", "services/courier"}, outside: []string{"github.com/prometheus/client_golang"}},
 	"services/api/client":          {},

@@ -76,6 +76,7 @@ func rules() []rule {
 		{is: errNotAcceptable, status: http.StatusNotAcceptable, code: "unknown-error"},
 		{is: errNotStream, status: http.StatusNotAcceptable, code: "unknown-error"},
 		{is: errManyStreams, status: http.StatusTooManyRequests, code: "rate-limited"},
+		{is: errOftenBegun, status: http.StatusTooManyRequests, code: "rate-limited"},
 		{is: errLastEvent, status: http.StatusBadRequest, code: "invalid-header"},
 		{is: errMediaType, status: http.StatusUnsupportedMediaType, code: "unknown-error"},
 		{is: errPurpose, status: http.StatusBadRequest, code: "invalid-parameter"},

@@ -51,7 +51,7 @@ func (d *door) followEvents(_ context.Context, r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	leave, err := d.streams.enter(r.caller.Principal)
+	leave, err := d.streams.enter(r.caller.Principal, d.now())
 	if err != nil {
 		return reply{}, err
 	}

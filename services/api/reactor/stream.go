@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/time/rate"
 
 	"github.com/rekindle-dev/rekindle/pkg/ledger"
 	"github.com/rekindle-dev/rekindle/services/api"
@@ -29,6 +31,10 @@ const (
 	// maxStreams is how many one process has, and maxStreamsOf how many of them one token.
 	maxStreams   = 1000
 	maxStreamsOf = 20
+	// maxBegunOf is how many one token begins at once, and begunPerSecond how many more it
+	// begins in the long run: each costs the log a consumer, for half a minute at least.
+	maxBegunOf     = 2 * maxStreamsOf
+	begunPerSecond = 1
 	// beat is how long a stream is silent at the most, and how often it is looked whether its
 	// token is still good.
 	beat = 15 * time.Second
@@ -53,6 +59,7 @@ var (
 // errManyStreams refuses another stream.
 var (
 	errManyStreams = fmt.Errorf("there are %d streams of this token already", maxStreamsOf)
+	errOftenBegun  = fmt.Errorf("this token begins streams too often: after the first %d, %d per second are admitted", maxBegunOf, begunPerSecond)
 	errAllStreams  = fmt.Errorf("%w: there are %d streams already", api.ErrNotReady, maxStreams)
 )
 
@@ -63,13 +70,24 @@ type streams struct {
 
 	mu  sync.Mutex
 	all int
-	of  map[string]int
+	of  map[string]*following
+}
+
+// following is what one token follows.
+type following struct {
+	open  int
+	begin *rate.Limiter
+}
+
+// idle reports whether there is nothing to remember.
+func (f *following) idle(now time.Time) bool {
+	return f.open == 0 && f.begin.TokensAt(now) >= maxBegunOf
 }
 
 func newStreams(r prometheus.Registerer) *streams {
 	metrics := promauto.With(r)
 	return &streams{
-		of: map[string]int{},
+		of: map[string]*following{},
 		open: metrics.NewGauge(prometheus.GaugeOpts{
 			Name: "rekindle_event_streams", Help: "Clients that follow events over HTTP.",
 		}),
@@ -81,27 +99,42 @@ func newStreams(r prometheus.Registerer) *streams {
 }
 
 // enter admits another stream of a principal, until leave is called.
-func (s *streams) enter(principal string) (leave func(), err error) {
+func (s *streams) enter(principal string, now time.Time) (leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	of := s.following(principal, now)
 	switch {
-	case s.of[principal] >= maxStreamsOf:
+	case of.open >= maxStreamsOf:
 		return nil, errManyStreams
 	case s.all >= maxStreams:
 		return nil, errAllStreams
+	case !of.begin.AllowN(now, 1):
+		return nil, errOftenBegun
 	}
 	s.all++
-	s.of[principal]++
+	of.open++
 	s.open.Inc()
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.all--
-		if s.of[principal]--; s.of[principal] == 0 {
-			delete(s.of, principal)
-		}
+		of.open--
 		s.open.Dec()
 	}, nil
+}
+
+// following returns what a principal follows. Those of whom there is nothing to remember are
+// forgotten when there are many. The caller holds mu.
+func (s *streams) following(principal string, now time.Time) *following {
+	if of := s.of[principal]; of != nil {
+		return of
+	}
+	if len(s.of) >= maxStreams {
+		maps.DeleteFunc(s.of, func(_ string, of *following) bool { return of.idle(now) })
+	}
+	of := &following{begin: rate.NewLimiter(begunPerSecond, maxBegunOf)}
+	s.of[principal] = of
+	return of
 }
 
 // stream tells a client what happens until one of both goes.

@@ -18,23 +18,51 @@ import (
 // TestStreamsOfAProcessAreCounted, whoever's they are.
 func TestStreamsOfAProcessAreCounted(t *testing.T) {
 	t.Parallel()
-	s := newStreams(prometheus.NewRegistry())
+	s, now := newStreams(prometheus.NewRegistry()), time.Now()
 	var leave func()
 	for n := range maxStreams {
 		var err error
-		if leave, err = s.enter(fmt.Sprint(n)); err != nil {
+		if leave, err = s.enter(fmt.Sprint(n), now); err != nil {
 			t.Fatalf("stream %d: %v", n, err)
 		}
 	}
-	if _, err := s.enter("one more"); !errors.Is(err, errAllStreams) {
+	if _, err := s.enter("one more", now); !errors.Is(err, errAllStreams) {
 		t.Errorf("one too many: %v", err)
 	}
 	leave()
-	if _, err := s.enter("one more"); err != nil {
+	if _, err := s.enter("one more", now.Add(time.Minute)); err != nil {
 		t.Errorf("when one has left: %v", err)
 	}
-	if len(s.of) != maxStreams {
-		t.Errorf("%d principals are remembered, want %d", len(s.of), maxStreams)
+	if _, err := s.enter("nor one more", now.Add(time.Minute)); !errors.Is(err, errAllStreams) || len(s.of) != maxStreams+1 {
+		t.Errorf("%v; %d principals are remembered, want %d and who asks", err, len(s.of), maxStreams)
+	}
+}
+
+// TestStreamsAreNotBegunWithoutEnd: whoever comes again as soon as it is let go is held up, and
+// nobody else.
+func TestStreamsAreNotBegunWithoutEnd(t *testing.T) {
+	t.Parallel()
+	s, now := newStreams(prometheus.NewRegistry()), time.Now()
+	begin := func(principal string, at time.Time) (n int) {
+		for range 10 * maxStreamsOf {
+			leave, err := s.enter(principal, at)
+			if err == nil {
+				leave()
+				n++
+			} else if !errors.Is(err, errOftenBegun) {
+				t.Fatal(err)
+			}
+		}
+		return n
+	}
+	for _, row := range []struct {
+		who   string
+		after time.Duration
+		want  int
+	}{{"one", 0, maxBegunOf}, {"another", 0, maxBegunOf}, {"one", 5 * time.Second, 5}, {"one", time.Hour, maxBegunOf}} {
+		if n := begin(row.who, now.Add(row.after)); n != row.want {
+			t.Errorf("%s began %d after %v, want %d", row.who, n, row.after, row.want)
+		}
 	}
 }
 
