@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rekindle-dev/rekindle/events"
 	"github.com/rekindle-dev/rekindle/pkg/bus"
 	"github.com/rekindle-dev/rekindle/pkg/natsd"
 	"github.com/rekindle-dev/rekindle/pkg/secret"
@@ -18,8 +21,8 @@ import (
 )
 
 // BenchmarkFill writes the statuses of b.N secrets into an empty bucket, with the server in
-// this process: go test -run - -bench Fill -benchtime 100000x. What it says of memory is
-// what the board keeps.
+// this process: go test -run - -bench Fill -benchtime 100000x. B/secret is what the board
+// keeps in memory, stored-B/secret what the server has.
 func BenchmarkFill(b *testing.B) {
 	quiet := slog.New(slog.DiscardHandler)
 	server, err := natsd.Start(b.Context(), natsd.Config{StoreDir: b.TempDir(), Logger: quiet})
@@ -70,8 +73,28 @@ func BenchmarkFill(b *testing.B) {
 	b.ReportMetric(float64((processorTime(b)-busy).Microseconds())/float64(b.N), "cpu-µs/op")
 	b.ReportMetric(float64(kept)/float64(b.N), "B/secret")
 	b.StopTimer()
+	b.ReportMetric(float64(stored(b, server))/float64(b.N), "stored-B/secret")
 	stop()
 	<-ended
+}
+
+// stored is how much the server has of statuses, in bytes.
+func stored(b *testing.B, server *natsd.Server) uint64 {
+	b.Helper()
+	nc, err := nats.Connect(server.URL(), nats.UserInfo(server.Credentials()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := js.Stream(b.Context(), "KV_"+events.StatusBucket)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s.CachedInfo().State.Bytes
 }
 
 func heap() uint64 {
