@@ -115,13 +115,16 @@ func (h *history) lastOf(message string) (t webhook.Try, ok bool) {
 // Log returns how a callback fares, as this process knows it.
 func (c *Courier) Log(callback string) (log webhook.Log) {
 	c.mu.Lock()
-	h, l := c.histories[callback], c.lines[callback]
+	h, l, to := c.histories[callback], c.lines[callback], c.callbacks[callback]
 	c.mu.Unlock()
 	if h != nil {
 		log.Tries = h.all()
 	}
 	if l != nil {
-		log.Waiting, log.NextAt = l.len(), l.soonest()
+		log.Waiting = l.len()
+	}
+	if l != nil && to != nil {
+		log.NextAt = l.soonest(c.rulesOf(to))
 	}
 	if p, _ := c.standingOf(callback); p.Number > 0 {
 		log.Replay = &p

@@ -177,12 +177,13 @@ func (l *line) len() int {
 	return len(l.items)
 }
 
-// soonest returns when the next try may be made, zero when nothing waits.
-func (l *line) soonest() (at time.Time) {
+// soonest returns when the next try may be made of what waits for nothing else, zero when there
+// is none.
+func (l *line) soonest(r rules) (at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, it := range l.items {
-		if at.IsZero() || it.due.Before(at) {
+		if !l.held(it, r) && (at.IsZero() || it.due.Before(at)) {
 			at = it.due
 		}
 	}
@@ -250,8 +251,7 @@ func (l *line) next(now time.Time, r rules) (found *item, soonest time.Time) {
 			if soonest.IsZero() || due.Before(soonest) {
 				soonest = due
 			}
-		case it.revision > r.seen || it.position > r.upTo || l.busy[it.entity] || elsewhere[it.entity].before(it):
-		case r.strict && l.about[it.entity][0] != it:
+		case it.revision > r.seen || l.held(it, r) || l.busy[it.entity] || elsewhere[it.entity].before(it):
 		case found == nil || it.before(found):
 			found = it
 		}
@@ -262,6 +262,11 @@ func (l *line) next(now time.Time, r rules) (found *item, soonest time.Time) {
 		l.busy[found.entity] = true
 	}
 	return found, soonest
+}
+
+// held reports whether an item waits for what is ahead of it. The caller holds mu.
+func (l *line) held(it *item, r rules) bool {
+	return it.position > r.upTo || r.strict && l.about[it.entity][0] != it
 }
 
 // before reports whether an item, nil for none, goes before another.

@@ -157,3 +157,19 @@ func TestWhatIsAheadIsKnown(t *testing.T) {
 		}
 	})
 }
+
+// TestWhenTheNextIsDue: what waits for what is ahead of it is not due.
+func TestWhenTheNextIsDue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c, _ := w.process(t, "one", &receivers{answer: func(post) (int, webhook.Problem) { return 500, webhook.ProblemStatus }})
+		w.subscribeTo(t, &webhook.Callback{ID: shop, URL: "https://shop.test/hook", Subscriptions: []string{webhook.Everything}, Ordering: webhook.Strict})
+		w.happen(t, about("SE1"), about("SE1"))
+		time.Sleep(10 * time.Second)
+		log := c.Log(shop)
+		if in := time.Until(log.NextAt); log.Waiting != 2 || in < 40*time.Second || in > time.Minute {
+			t.Errorf("%d wait, the next of them is due in %v", log.Waiting, in)
+		}
+	})
+}
