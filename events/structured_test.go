@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestStructured: members that are not known are passed on, on one line, and what is no
+// TestStructured: members and attributes that are not known are passed on, on one line, and what is no
 // event is none in this form either.
 func TestStructured(t *testing.T) {
 	t.Parallel()
@@ -15,10 +15,12 @@ func TestStructured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h["ce-dataschema"], h["ce-later1"] = []string{"https://x.test/s"}, []string{"a%0A%22b"}
+	h["ce-data"], h["ce-No"], h["ce-"], h["ce-bad"], h["later"] = []string{"x"}, []string{"x"}, []string{"x"}, []string{"%"}, []string{"x"}
 	entry := ReadEntry(7, e.Time, EventSubject(e.Org, e.Data.Type(), "SE1"), h, []byte("{\"secret\" : \"SE1\",\n \"new\":[1,\r\n2]}"))
 	got, err := Structured(entry)
 	const want = `{"specversion":"1.0","id":"i\n1","source":"/s","type":"dev.rekindle.v1.RetryRequested","subject":"SE1","time":"2026-11-22T08:00:00.005Z",` +
-		`"datacontenttype":"application/json","org":"o@x","traceparent":"00-1-2-01","data":{"secret":"SE1","new":[1,2]}}`
+		`"datacontenttype":"application/json","org":"o@x","traceparent":"00-1-2-01","dataschema":"https://x.test/s","later1":"a\n\"b","data":{"secret":"SE1","new":[1,2]}}`
 	if err != nil || string(got) != want {
 		t.Errorf("%v\ngot  %s\nwant %s", err, got, want)
 	}
