@@ -34,8 +34,9 @@ func EndpointKey(host string) string { return "endpoint." + text(host) }
 // OutboxKey is the key of what is to be told of a change, until it is.
 func OutboxKey(id string) string { return outbox + "." + id }
 
-// IntakeKey is the key of what came of an event that an upstream system published. Its
-// parts tell the event from all others: the organisation, the source, the event's id.
+// IntakeKey is the key of what came of what is done once: an event that an upstream system
+// published, or a request with a key. Its parts tell that from all others: the organisation,
+// the source, the id.
 func IntakeKey(org, source, id string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %d %s %s", len(org), org, len(source), source, id))
 	return "intake." + hex.EncodeToString(sum[:])

@@ -18,7 +18,7 @@
 //	element.<DE> library.<LB> build.<BL> hold.<EN>
 //	                        what is made of secrets, and which library an environment holds
 //	outbox.<id>             what is to be told of a change, until it is
-//	intake.<hash>           what came of an event that an upstream published, for a week
+//	intake.<hash>           what came of an upstream event, or a request with a key, for a week
 //	keyset.fleet            the public keys everything is sealed to
 //	endpoint.<host>         how a provider's host fares, and whom it asked for patience
 //	callback.<CB>           who is to be told of what happens

@@ -23,6 +23,8 @@ type Changed struct {
 	Test *Test
 	// Unchanged tells that it was as was asked for already.
 	Unchanged bool
+	// Repeated tells that nothing was done, because it was done before; see [Service.Once].
+	Repeated bool
 }
 
 // Action is what a change is to do besides (contract A8).
@@ -295,5 +297,5 @@ func (s *Service) acceptHeld(ctx context.Context, who Caller, current *secret.Se
 		return nil, err
 	}
 	s.see(ctx, rev)
-	return &Changed{Secret: accepted}, nil
+	return &Changed{Secret: accepted, Unchanged: rev == 0}, nil
 }

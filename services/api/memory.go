@@ -14,38 +14,40 @@ import (
 )
 
 // What an upstream system asks for in an event is done once, however often the event
-// comes: what came of it is written in the same commit, under a key that is the event's.
-// Whoever comes second fails that commit.
+// comes, and so is what a request asks for that has a key: what came of it is written in
+// the same commit, under a key that is the errand's. Whoever comes second fails that commit.
 //
 // A refusal is written there too, for a moment and by itself. It is no answer to whoever
 // asks again, only a fence: to find nothing remembered may be to read a replica that is
 // behind, and nothing may be refused on that alone.
 
 const (
-	// remember is for how long it is known that an event was carried out: as long as one
-	// may lie in the queue.
+	// remember is for how long it is known that an errand was carried out: as long as an
+	// event may lie in the queue.
 	remember = 7 * 24 * time.Hour
 	// rememberRefused outlives what any replica is behind.
 	rememberRefused = time.Minute
 )
 
-// ErrRepeated is returned when what is remembered of an event is not what was found: most likely
-// it was done, or refused, already. Ask again what is remembered of it.
-var ErrRepeated = errors.New("what is remembered of the event has changed")
+// ErrRepeated is returned when what is remembered of an errand is not what was found: most
+// likely it was done, or refused, already. Ask again what is remembered of it.
+var ErrRepeated = errors.New("the same was asked before, and is being dealt with or just was: ask again")
 
-// Event is an event of an upstream system that a use case is carried out for, which is
-// done once. It is for one attempt.
-type Event struct {
+// Errand is what a use case is carried out for once: an event of an upstream system, or an
+// HTTP request with a key. It is for one attempt.
+type Errand struct {
 	// Source and ID tell it from all others of its organisation.
 	Source, ID string
-	// Type is its CloudEvents type.
+	// Type is the CloudEvents type of an event, "" for a request: of that no answer is
+	// published.
 	Type string
 
+	asks  string         // what tells a request from another with the same key
 	known state.Revision // of what is remembered of it
 }
 
 // Accepted says that the event was carried out, and what of it can be seen.
-func (e *Event) Accepted(n *secret.Secret) events.Accepted {
+func (e *Errand) Accepted(n *secret.Secret) events.Accepted {
 	return events.Accepted{
 		Event: e.ID, EventSource: e.Source, EventType: e.Type,
 		Secret: n.ID, Property: n.Property, Environment: n.Environment, Name: n.Name, Kind: string(n.Kind),
@@ -55,7 +57,7 @@ func (e *Event) Accepted(n *secret.Secret) events.Accepted {
 // Answer is the answer to the event as it is published. Its id is the same whoever answers,
 // so answering again does no harm. Place is where the event lay that is refused, as the
 // same event may be refused more than once.
-func (e *Event) Answer(org string, data events.Data, at time.Time, trace string, place uint64) events.Event {
+func (e *Errand) Answer(org string, data events.Data, at time.Time, trace string, place uint64) events.Event {
 	_, id := state.Split(state.IntakeKey(org, e.Source, e.ID))
 	if data.Type() == events.TypeRejected {
 		id += ".rejected." + strconv.FormatUint(place, 10)
@@ -65,16 +67,18 @@ func (e *Event) Answer(org string, data events.Data, at time.Time, trace string,
 	return events.Event{ID: id, Source: source, Org: org, Time: at, Trace: trace, Data: data}
 }
 
-// memory is what is remembered of an event.
+// memory is what is remembered of an errand.
 type memory struct {
 	At time.Time `json:"at"`
+	// Asks is that of a request.
+	Asks string `json:"asks,omitempty"`
 	// Accepted is nil for one that was refused.
 	Accepted *events.Accepted `json:"accepted,omitempty"`
 }
 
-// Recall returns how an event was answered that was carried out, nil for one that was not,
-// ErrUnavailable, or secret.ErrDamaged.
-func (s *Service) Recall(ctx context.Context, org string, e *Event) (*events.Accepted, error) {
+// Recall returns how an errand was answered that was carried out, nil for one that was not,
+// ErrKeyReused, ErrUnavailable, or secret.ErrDamaged.
+func (s *Service) Recall(ctx context.Context, org string, e *Errand) (*events.Accepted, error) {
 	body, rev, err := s.deps.State.Get(ctx, state.IntakeKey(org, e.Source, e.ID))
 	e.known = rev
 	if errors.Is(err, state.ErrNotFound) {
@@ -85,14 +89,17 @@ func (s *Service) Recall(ctx context.Context, org string, e *Event) (*events.Acc
 	}
 	var found memory
 	if json.Unmarshal(body, &found) != nil {
-		return nil, fmt.Errorf("what is remembered of an event: %w", secret.ErrDamaged)
+		return nil, fmt.Errorf("what is remembered of an errand: %w", secret.ErrDamaged)
+	}
+	if found.Accepted != nil && found.Asks != e.asks {
+		return nil, ErrKeyReused
 	}
 	return found.Accepted, nil
 }
 
-// Refuse notes that an event is refused. It returns ErrRepeated if what is remembered of it is
+// Refuse notes that an errand is refused. It returns ErrRepeated if what is remembered of it is
 // not what the last Recall has found, or the last Refuse has noted, and ErrUnavailable.
-func (s *Service) Refuse(ctx context.Context, org string, e *Event) error {
+func (s *Service) Refuse(ctx context.Context, org string, e *Errand) error {
 	w, err := e.remembered(org, memory{At: s.now()}, rememberRefused)
 	if err != nil {
 		return err
@@ -108,8 +115,8 @@ func (s *Service) Refuse(ctx context.Context, org string, e *Event) error {
 	return nil
 }
 
-// remembered is the write that remembers the event.
-func (e *Event) remembered(org string, m memory, life time.Duration) (state.Write, error) {
+// remembered is the write that remembers the errand.
+func (e *Errand) remembered(org string, m memory, life time.Duration) (state.Write, error) {
 	body, err := json.Marshal(m)
 	if err != nil {
 		return state.Write{}, fmt.Errorf("encode what is remembered: %w", err)
@@ -117,9 +124,9 @@ func (e *Event) remembered(org string, m memory, life time.Duration) (state.Writ
 	return state.Write{Key: state.IntakeKey(org, e.Source, e.ID), Value: body, Expect: e.known, Life: life}, nil
 }
 
-// settle remembers, and announces, the caller's event that there was nothing to do for: what
+// settle remembers, and announces, the caller's errand that there was nothing to do for: what
 // it asked for stood already. It comes again as one that was carried out, whatever has
-// become of the secret meanwhile. For a caller of another kind it does nothing. It returns
+// become of the secret meanwhile. For a caller without one it does nothing. It returns
 // ErrRepeated and ErrUnavailable.
 func (s *Service) settle(ctx context.Context, who Caller, of *secret.Secret) error {
 	p := &parcel{Org: who.Org, id: secret.NewRequestID()}
@@ -141,10 +148,11 @@ func (s *Service) settle(ctx context.Context, who Caller, of *secret.Secret) err
 	return nil
 }
 
-// answered puts the answer to the caller's event into the parcel of what was done for it, and
-// returns the write that remembers it; none for a caller of another kind.
+// answered puts the answer to the event that is the caller's errand into the parcel of what
+// was done for it, and returns the write that remembers the errand; none for a caller
+// without one.
 func (s *Service) answered(ctx context.Context, d deed, p *parcel) ([]state.Write, error) {
-	e := d.who.Event
+	e := d.who.Errand
 	if e == nil {
 		return nil, nil
 	}
@@ -153,24 +161,27 @@ func (s *Service) answered(ctx context.Context, d deed, p *parcel) ([]state.Writ
 		return nil, errUntold
 	}
 	accepted, now := e.Accepted(of.Secret), s.now()
-	header, body, err := events.Encode(e.Answer(d.who.Org, accepted, now, traceparent(ctx), 0))
-	if err != nil {
-		return nil, err
+	if e.Type != "" {
+		header, body, err := events.Encode(e.Answer(d.who.Org, accepted, now, traceparent(ctx), 0))
+		if err != nil {
+			return nil, err
+		}
+		p.Events = append(p.Events, letter{header, body})
 	}
-	p.Events = append(p.Events, letter{header, body})
-	w, err := e.remembered(d.who.Org, memory{now, &accepted}, remember)
+	w, err := e.remembered(d.who.Org, memory{now, e.asks, &accepted}, remember)
 	return []state.Write{w}, err
 }
 
-// repeated tells a commit that failed because what is remembered of the caller's event is not
+// repeated tells a commit that failed because what is remembered of the caller's errand is not
 // what was found any more from one that failed for its own sake, which is tried again.
 func (s *Service) repeated(ctx context.Context, who Caller) bool {
-	if who.Event == nil {
+	e := who.Errand
+	if e == nil {
 		return false
 	}
-	_, rev, err := s.deps.State.Get(ctx, state.IntakeKey(who.Org, who.Event.Source, who.Event.ID))
+	_, rev, err := s.deps.State.Get(ctx, state.IntakeKey(who.Org, e.Source, e.ID))
 	if errors.Is(err, state.ErrNotFound) {
 		rev, err = 0, nil // a refusal that was found may be gone by now
 	}
-	return err == nil && rev != who.Event.known
+	return err == nil && rev != e.known
 }

@@ -116,9 +116,9 @@ type Caller struct {
 	// IfMatch are the tags of what the caller wants to change or delete: if it is
 	// something else by now, that is ErrChanged. Nil makes no condition.
 	IfMatch Tags
-	// Event is what asks for it, if it is an event: then it is done once, and answered in
-	// the same commit. Only what is done to one secret can be asked for by an event.
-	Event *Event
+	// Errand is what it is done for, if that is to be done once: it is remembered, and an
+	// event is answered, in the same commit. Only what is done to one secret can be.
+	Errand *Errand
 }
 
 // secretsRead is the secrets, to be read. Whoever changes one says what is to be told of

@@ -16,7 +16,7 @@ func nameless(place uint64) string { return "INTAKE." + strconv.FormatUint(place
 // accept answers an event that is carried out, which has announced that already, to whoever
 // waits.
 func (d *Door) accept(ctx context.Context, r *request, changed *api.Changed) error {
-	accepted := r.event.Accepted(changed.Secret)
+	accepted := r.errand.Accepted(changed.Secret)
 	result := resultAccepted
 	if changed.Unchanged {
 		result = resultUnchanged
@@ -41,7 +41,7 @@ func (d *Door) repeat(ctx context.Context, r *request, accepted *events.Accepted
 
 // refuse is reject for what depends on what is stored: the refusal is noted first.
 func (d *Door) refuse(ctx context.Context, r *request, problems []events.Problem) error {
-	if err := d.deps.Service.Refuse(ctx, r.Org, r.event); err != nil {
+	if err := d.deps.Service.Refuse(ctx, r.Org, r.errand); err != nil {
 		return err
 	}
 	return d.reject(ctx, r, problems)
@@ -50,7 +50,7 @@ func (d *Door) refuse(ctx context.Context, r *request, problems []events.Problem
 // reject answers an event that is refused: among the facts, so that a crash leaves the
 // answer; then it is erased; then whoever waits is told.
 func (d *Door) reject(ctx context.Context, r *request, problems []events.Problem) error {
-	rejected := events.Rejected{Event: r.event.ID, EventSource: r.Source, EventType: r.CEType, Problems: bound(problems)}
+	rejected := events.Rejected{Event: r.errand.ID, EventSource: r.Source, EventType: r.CEType, Problems: bound(problems)}
 	if err := d.publish(ctx, r.answer(d, rejected)); err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (d *Door) erase(ctx context.Context, r *request) error {
 
 // answer is an answer as it is published.
 func (r *request) answer(d *Door, data events.Data) events.Event {
-	return r.event.Answer(r.Org, data, d.deps.Now().UTC(), r.Trace, r.Place)
+	return r.errand.Answer(r.Org, data, d.deps.Now().UTC(), r.Trace, r.Place)
 }
 
 func (d *Door) publish(ctx context.Context, answer events.Event) error {

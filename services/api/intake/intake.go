@@ -48,8 +48,8 @@ type Queue interface {
 type UseCases interface {
 	// CarryOut, Recall and Refuse are those of [api.Service].
 	CarryOut(ctx context.Context, who api.Caller, t intake.Type, subject string, body []byte) (*api.Changed, error)
-	Recall(ctx context.Context, org string, e *api.Event) (*events.Accepted, error)
-	Refuse(ctx context.Context, org string, e *api.Event) error
+	Recall(ctx context.Context, org string, e *api.Errand) (*events.Accepted, error)
+	Refuse(ctx context.Context, org string, e *api.Errand) error
 }
 
 // Deps is what a Door stands on.
@@ -96,21 +96,21 @@ const maxFaults = 5
 type request struct {
 	work.Letter
 	intake.Envelope
-	event *api.Event
-	who   api.Caller
+	errand *api.Errand
+	who    api.Caller
 }
 
 // open reads a letter as far as its body, and what is wrong with it.
 func (d *Door) open(l work.Letter) (*request, []events.Problem) {
 	envelope, problems := intake.ReadEnvelope(l.Subject, l.Header)
-	r := &request{Letter: l, Envelope: envelope, event: &api.Event{Source: envelope.Source, ID: envelope.ID, Type: envelope.CEType}}
+	r := &request{Letter: l, Envelope: envelope, errand: &api.Errand{Source: envelope.Source, ID: envelope.ID, Type: envelope.CEType}}
 	r.who = api.Caller{
 		Org: envelope.Org, Rights: auth.Rights{auth.Develop}, Callback: d.deps.Callback,
 		Actor: secret.Actor{DisplayName: envelope.Source}, Principal: "intake " + envelope.Source,
-		Request: envelope.ID, Event: r.event,
+		Request: envelope.ID, Errand: r.errand,
 	}
 	if envelope.ID == "" {
-		r.event.ID = nameless(l.Place)
+		r.errand.ID = nameless(l.Place)
 	}
 	if len(l.Body) > events.MaxBody {
 		problems = append(problems, tooLarge(len(l.Body)))
@@ -157,7 +157,7 @@ func (d *Door) deal(ctx context.Context, r *request, problems []events.Problem) 
 	if len(problems) > 0 {
 		return d.reject(ctx, r, problems)
 	}
-	accepted, err := d.deps.Service.Recall(ctx, r.Org, r.event)
+	accepted, err := d.deps.Service.Recall(ctx, r.Org, r.errand)
 	if err != nil {
 		return err
 	}

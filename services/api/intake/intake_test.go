@@ -232,7 +232,7 @@ func TestRejectedAtLength(t *testing.T) {
 func TestRefusedOverAgain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	e := &api.Event{Source: "/crm", ID: "e1"}
+	e := &api.Errand{Source: "/crm", ID: "e1"}
 	if found, err := s.Service.Recall(t.Context(), api.DefaultOrg, e); found != nil || err != nil {
 		t.Fatal(found, err)
 	}
@@ -241,7 +241,7 @@ func TestRefusedOverAgain(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := s.Service.Refuse(t.Context(), api.DefaultOrg, &api.Event{Source: "/crm", ID: "e1"}); !errors.Is(err, api.ErrRepeated) {
+	if err := s.Service.Refuse(t.Context(), api.DefaultOrg, &api.Errand{Source: "/crm", ID: "e1"}); !errors.Is(err, api.ErrRepeated) {
 		t.Error(err)
 	}
 }
@@ -283,7 +283,7 @@ type faulty struct {
 	away atomic.Int64
 }
 
-func (f *faulty) Recall(ctx context.Context, org string, e *api.Event) (*events.Accepted, error) {
+func (f *faulty) Recall(ctx context.Context, org string, e *api.Errand) (*events.Accepted, error) {
 	if e.ID == "poison" {
 		panic("poison")
 	}
@@ -375,7 +375,7 @@ type forgetful struct {
 	state state.Store
 }
 
-func (f *forgetful) Recall(ctx context.Context, org string, e *api.Event) (*events.Accepted, error) {
+func (f *forgetful) Recall(ctx context.Context, org string, e *api.Errand) (*events.Accepted, error) {
 	accepted, err := f.UseCases.Recall(ctx, org, e)
 	key := state.IntakeKey(org, e.Source, e.ID)
 	if _, rev, there := f.state.Get(ctx, key); there == nil && accepted == nil {

@@ -158,7 +158,7 @@ func TestOrigins(t *testing.T) {
 	if a.status != http.StatusNoContent || a.header.Get("Access-Control-Allow-Origin") != console || len(a.body) != 0 {
 		t.Errorf("status %d, headers %v", a.status, a.header)
 	}
-	for _, name := range []string{"Authorization", "X-Api-Key", "X-Gw-Ims-Org-Id", "Accept", "Content-Type", "If-Match", "X-Rekindle-Purpose"} {
+	for _, name := range []string{"Authorization", "X-Api-Key", "X-Gw-Ims-Org-Id", "Accept", "Content-Type", "If-Match", "Idempotency-Key", "X-Rekindle-Purpose"} {
 		if !slices.Contains(strings.Split(a.header.Get("Access-Control-Allow-Headers"), ", "), name) {
 			t.Errorf("the header %s is not allowed", name)
 		}

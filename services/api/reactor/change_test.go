@@ -128,6 +128,15 @@ func badChanges() []bad {
 		with(400, row("attached", "of different kinds", patch(`"attributes":{"name":""},"relationships":{"environment":{"data":null}}`),
 			"422 "+at+"name", "409 read-only "+relation)),
 	}
+	for _, key := range []string{" ", strings.Repeat("k", 257), "clé", "a\tb"} {
+		for _, request := range []string{"POST /properties/{edge}/secrets", "PUT /secrets/{token}", "DELETE /secrets/{token}"} {
+			body := changed(`"name":"n","type_of":"token","credentials":{"token":"t"}`)
+			if strings.HasPrefix(request, "DELETE") {
+				body = ""
+			}
+			rows = append(rows, bad{fmt.Sprintf("key %.4q", key), request, body, []string{"Idempotency-Key: " + key}, 400, []string{"invalid-header"}})
+		}
+	}
 	return rows
 }
 

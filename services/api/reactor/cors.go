@@ -9,8 +9,8 @@ import (
 // headers of the contract, and those that clients send besides.
 const (
 	corsMethods = "GET, POST, PATCH, PUT, DELETE"
-	corsHeaders = "Authorization, X-Api-Key, X-Gw-Ims-Org-Id, Accept, Content-Type, Cache-Control, If-Match, " + headerLastEvent + ", " + headerPurpose
-	corsExposed = "X-Request-Id, Retry-After, ETag"
+	corsHeaders = "Authorization, X-Api-Key, X-Gw-Ims-Org-Id, Accept, Content-Type, Cache-Control, If-Match, " + headerKey + ", " + headerLastEvent + ", " + headerPurpose
+	corsExposed = "X-Request-Id, Retry-After, ETag, " + headerReplayed
 	corsMaxAge  = "600" // seconds that a browser need not ask again
 )
 

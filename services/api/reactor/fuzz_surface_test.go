@@ -81,7 +81,7 @@ func FuzzSurface(f *testing.F) {
 		method, path, _ := strings.Cut(path, " ")
 		path = strings.Replace(path, "{id}", oneOfEach()[strings.Split(path, "/")[1]], 1)
 		f.Add(method, path, "", "")
-		f.Add(method, path+"?page[size]=2&sort=-name&filter[name]=CONTAINS e", "If-Match: *", attributes(`"name":"n","type_of":"token","platform":"edge","text":"t","rights":["develop"],"credentials":{"token":"t"}`))
+		f.Add(method, path+"?page[size]=2&sort=-name&filter[name]=CONTAINS e", "If-Match: *\nIdempotency-Key: k", attributes(`"name":"n","type_of":"token","platform":"edge","text":"t","rights":["develop"],"credentials":{"token":"t"}`))
 	}
 	for _, row := range slices.Concat(badRequests(), badTreeRequests(), badLibraryRequests(), badChanges(), badOperatorRequests()) {
 		if method, path, _ := strings.Cut(row.request, " "); len(row.body) < 4<<10 {

@@ -166,7 +166,7 @@ func (c *conversation) exchange(t *testing.T, block string) string {
 func (c *conversation) show(t *testing.T, a answer) string {
 	t.Helper()
 	lines := []string{fmt.Sprint("< ", a.status)}
-	for _, name := range []string{"Allow", "Content-Type", "Retry-After", "WWW-Authenticate"} {
+	for _, name := range []string{"Allow", "Content-Type", "Idempotency-Replayed", "Retry-After", "WWW-Authenticate"} {
 		for _, value := range a.header.Values(name) {
 			lines = append(lines, "< "+name+": "+value)
 		}

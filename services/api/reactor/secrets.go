@@ -238,7 +238,9 @@ func secretsReply(ctx context.Context, r *request, ask func(context.Context, api
 
 func (d *door) createSecret(ctx context.Context, r *request) (reply, error) {
 	return r.withBody(func(data *api.Object) (reply, error) {
-		s, err := d.service.CreateSecret(ctx, r.caller, r.id, data)
+		s, err := d.once(ctx, r, data, func(who api.Caller) (*api.Changed, error) {
+			return d.service.CreateSecret(ctx, who, r.id, data)
+		})
 		if err != nil {
 			return reply{}, err
 		}
@@ -249,7 +251,9 @@ func (d *door) createSecret(ctx context.Context, r *request) (reply, error) {
 // changeSecret is a PATCH: an action, or an update (contract A8).
 func (d *door) changeSecret(ctx context.Context, r *request) (reply, error) {
 	return r.withBody(func(data *api.Object) (reply, error) {
-		s, err := d.service.ChangeSecret(ctx, r.caller, r.id, data)
+		s, err := d.once(ctx, r, data, func(who api.Caller) (*api.Changed, error) {
+			return d.service.ChangeSecret(ctx, who, r.id, data)
+		})
 		if err != nil {
 			return reply{}, err
 		}
@@ -266,7 +270,10 @@ func (d *door) getSecret(ctx context.Context, r *request) (reply, error) {
 }
 
 func (d *door) deleteSecret(ctx context.Context, r *request) (reply, error) {
-	if err := d.service.DeleteSecret(ctx, r.caller, r.id); err != nil {
+	_, err := d.once(ctx, r, nil, func(who api.Caller) (*api.Changed, error) {
+		return nil, d.service.DeleteSecret(ctx, who, r.id)
+	})
+	if err != nil {
 		return reply{}, err
 	}
 	return gone(), nil
