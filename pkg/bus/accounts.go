@@ -44,10 +44,11 @@ func (u User) Key() string {
 	if u.Name != "" {
 		parts = append(parts, variable(u.Name))
 	}
-	return strings.Join(parts, "_")
+	return strings.Join(parts, "__")
 }
 
-// variable writes a text with what the name of a variable may have. "_" separates.
+// variable writes a text with what the name of a variable may have. A "_" in it is followed
+// by two digits, so two of them separate.
 func variable(s string) string {
 	return strings.NewReplacer("=", "_", "-", "_2D").Replace(strings.ReplaceAll(events.Token(s), "_", "=5F"))
 }
@@ -117,7 +118,7 @@ func usersOf(org, name string, roles ...Role) []User {
 // upstreamAccount is of one system. It has no JetStream: what it asks of the fleet's is
 // named in full.
 func upstreamAccount(org, name string) account {
-	a := account{name: "UPSTREAM_" + events.Token(org) + "_" + events.Token(name), users: usersOf(org, name, RoleUpstream)}
+	a := account{name: "UPSTREAM." + events.Token(org) + "." + events.Token(name), users: usersOf(org, name, RoleUpstream)}
 	for _, p := range upstreamPermissions(org) {
 		for _, s := range p.Publish {
 			a.imports = append(a.imports, share{subject: s})
@@ -132,7 +133,7 @@ func upstreamAccount(org, name string) account {
 // readerAccount has copies of what happens in one organisation. Nobody in it may ask for
 // these copies but the server, and there is nothing else that could be asked for.
 func readerAccount(org string) account {
-	a := account{name: "READER_" + events.Token(org), jetstream: true, users: usersOf(org, "", RoleReaderAdmin, RoleReader)}
+	a := account{name: "READER." + events.Token(org), jetstream: true, users: usersOf(org, "", RoleReaderAdmin, RoleReader)}
 	for _, c := range copies(org) {
 		request := "CONSUMER.CREATE." + c.of + ".*." + c.subjects
 		a.imports = append(a.imports, share{subject: "$JS.API." + request, to: copyAPI + "." + request})

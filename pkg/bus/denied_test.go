@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -352,4 +353,29 @@ func holdings(t *testing.T, admin *Bus) (all []string) {
 		all = append(all, fmt.Sprintf("%s: %d up to %d, %d consumers", name, st.Msgs, st.LastSeq, st.Consumers))
 	}
 	return all
+}
+
+// TestDeletedByNothing: an answer without content does as the request to delete a stream, which
+// is what docs/permissions.md says of processes. It ends at their account.
+func TestDeletedByNothing(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	admin := connect(t, g.config(t, RoleAdmin), usual())
+	c := g.client(t, User{Role: RoleScheduler})
+	stream, followed := streamOf(state.Main), prefixOf(state.Main)+state.SecretKey("*")
+	c.ask(t, "$JS.API.CONSUMER.CREATE."+stream+".x."+followed, map[string]any{
+		"stream_name": stream, "config": map[string]any{"name": "x", "ack_policy": "none", "filter_subject": followed},
+	})
+	for _, name := range []string{streamOf(state.Vault), streamAudit} {
+		if err := c.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+stream+".x", "$JS.API.STREAM.DELETE."+name, []byte(`{"batch":1,"no_wait":true}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "deleted", func() bool {
+		_, err := admin.js.Stream(patient(t), streamAudit)
+		return errors.Is(err, jetstream.ErrStreamNotFound)
+	})
+	if _, err := admin.vault.js.Stream(patient(t), streamOf(state.Vault)); err != nil {
+		t.Error(err)
+	}
 }

@@ -129,3 +129,22 @@ func newKey(path string, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, e
 	_, err = fmt.Fprintf(f, "%s\n", seed)
 	return pair, errors.Join(err, f.Close())
 }
+
+// writePrivate puts a file, which nobody else may read, in the place of what is there at once.
+func writePrivate(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

@@ -3,8 +3,9 @@ package bus
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/jwt/v2"
@@ -33,11 +34,7 @@ func AdmitByJWT(dir string, orgs []Organisation) error {
 			return err
 		}
 	}
-	operator, err := signed(op, op, func(public string) jwt.Claims {
-		c := jwt.NewOperatorClaims(public)
-		c.Name = "rekindle"
-		return c
-	})
+	operator, err := operatorJWT(filepath.Join(dir, adminDir, "operator.jwt"), op)
 	if err != nil {
 		return err
 	}
@@ -56,19 +53,52 @@ func AdmitByJWT(dir string, orgs []Organisation) error {
 		if err != nil {
 			return err
 		}
-		token, err := signed(op, keys[a.name], func(public string) jwt.Claims { return a.claims(public, fleet) })
+		var users []string
+		for _, u := range a.users {
+			user, err := writeCreds(dir, u, keys[a.name])
+			if err != nil {
+				return err
+			}
+			users = append(users, user)
+		}
+		former, err := formerUsers(filepath.Join(dir, adminDir, "accounts", a.name+".users"), users)
+		if err != nil {
+			return err
+		}
+		token, err := signed(op, keys[a.name], func(public string) jwt.Claims { return a.claims(public, fleet, former) })
 		if err != nil {
 			return fmt.Errorf("account %s: %w", a.name, err)
 		}
 		fmt.Fprintf(&conf, "  %s: %q\n", public, token)
-		for _, u := range a.users {
-			if err := writeCreds(dir, u, keys[a.name]); err != nil {
-				return err
-			}
-		}
 	}
 	conf.WriteString("}\n")
 	return writeServer(dir, accountsFile, conf.String())
+}
+
+// operatorJWT returns that of a file, which it makes if there is none of the operator: a
+// server that runs takes accounts of others, but not another JWT of its operator.
+func operatorJWT(path string, op nkeys.KeyPair) (string, error) {
+	public, err := op.PublicKey()
+	if err != nil {
+		return "", err
+	}
+	data, err := readPrivate(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	kept := strings.TrimSpace(string(data))
+	if c, err := jwt.DecodeOperatorClaims(kept); err == nil && c.Subject == public {
+		return kept, nil
+	}
+	made, err := signed(op, op, func(public string) jwt.Claims {
+		c := jwt.NewOperatorClaims(public)
+		c.Name = "rekindle"
+		return c
+	})
+	if err != nil {
+		return "", err
+	}
+	return made, writePrivate(path, []byte(made+"\n"))
 }
 
 // signed returns the JWT of a key pair, by who vouches for it.
@@ -86,10 +116,30 @@ func signed(by, of nkeys.KeyPair, claims func(public string) jwt.Claims) (string
 	return c.Encode(by)
 }
 
+// formerUsers returns the public keys in a file but for those of the users, which it adds to
+// the file. What an account has signed is good until the account says otherwise.
+func formerUsers(path string, users []string) (former []string, err error) {
+	data, err := readPrivate(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	all := strings.Fields(string(data))
+	for _, u := range all {
+		if !slices.Contains(users, u) {
+			former = append(former, u)
+		}
+	}
+	all = append(former[:len(former):len(former)], users...)
+	return former, writePrivate(path, []byte(strings.Join(all, "\n")+"\n"))
+}
+
 // claims are what an account may, and has in common with that of the fleet.
-func (a account) claims(public, fleet string) *jwt.AccountClaims {
+func (a account) claims(public, fleet string, former []string) *jwt.AccountClaims {
 	c := jwt.NewAccountClaims(public)
 	c.Name = a.name
+	for _, u := range former {
+		c.Revoke(u)
+	}
 	if a.jetstream {
 		c.Limits.JetStreamLimits = jwt.JetStreamLimits{
 			MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit,
@@ -112,11 +162,12 @@ func (a account) claims(public, fleet string) *jwt.AccountClaims {
 	return c
 }
 
-// writeCreds writes the credentials of a user, vouched for by its account.
-func writeCreds(dir string, u User, by nkeys.KeyPair) error {
+// writeCreds writes the credentials of a user, vouched for by its account, and returns its
+// public key.
+func writeCreds(dir string, u User, by nkeys.KeyPair) (public string, err error) {
 	pair, err := keyOf(u.SeedFile(dir), nkeys.CreateUser)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer pair.Wipe()
 	token, err := signed(by, pair, func(public string) jwt.Claims {
@@ -131,16 +182,19 @@ func writeCreds(dir string, u User, by nkeys.KeyPair) error {
 		return c
 	})
 	if err != nil {
-		return fmt.Errorf("user %s: %w", u.Key(), err)
+		return "", fmt.Errorf("user %s: %w", u.Key(), err)
 	}
 	seed, err := pair.Seed() // the pair's own copy, see Wipe
 	if err != nil {
-		return err
+		return "", err
 	}
 	creds, err := jwt.FormatUserConfig(token, seed)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer clear(creds)
-	return os.WriteFile(u.CredsFile(dir), creds, 0o600)
+	if err := writePrivate(u.CredsFile(dir), creds); err != nil {
+		return "", err
+	}
+	return pair.PublicKey()
 }

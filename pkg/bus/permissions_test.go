@@ -45,12 +45,17 @@ func TestShippedAccounts(t *testing.T) {
 type guarded struct {
 	dir string
 	url string
+	ns  *server.Server
 }
 
 const (
 	orgA = "ORG@A"
 	orgB = "ORG@B"
 )
+
+func guardedOrgs() []Organisation {
+	return []Organisation{{orgA, []string{"billing", "crm"}}, {orgB, []string{"billing"}}}
+}
 
 func newGuarded(t *testing.T) *guarded {
 	t.Helper()
@@ -70,8 +75,7 @@ func byEach(t *testing.T, test func(t *testing.T, g *guarded)) {
 func newGuardedIn(t *testing.T, dir string, admit func(string, []Organisation) error) *guarded {
 	t.Helper()
 	g := &guarded{dir: dir}
-	orgs := []Organisation{{orgA, []string{"billing", "crm"}}, {orgB, []string{"billing"}}}
-	if err := admit(g.dir, orgs); err != nil {
+	if err := admit(g.dir, guardedOrgs()); err != nil {
 		t.Fatal(err)
 	}
 	conf, err := os.ReadFile(filepath.Join(deployed, "nats.conf"))
@@ -89,13 +93,7 @@ func newGuardedIn(t *testing.T, dir string, admit func(string, []Organisation) e
 // start starts the server with a configuration.
 func (g *guarded) start(t *testing.T, path string) {
 	t.Helper()
-	opts, err := server.ProcessConfigFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, "", 0, g.store()
-	opts.NoLog, opts.NoSigs = true, true
-	ns, err := server.NewServer(opts)
+	ns, err := server.NewServer(g.options(t, path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +102,26 @@ func (g *guarded) start(t *testing.T, path string) {
 	if !ns.ReadyForConnections(patience) {
 		t.Fatal("the server is not ready")
 	}
-	g.url = ns.ClientURL()
+	g.url, g.ns = ns.ClientURL(), ns
+}
+
+func (g *guarded) options(t *testing.T, path string) *server.Options {
+	t.Helper()
+	opts, err := server.ProcessConfigFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, "", 0, g.store()
+	opts.NoLog, opts.NoSigs = true, true
+	return opts
+}
+
+// reload has the server read its configuration anew, while it runs.
+func (g *guarded) reload(t *testing.T) {
+	t.Helper()
+	if err := g.ns.ReloadOptions(g.options(t, filepath.Join(g.dir, "nats.conf"))); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // store is the directory of the server's streams.

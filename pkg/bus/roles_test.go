@@ -327,16 +327,25 @@ func TestAdmitAgain(t *testing.T) {
 	}
 }
 
-// TestKeysDiffer: no two users share a variable, whatever they are called.
-func TestKeysDiffer(t *testing.T) {
+// TestNamesDiffer: no two users share a variable, and no two an account that are not of one
+// organisation, whatever they are called.
+func TestNamesDiffer(t *testing.T) {
 	t.Parallel()
-	seen := map[string]User{}
-	orgs := []Organisation{{"A", []string{"b_c", "b-c", "b.c"}}, {"A_b", []string{"c"}}, {"A-b", []string{"c"}}, {"A=5Fb", []string{"c"}}, {"A@b", nil}}
-	for _, u := range Users(orgs) {
-		if other, twice := seen[u.Key()]; twice {
-			t.Errorf("%v and %v are both %s", u, other, u.Key())
+	keys, names := map[string]User{}, map[string]account{}
+	orgs := []Organisation{
+		{"A", []string{"b_c", "b-c", "b.c", "5Fb_c"}}, {"A_b", []string{"c", "5Fc"}}, {"A-b", []string{"c"}}, {"A=5Fb", []string{"c"}}, {"A@b", nil}, {"A.b", []string{"c"}},
+	}
+	for _, a := range accounts(orgs) {
+		if other, twice := names[a.name]; twice {
+			t.Errorf("%v and %v are both in %s", a.users, other.users, a.name)
 		}
-		seen[u.Key()] = u
+		names[a.name] = a
+		for _, u := range a.users {
+			if other, twice := keys[u.Key()]; twice {
+				t.Errorf("%v and %v are both %s", u, other, u.Key())
+			}
+			keys[u.Key()] = u
+		}
 	}
 }
 

@@ -344,11 +344,29 @@ func SetUpReader(ctx context.Context, cfg Config, org string) error {
 	}
 	defer b.Close()
 	for _, c := range copies(org) {
+		if err := b.reaches(ctx, c); err != nil {
+			return fmt.Errorf("NATS at %s: the account of the readers of %s: %w", addr, org, err)
+		}
 		if err := b.declareStream(ctx, b.js, c.stream(org)); err != nil {
 			return fmt.Errorf("NATS at %s: stream %s of the readers of %s: %w", addr, c.name, org, translate(err))
 		}
 	}
 	return nil
+}
+
+// errApart says what helps when an account does not have what it has of others. A server that
+// is to admit a new one by nkeys forgets that when it reads its configuration (2.15.2).
+var errApart = errors.New("the server does not let it reach what it is to copy: have it read its configuration once more (nats-server --signal reload), or start it again, and run rekindle nats setup again")
+
+// reaches makes sure that what is copied can be asked for. A copy that was made before that
+// would remain empty, and the server would not say so.
+func (b *Bus) reaches(ctx context.Context, c copied) error {
+	// Nothing comes of a request that asks for nothing, but an answer.
+	_, err := b.nc.RequestWithContext(ctx, copyAPI+".CONSUMER.CREATE."+c.of+".x."+c.subjects, nil)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return errApart
+	}
+	return err
 }
 
 // stream is the copy: it keeps what the other has kept, and what comes.
