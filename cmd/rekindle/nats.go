@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,13 +30,17 @@ func (n *natsFlags) bindIdentity(f *pflag.FlagSet) {
 }
 
 func (n *natsFlags) check(errs *config.Errors) {
-	errs.Check(n.url == "" || bus.CheckURL(n.url) == nil, "--nats-url", "not the URL of a NATS server",
-		"use one like nats://host:4222, with special letters of a password percent-encoded")
+	n.checkServer(errs)
 	errs.Check(n.url != "" || n.creds == "" && n.vault == "" && n.ca == "", "--nats-creds, --nats-vault-creds, --nats-ca",
 		"for a NATS server that is not named", "name it with --nats-url")
 	errs.Check(n.vault == "" || n.creds != "", "--nats-vault-creds", "only one of two accounts has credentials", "give --nats-creds too")
 	checkCredentials(errs, "--nats-creds", n.creds)
 	checkCredentials(errs, "--nats-vault-creds", n.vault)
+}
+
+func (n *natsFlags) checkServer(errs *config.Errors) {
+	errs.Check(n.url == "" || bus.CheckURL(n.url) == nil, "--nats-url", "not the URL of a NATS server",
+		"use one like nats://host:4222, with special letters of a password percent-encoded")
 }
 
 func checkCredentials(errs *config.Errors, flag, path string) {
@@ -88,6 +93,12 @@ func newNATSInit() *cobra.Command {
 			"  rekindle nats init deploy/nats --org ORG@One --org ORG@Two --upstream billing --upstream crm",
 		Args: positional{1, 1, "one directory"}.check,
 		RunE: func(c *cobra.Command, args []string) error {
+			var errs config.Errors
+			checkNames(&errs, "--org", orgs)
+			checkNames(&errs, "--upstream", upstreams)
+			if err := errs.Err(); err != nil {
+				return &usageError{err}
+			}
 			all := organisations(orgs, upstreams)
 			admit := bus.Admit
 			if byJWT {
@@ -105,6 +116,13 @@ func newNATSInit() *cobra.Command {
 	c.Flags().StringArrayVar(&upstreams, "upstream", []string{"upstream"}, "system that says what is to be done, once for each; every organisation has them all")
 	c.DisableFlagsInUseLine = true
 	return c
+}
+
+func checkNames(errs *config.Errors, flag string, names []string) {
+	for i, name := range names {
+		errs.Check(name != "", flag, "empty", "name one")
+		errs.Check(!slices.Contains(names[:i], name), flag, fmt.Sprintf("has %q twice", name), "name each once")
+	}
 }
 
 func organisations(names, upstreams []string) []bus.Organisation {
@@ -168,7 +186,12 @@ func setUpNATS(ctx context.Context, dir string, f setupFlags, stderr io.Writer) 
 	}
 	n := natsFlags{url: f.url, creds: seedOf(dir, bus.RoleAdmin), vault: seedOf(dir, bus.RoleVaultAdmin), ca: f.ca}
 	errs.Check(f.url != "", "--nats-url", "missing", "name the NATS server of the fleet")
-	n.check(&errs)
+	n.checkServer(&errs)
+	for _, path := range f.files(dir) {
+		if err := bus.CheckCredentials(path); err != nil {
+			errs.Check(false, path, err.Error(), "run rekindle nats init first, naming all organisations")
+		}
+	}
 	s.checkStreams(&errs)
 	if err := errors.Join(unread, errs.Err()); err != nil {
 		return &usageError{err}
@@ -184,12 +207,25 @@ func setUpNATS(ctx context.Context, dir string, f setupFlags, stderr io.Writer) 
 	}
 	defer b.Close()
 	for _, org := range f.orgs {
-		cfg.Credentials = bus.User{Role: bus.RoleReaderAdmin, Org: org}.File(dir)
+		cfg.Credentials = readerAdmin(dir, org)
 		if err := bus.SetUpReader(ctx, cfg, org); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// files are the credentials that it takes to set up a server.
+func (f *setupFlags) files(dir string) []string {
+	files := []string{seedOf(dir, bus.RoleAdmin), seedOf(dir, bus.RoleVaultAdmin)}
+	for _, org := range f.orgs {
+		files = append(files, readerAdmin(dir, org))
+	}
+	return files
+}
+
+func readerAdmin(dir, org string) string {
+	return bus.User{Role: bus.RoleReaderAdmin, Org: org}.File(dir)
 }
 
 func seedOf(dir string, role bus.Role) string {

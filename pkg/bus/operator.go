@@ -129,7 +129,7 @@ func formerUsers(path string, users []string) (former []string, err error) {
 			former = append(former, u)
 		}
 	}
-	all = append(former[:len(former):len(former)], users...)
+	all = slices.Concat(former, users)
 	return former, writePrivate(path, []byte(strings.Join(all, "\n")+"\n"))
 }
 
