@@ -27,6 +27,10 @@ type Organisation struct {
 	Upstreams []string
 }
 
+// maxStrangers bounds the connections of an account of strangers: a server takes 65,536 in
+// all, and none of the fleet may find that they are taken.
+const maxStrangers = 256
+
 // User is a client that the server admits by the public key of an nkey.
 type User struct {
 	Role Role
@@ -78,6 +82,11 @@ type share struct {
 	messages bool
 	to       string
 	with     []string // the importing accounts
+}
+
+// ofStrangers reports whether an account is of an organisation.
+func (a account) ofStrangers() bool {
+	return slices.ContainsFunc(a.users, func(u User) bool { return u.Org != "" })
 }
 
 func accounts(orgs []Organisation) []account {
@@ -170,6 +179,9 @@ func Accounts(orgs []Organisation) string {
 		fmt.Fprintf(&b, "  %q {\n", a.name)
 		if a.jetstream {
 			b.WriteString("    jetstream: enabled\n")
+		}
+		if a.ofStrangers() {
+			fmt.Fprintf(&b, "    limits: {max_connections: %d}\n", maxStrangers)
 		}
 		b.WriteString("    users: [\n")
 		for _, u := range a.users {

@@ -98,3 +98,24 @@ func TestLeakedSeed(t *testing.T) {
 		})
 	}
 }
+
+// TestCrowd: strangers do not take all connections that a server has.
+func TestCrowd(t *testing.T) {
+	t.Parallel()
+	byEach(t, func(t *testing.T, g *guarded) {
+		t.Helper()
+		crowd := User{RoleUpstream, orgA, "billing"}
+		proof, err := credentials(crowd.File(g.dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range maxStrangers {
+			g.client(t, crowd)
+		}
+		if nc, err := nats.Connect(g.url, proof); err == nil {
+			nc.Close()
+			t.Errorf("more than %d connect", maxStrangers)
+		}
+		g.client(t, User{RoleUpstream, orgA, "crm"})
+	})
+}

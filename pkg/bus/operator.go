@@ -140,6 +140,9 @@ func (a account) claims(public, fleet string, former []string) *jwt.AccountClaim
 	for _, u := range former {
 		c.Revoke(u)
 	}
+	if a.ofStrangers() {
+		c.Limits.Conn = maxStrangers
+	}
 	if a.jetstream {
 		c.Limits.JetStreamLimits = jwt.JetStreamLimits{
 			MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit,
