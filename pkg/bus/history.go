@@ -54,7 +54,7 @@ type direct struct {
 // over it take 15 ms, the first 25 of them 6 ms, and to find that there are none
 // 0.15 ms (BenchmarkHistory; two cores shared with the server, file store, 2.15).
 func (b *Bus) History(ctx context.Context, org, secret string, after uint64, most int) (entries []events.Entry, more bool, err error) {
-	if after == math.MaxUint64 {
+	if secret == "" || after == math.MaxUint64 { // no secret is not any secret
 		return nil, false, nil
 	}
 	ask, err := json.Marshal(direct{
