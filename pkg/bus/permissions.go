@@ -126,7 +126,7 @@ func apiPermissions() []Permission {
 	}, {
 		What: "take in what upstream systems say, erase what is refused, and answer",
 		Publish: slices.Concat(tailing(streamIntake, ""), consumer(streamIntake, "*"),
-			[]string{"$JS.API.STREAM.MSG.DELETE." + streamIntake, allReplies}),
+			[]string{"$JS.API.STREAM.MSG.DELETE." + streamIntake, "$JS.API.STREAM.MSG.GET." + streamIntake, allReplies}),
 	}, {
 		What:      "serve the public keyset",
 		Subscribe: []string{events.KeysetSubject},
