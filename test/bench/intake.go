@@ -173,8 +173,11 @@ func (p *post) left(ctx context.Context) (uint64, error) {
 	return stream.CachedInfo().State.Msgs, nil
 }
 
-// facts are what was announced of upstream events.
+// facts are what was announced of upstream events. What was announced again, which has the
+// same id, is counted as such: events come at least once.
 type facts struct {
+	ids                map[string]bool // of the announcements
+	again              int
 	accepted, rejected map[string]int // by the id of the event
 	problem            map[string]events.Problem
 	created            map[string]bool // secrets
@@ -182,7 +185,7 @@ type facts struct {
 
 // answers reads what was announced, until every event has an answer.
 func (p *post) answers(ctx context.Context) (*facts, error) {
-	f := &facts{accepted: map[string]int{}, rejected: map[string]int{}, problem: map[string]events.Problem{}, created: map[string]bool{}}
+	f := &facts{ids: map[string]bool{}, accepted: map[string]int{}, rejected: map[string]int{}, problem: map[string]events.Problem{}, created: map[string]bool{}}
 	consumer, err := p.store.js.OrderedConsumer(ctx, "EVENTS", jetstream.OrderedConsumerConfig{FilterSubjects: []string{
 		events.SubjectsOf(events.TypeAccepted), events.SubjectsOf(events.TypeRejected), events.SubjectsOf(events.TypeSecretCreated),
 	}})
@@ -222,6 +225,11 @@ func (p *post) answers(ctx context.Context) (*facts, error) {
 
 // note counts a fact, and reports whether it is the first answer to an event.
 func (f *facts) note(e events.Event) (first bool) {
+	if f.ids[e.ID] {
+		f.again++
+		return false
+	}
+	f.ids[e.ID] = true
 	id := e.Data.About()
 	first = f.accepted[id]+f.rejected[id] == 0
 	switch data := e.Data.(type) {
@@ -258,6 +266,7 @@ func (p *post) report(out io.Writer, f *facts) {
 	c.row("refused, without one", p.author.nameless, nameless(f))
 	c.row("secrets made", p.author.made, len(f.created))
 	c.print(out)
+	fmt.Fprintf(out, "%d announcements came twice, by the same id: whoever makes a change, and dies, may have told it.\n\n", f.again)
 }
 
 func both(f *facts) (n int) {
