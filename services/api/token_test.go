@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,11 +204,12 @@ func TestRevokedEverywhere(t *testing.T) {
 
 func TestTokensExpire(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
-	p := apitest.StartWith(t, api.Config{}, api.Deps{State: statetest.New(), Now: func() time.Time { return now }})
+	var now atomic.Value // of the processes, and of this test
+	now.Store(time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC))
+	p := apitest.StartWith(t, api.Config{}, api.Deps{State: statetest.New(), Now: func() time.Time { return now.Load().(time.Time) }})
 	made, text := makeBearer(t, p.Service, owner(), `"name":"ci","rights":[],"expires_at":"2027-03-02T14:00:00+02:00"`)
 	for after, want := range map[time.Duration]string{24*time.Hour - time.Millisecond: "", 24 * time.Hour: "is expired"} {
-		now = made.CreatedAt.Add(after)
+		now.Store(made.CreatedAt.Add(after))
 		if _, err := p.Service.Verify(t.Context(), text); refusalOf(err) != want || want == "" && err != nil {
 			t.Errorf("after %v: %v, want %q", after, err, want)
 		}
