@@ -26,8 +26,12 @@ const (
 	partitions      = 16
 	publishedIntake = intake.AllIntake
 	prefixQueued    = events.Root + ".queued."
-	queuedIntake    = prefixQueued + "{{partition(16,1,3)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}"
 )
+
+// queuedIntake is where the server puts what is published.
+func queuedIntake() string {
+	return fmt.Sprintf("%s{{partition(%d,1,3)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}", prefixQueued, partitions)
+}
 
 // groupIntake is who shares what upstream systems publish: all api processes.
 const groupIntake = "intake"

@@ -105,7 +105,7 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 		Name: streamIntake, Description: "what upstream systems ask for, until it is done or refused",
 		Subjects: []string{publishedIntake}, Retention: jetstream.WorkQueuePolicy, MaxAge: keepIntake, MaxBytes: maxIntake,
 		MaxMsgSize: 2 * events.MaxBody, Discard: jetstream.DiscardNew,
-		SubjectTransform: &jetstream.SubjectTransformConfig{Source: publishedIntake, Destination: queuedIntake},
+		SubjectTransform: &jetstream.SubjectTransformConfig{Source: publishedIntake, Destination: queuedIntake()},
 		// Publishers of all organisations share the ids by which the server would know a
 		// message again: with one of these, one could have another's message dropped. What
 		// comes twice is known by what the fleet remembers.
